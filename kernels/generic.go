@@ -1,0 +1,14 @@
+package kernels
+
+// genericSet is the pure-Go maker. It runs everywhere, and says in Go what the others say in
+// assembly.
+func genericSet() *Set {
+	return &Set{
+		ISA: Generic,
+		GEMM: GEMM{
+			MR: genericMR, NR: genericNR,
+			KC: 512, MC: 64,
+			Tile: tileGeneric,
+		},
+	}
+}
