@@ -1,0 +1,136 @@
+// Package kerneltest holds what tests of kernels and operators share: a run over every Set, memory
+// that ends at an unreadable page, random data, and comparisons with a stated bound.
+package kerneltest
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/lanewise/lanewise/engine"
+	"github.com/lanewise/lanewise/kernels"
+)
+
+// Each runs f as a subtest "isa=<name>" for every Set that this machine has. Where
+// LANEWISE_REQUIRE_ISA lists instruction sets (separated by commas), a missing one fails the test
+// instead of going unseen.
+func Each(t *testing.T, f func(t *testing.T, set *kernels.Set)) {
+	t.Helper()
+	for _, name := range strings.FieldsFunc(os.Getenv("LANEWISE_REQUIRE_ISA"), func(r rune) bool { return r == ',' }) {
+		isa, err := kernels.ParseISA(strings.TrimSpace(name))
+		if err == nil {
+			_, err = kernels.Lookup(isa)
+		}
+		if err != nil {
+			t.Fatalf("LANEWISE_REQUIRE_ISA: %v", err)
+		}
+	}
+	for _, set := range kernels.Available() {
+		t.Run("isa="+set.ISA.String(), func(t *testing.T) { f(t, set) })
+	}
+}
+
+// Engine returns an engine over set that is closed when the test ends.
+func Engine(t testing.TB, set *kernels.Set, workers int) *engine.Engine {
+	t.Helper()
+	e, err := engine.New(engine.Options{Workers: workers, Set: set})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Close)
+	return e
+}
+
+// Random returns n values from the standard normal distribution, the same for the same seed.
+func Random(seed uint64, n int) []float32 {
+	r := rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15))
+	s := make([]float32, n)
+	for i := range s {
+		s[i] = float32(r.NormFloat64())
+	}
+	return s
+}
+
+// canary is a NaN that no kernel produces: what Fill wrote and Untouched looks for.
+const canary = 0x7fc0dead
+
+// Fill marks every value of s as not written yet.
+func Fill(s []float32) {
+	for i := range s {
+		s[i] = math.Float32frombits(canary)
+	}
+}
+
+// Untouched says whether s[i] still is what Fill left there.
+func Untouched(v float32) bool { return math.Float32bits(v) == canary }
+
+// Near fails the test where got differs from want by more than bound(i), or where only one of
+// them is NaN, or an infinity differs. It reports the first and the worst such place.
+func Near(t testing.TB, what string, got []float32, want []float64, bound func(i int) float64) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("%s: %d values, want %d", what, len(got), len(want))
+	}
+	bad, worst, worstAt := 0, 0.0, 0
+	for i, g := range got {
+		g, w := float64(g), want[i]
+		if g == w || math.IsNaN(g) && math.IsNaN(w) {
+			continue
+		}
+		excess := math.Abs(g-w) / bound(i)
+		if excess <= 1 { // false for NaN
+			continue
+		}
+		if bad == 0 || excess > worst || math.IsNaN(excess) {
+			worst, worstAt = excess, i
+		}
+		if bad++; bad == 1 {
+			t.Errorf("%s[%d] = %g, want %g ± %.3g", what, i, g, w, bound(i))
+		}
+	}
+	if bad > 1 {
+		t.Errorf("%s: %d of %d values off; the worst, [%d] = %g, want %g ± %.3g", what, bad, len(got),
+			worstAt, got[worstAt], want[worstAt], bound(worstAt))
+	}
+}
+
+// Same fails the test unless got and want are equal bit for bit; all NaNs count as equal.
+func Same(t testing.TB, what string, got, want []float32) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("%s: %d values, want %d", what, len(got), len(want))
+	}
+	for i := range got {
+		if math.Float32bits(got[i]) != math.Float32bits(want[i]) && (got[i] == got[i] || want[i] == want[i]) {
+			t.Fatalf("%s[%d] = %g (%#08x), want %g (%#08x)", what, i, got[i], math.Float32bits(got[i]), want[i], math.Float32bits(want[i]))
+		}
+	}
+}
+
+// ULP is the distance of got from want in units of want's last float32 place.
+func ULP(got float32, want float64) float64 {
+	if float64(got) == want || math.IsNaN(want) && got != got {
+		return 0
+	}
+	w := float32(want)
+	if math.IsInf(float64(w), 0) && got == w {
+		return 0
+	}
+	_, exp := math.Frexp(want)
+	return math.Abs(float64(got)-want) / math.Ldexp(1, max(exp-24, -149))
+}
+
+// Name formats a subtest name of key=value pairs: Name("m", 3, "k", 5) is "m=3/k=5".
+func Name(pairs ...any) string {
+	var b strings.Builder
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if i > 0 {
+			b.WriteByte('/')
+		}
+		fmt.Fprintf(&b, "%v=%v", pairs[i], pairs[i+1])
+	}
+	return b.String()
+}
