@@ -2,5 +2,56 @@
 
 package kernels
 
-// makers lists what amd64 has beyond generic, the best first.
-func makers() []entry { return nil }
+import (
+	"unsafe"
+
+	"github.com/klauspost/cpuid/v2"
+
+	"github.com/lanewise/lanewise/asm/avx2"
+	"github.com/lanewise/lanewise/asm/avx512"
+)
+
+// What the assembly packages use. The test beside this file compares with their Requires.
+var (
+	avx2Features   = []cpuid.FeatureID{cpuid.AVX, cpuid.AVX2, cpuid.FMA3, cpuid.BMI2}
+	avx512Features = append([]cpuid.FeatureID{cpuid.AVX512F, cpuid.AVX512BW, cpuid.AVX512DQ, cpuid.AVX512VL}, avx2Features...)
+)
+
+// makers lists what amd64 has beyond generic, the best first. cpuid reports a feature only where
+// the operating system saves its registers too.
+func makers() []entry {
+	return []entry{
+		{AVX512, func() bool { return cpuid.CPU.Supports(avx512Features...) }, avx512Set},
+		{AVX2, func() bool { return cpuid.CPU.Supports(avx2Features...) }, avx2Set},
+	}
+}
+
+func avx2Set() *Set {
+	s := genericSet()
+	s.ISA = AVX2
+	s.GEMM = blocks(GEMM{MR: avx2.MR, NR: avx2.NR, Tile: func(a *TileArgs) { avx2.Tile(unsafe.Pointer(a)) }})
+	s.Peak = func(a *PeakArgs) { avx2.Peak(unsafe.Pointer(a)) }
+	return s
+}
+
+func avx512Set() *Set {
+	s := avx2Set()
+	s.ISA = AVX512
+	s.GEMM = blocks(GEMM{MR: avx512.MR, NR: avx512.NR, Tile: func(a *TileArgs) { avx512.Tile(unsafe.Pointer(a)) }})
+	s.Peak = func(a *PeakArgs) { avx512.Peak(unsafe.Pointer(a)) }
+	return s
+}
+
+// blocks derives the block sizes of g from this CPU's second-level cache. While the rows of a
+// block of A pass by, a panel of B (KC·NR values) stays there for all of them, and the block itself
+// (MC·KC) for all panels; an eighth and a half leave room for what streams through.
+func blocks(g GEMM) GEMM {
+	l2 := cpuid.CPU.Cache.L2
+	if l2 <= 0 {
+		l2 = 512 << 10
+	}
+	const value = 4 // bytes
+	g.KC = l2 / 8 / (g.NR * value)
+	g.MC = l2 / 2 / (g.KC * value) / g.MR * g.MR
+	return g
+}
