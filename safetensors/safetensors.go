@@ -186,7 +186,7 @@ func (f *File) Int64(name string, dst []int64) error {
 		}, ok
 	})
 	if err == nil && tooLarge {
-		return fmt.Errorf("safetensors: %s: tensor %q holds values above %d", f.name, name, math.MaxInt64)
+		return fmt.Errorf("safetensors: %s: tensor %q holds values above %d", f.name, name, int64(math.MaxInt64))
 	}
 	return err
 }
