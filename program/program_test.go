@@ -78,12 +78,12 @@ func TestPlanKeepsLiveValues(t *testing.T) {
 			}
 			b.Add(program.Op{Name: fmt.Sprint(op), Dst: dst.value, Src: values, Bind: func(m program.Memory) func() {
 				return func() {
+					fill(m.Image(dst.value), dst.stamp) // first: an op may write while it still reads
 					for _, s := range src {
 						if !holds(m.Image(s.value), s.stamp) {
 							t.Errorf("seed %d: op %d reads a value that was overwritten", seed, op)
 						}
 					}
-					fill(m.Image(dst.value), dst.stamp)
 				}
 			}})
 			written = append(written, dst)
