@@ -1,5 +1,7 @@
 package kernels
 
+import "math"
+
 // MomentsArgs asks for the first two moments of Cols channels over Rows rows, about a reference
 // value for each channel: for c < Cols,
 //
@@ -53,3 +55,68 @@ type LayerNormArgs struct {
 	Dst          []float32
 	DstStride    int
 }
+
+// momentsGeneric is the contract of MomentsArgs in Go.
+func momentsGeneric(m *MomentsArgs) {
+	ref, sum, square := m.Ref[:m.Cols], m.Sum[:m.Cols], m.Square[:m.Cols]
+	clear(sum)
+	clear(square)
+	for r := range m.Rows {
+		for c, x := range m.Src[r*m.Stride:][:m.Cols] {
+			d := x - ref[c]
+			sum[c] += d
+			square[c] = fma(d, d, square[c])
+		}
+	}
+}
+
+// affineGeneric is the contract of AffineArgs in Go.
+func affineGeneric(a *AffineArgs) {
+	mean, scale, shift, act := a.Mean[:a.Cols], a.Scale[:a.Cols], a.Shift[:a.Cols], actFuncs[a.Act]
+	for r := range a.Rows {
+		dst := a.Dst[r*a.DstStride:][:a.Cols]
+		for c, x := range a.Src[r*a.SrcStride:][:a.Cols] {
+			dst[c] = act(fma(x-mean[c], scale[c], shift[c]))
+		}
+	}
+}
+
+// normLanes is how many partial sums a row of LayerNorm has.
+const normLanes = 16
+
+// layerNormGeneric is the contract of LayerNormArgs in Go.
+func layerNormGeneric(l *LayerNormArgs) {
+	scale, shift, n := l.Scale[:l.Cols], l.Shift[:l.Cols], float32(l.Cols)
+	for r := range l.Rows {
+		src, dst := l.Src[r*l.SrcStride:][:l.Cols], l.Dst[r*l.DstStride:][:l.Cols]
+		var sum, square [normLanes]float32
+		for c, x := range src {
+			sum[c%normLanes] += x
+		}
+		mean := addLanes(&sum) / n
+		for c, x := range src {
+			d := x - mean
+			square[c%normLanes] = fma(d, d, square[c%normLanes])
+		}
+		variance := addLanes(&square) / n
+		rstd := 1 / sqrt(variance+l.Eps)
+		for c, x := range src {
+			d := (x - mean) * rstd
+			dst[c] = fma(d, scale[c], shift[c])
+		}
+	}
+}
+
+// addLanes adds the lanes by halves.
+func addLanes(lanes *[normLanes]float32) float32 {
+	for half := normLanes / 2; half > 0; half /= 2 {
+		for i := range half {
+			lanes[i] += lanes[i+half]
+		}
+	}
+	return lanes[0]
+}
+
+// sqrt is the correctly rounded root: that of float64 has more than twice the digits, so rounding
+// it again does no harm.
+func sqrt(x float32) float32 { return float32(math.Sqrt(float64(x))) }

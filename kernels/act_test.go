@@ -1,0 +1,186 @@
+package kernels_test
+
+import (
+	"math"
+	"os"
+	"testing"
+
+	"github.com/lanewise/lanewise/internal/kerneltest"
+	"github.com/lanewise/lanewise/internal/ref"
+	"github.com/lanewise/lanewise/kernels"
+)
+
+// actBound is what is promised of each function at x, in units of the last place of the truth,
+// below which an absolute error of floor is allowed: that of a product with a subnormal e^−|x|.
+func actBound(a kernels.Act, x float64) (ulp, floor float64) {
+	const subnormal = 0x1p-149
+	switch a {
+	case kernels.Identity, kernels.ReLU:
+		return 0, 0
+	case kernels.Exp:
+		return 0.9, 0
+	case kernels.Tanh:
+		return 1.4, 0
+	case kernels.Sigmoid:
+		return 2.2, 0
+	case kernels.SiLU:
+		return 2.7, 60 * subnormal
+	case kernels.Mish:
+		return 3.5, 60 * subnormal
+	case kernels.GELU:
+		return 5.5, 20 * subnormal
+	case kernels.QuickGELU: // the rounding of u = 1.702·x
+		return 2.7 - 1.1*min(1.702*x, 0), 60 * subnormal
+	case kernels.GELUTanh: // that of u = √(8/π)(x + 0.044715x³)
+		return 2.7 - 2.4*min(1.6*(x+0.044715*x*x*x), 0), 60 * subnormal
+	}
+	panic(a.String())
+}
+
+// checkAct compares act over all of x with the truth, the bound, and the limits for what is not
+// finite. It leaves the results in y.
+func checkAct(t *testing.T, set *kernels.Set, a kernels.Act, x, y []float32) {
+	t.Helper()
+	set.Activate(&kernels.ActivateArgs{Rows: 1, Cols: len(x), Act: a, Src: x, Dst: y})
+	truth := ref.Acts[a.String()]
+	worst, at := 0.0, 0
+	for i, got := range y {
+		x := float64(x[i])
+		want := truth(x)
+		ulp, floor := actBound(a, x)
+		if float64(got) == want || got != got && math.IsNaN(want) || math.Abs(float64(got)-want) <= floor {
+			continue
+		}
+		if excess := kerneltest.ULP(got, want) / ulp; excess > worst || math.IsNaN(excess) {
+			worst, at = excess, i
+		}
+	}
+	if !(worst <= 1) {
+		ulp, _ := actBound(a, float64(x[at]))
+		t.Errorf("%v(%g) = %g, want %g: %.3g ulp, promised %.3g", a, x[at], y[at], truth(float64(x[at])),
+			kerneltest.ULP(y[at], truth(float64(x[at]))), ulp)
+	}
+}
+
+// batches calls f with every float32 value at a prime distance from the one before, infinities and
+// NaN among them, some thousands at a time: with all of them where LANEWISE_EXHAUSTIVE is set, which
+// takes minutes for each function.
+func batches(f func(x []float32)) {
+	step := uint64(4099)
+	if os.Getenv("LANEWISE_EXHAUSTIVE") != "" {
+		step = 1
+	}
+	x := make([]float32, 0, 4099)
+	for bits := uint64(0); bits < 1<<32; bits += step {
+		if x = append(x, math.Float32frombits(uint32(bits))); len(x) == cap(x) {
+			f(x)
+			x = x[:0]
+		}
+	}
+	f(x)
+}
+
+// corners are arguments where a function changes its form, saturates, or is not finite.
+var corners = func() []float32 {
+	x := []float32{0, 1e-45, 1e-40, 0x1p-126, 0.625, 1, 14.4, 87.3, 88.7, 88.8, 89, 103.9, 104, 105, 1e4, 1e20,
+		math.MaxFloat32, float32(math.Inf(1)), float32(math.NaN())}
+	for _, v := range x {
+		x = append(x, -v, math.Nextafter32(v, 0), math.Nextafter32(v, math.MaxFloat32))
+	}
+	return x
+}()
+
+// TestActivate holds every function to its bound.
+func TestActivate(t *testing.T) {
+	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
+		for _, a := range kernels.Acts() {
+			y := make([]float32, 4099)
+			batches(func(x []float32) { checkAct(t, set, a, x, y[:len(x)]) })
+			checkAct(t, set, a, corners, y[:len(corners)])
+		}
+	})
+}
+
+// FuzzActivate looks for an argument that breaks a bound.
+func FuzzActivate(f *testing.F) {
+	for _, x := range corners {
+		f.Add(x)
+	}
+	f.Fuzz(func(t *testing.T, x float32) {
+		for _, set := range kernels.Available() {
+			for _, a := range kernels.Acts() {
+				checkAct(t, set, a, []float32{x}, make([]float32, 1))
+			}
+		}
+	})
+}
+
+// TestActivateAssembly holds the assembly makers to equal bits.
+func TestActivateAssembly(t *testing.T) {
+	sets := kernels.Available()
+	sets = sets[:len(sets)-1] // the last is generic
+	for _, a := range kernels.Acts() {
+		batches(func(x []float32) {
+			var first []float32
+			for _, set := range sets {
+				y := make([]float32, len(x))
+				set.Activate(&kernels.ActivateArgs{Rows: 1, Cols: len(x), Act: a, Src: x, Dst: y})
+				if first != nil {
+					kerneltest.Same(t, a.String()+" of "+set.ISA.String(), y, first)
+				}
+				first = y
+			}
+		})
+	}
+}
+
+// TestActivateShapes holds rows, strides, gates and residuals, alone and together, to what one
+// element at a time gives, and to touch nothing else.
+func TestActivateShapes(t *testing.T) {
+	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
+		for _, cols := range widths {
+			for _, rows := range []int{0, 1, 3} {
+				for variant := range 4 {
+					a := kernels.Act((cols + variant) % len(kernels.Acts()))
+					src, value, add := newOperand(t, 1, rows, cols, 3), newOperand(t, 2, rows, cols, 0), newOperand(t, 3, rows, cols, 5)
+					dst := newOperand(t, 0, rows, cols, 2)
+					args := kernels.ActivateArgs{
+						Rows: rows, Cols: cols, Act: a,
+						Src: src.data, SrcStride: src.stride, Dst: dst.data, DstStride: dst.stride,
+					}
+					if variant&1 != 0 {
+						args.Value, args.ValueStride = value.data, value.stride
+					}
+					if variant&2 != 0 {
+						args.Add, args.AddStride = add.data, add.stride
+					}
+					want := make([]float32, 0, rows*cols)
+					for r := range rows {
+						for c := range cols {
+							y := []float32{src.data[r*src.stride+c]}
+							set.Activate(&kernels.ActivateArgs{Rows: 1, Cols: 1, Act: a, Src: y, Dst: y})
+							if args.Value != nil {
+								y[0] *= value.data[r*value.stride+c]
+							}
+							if args.Add != nil {
+								y[0] += add.data[r*add.stride+c]
+							}
+							want = append(want, y[0])
+						}
+					}
+					set.Activate(&args)
+					dst.check(t, kerneltest.Name("act", a, "rows", rows, "cols", cols, "variant", variant), want)
+
+					// In place of each operand.
+					for _, over := range []operand{src, value, add} {
+						saved := append([]float32(nil), over.data...)
+						args.Dst, args.DstStride = over.data, over.stride
+						set.Activate(&args)
+						over.check(t, kerneltest.Name("act", a, "rows", rows, "cols", cols, "variant", variant, "inplace", true), want)
+						copy(over.data, saved)
+					}
+				}
+			}
+		}
+	})
+}
