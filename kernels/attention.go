@@ -38,9 +38,9 @@ type ToLanesArgs struct {
 //	}
 //	Sum[q] = sum + block
 //
-// Max starts at −math.MaxFloat32, not at −Inf, so that a key masked by −Inf weighs nothing even
-// before any other was seen, and keys that are all masked by −MaxFloat32 weigh the same. A score of
-// NaN or +Inf makes Sum NaN. exp2 is within 1.1 ulp, flushes nothing, and is exp2Poly's arithmetic.
+// A NaN is never the maximum. Max starts at −math.MaxFloat32, not at −Inf, so that a key masked by
+// −Inf weighs nothing even before any other was seen, and keys that are all masked by −MaxFloat32
+// weigh the same. A score of NaN or +Inf makes Sum NaN. exp2 is that of exp.go.
 type SoftmaxArgs struct {
 	Keys            int // at least 1
 	S               []float32
@@ -77,4 +77,72 @@ type FromLanesArgs struct {
 	Add        bool
 	Dst        []float32
 	DstStride  int
+}
+
+// toLanesGeneric is the contract of ToLanesArgs in Go.
+func toLanesGeneric(a *ToLanesArgs) {
+	for c := range a.Cols {
+		clear(a.Dst[c*genericNR:][:genericNR])
+	}
+	for r := range a.Rows {
+		for c, v := range a.Src[r*a.SrcStride:][:a.Cols] {
+			a.Dst[c*genericNR+r] = a.Scale * v
+		}
+	}
+}
+
+// softmaxGeneric is the contract of SoftmaxArgs in Go.
+func softmaxGeneric(a *SoftmaxArgs) {
+	top, alpha := (*[genericNR]float32)(a.Max), (*[genericNR]float32)(a.Alpha)
+	before, sum := *top, (*[genericNR]float32)(a.Sum)
+	for k := range a.Keys {
+		for q, s := range (*[genericNR]float32)(a.S[k*genericNR:]) {
+			if s > top[q] {
+				top[q] = s
+			}
+		}
+	}
+	var block [genericNR]float32
+	for k := range a.Keys {
+		s := (*[genericNR]float32)(a.S[k*genericNR:])
+		for q := range s {
+			s[q] = exp2(s[q] - top[q])
+			block[q] += s[q]
+		}
+	}
+	for q := range block {
+		alpha[q] = exp2(before[q] - top[q])
+		sum[q] = float32(sum[q]*alpha[q]) + block[q]
+	}
+}
+
+// weighGeneric is the contract of WeighArgs in Go.
+func weighGeneric(a *WeighArgs) {
+	for r := range a.Rows {
+		o := (*[genericNR]float32)(a.O[r*genericNR:])
+		for q, alpha := range a.Alpha[:genericNR] {
+			o[q] *= alpha
+		}
+		for k := range a.Keys {
+			v := a.V[k*a.VStride+r]
+			for q, p := range (*[genericNR]float32)(a.P[k*genericNR:]) {
+				o[q] = fma(v, p, o[q])
+			}
+		}
+	}
+}
+
+// fromLanesGeneric is the contract of FromLanesArgs in Go.
+func fromLanesGeneric(a *FromLanesArgs) {
+	for r := range a.Rows {
+		scale, dst := a.Scale[r], a.Dst[r*a.DstStride:][:a.Cols]
+		for c := range dst {
+			v := a.Src[c*genericNR+r]
+			if a.Add {
+				dst[c] = fma(scale, v, dst[c])
+			} else {
+				dst[c] = scale * v
+			}
+		}
+	}
 }

@@ -15,7 +15,7 @@ import "math"
 //	return p·2ⁿ, rounded once              return p·2ⁿ, rounded once
 //
 // round is to the nearest integer, ties to even. Both clamps keep NaN. Over all float32 values
-// exp2 is within 0.87 and exp within 0.89 units of the last place, subnormal results included;
+// exp2 is within 0.88 and exp within 0.90 units of the last place, subnormal results included;
 // exp(−Inf) is 0, exp(+Inf) is +Inf, and NaN stays NaN. The polynomials are minimax in relative
 // error on |r| ≤ ½ and |r| ≤ ½·ln 2 with c[0] (and exp's c[1]) held at 1 and the coefficients rounded
 // to float32 one after the other; they are off by 2⁻²⁸, so that one degree less would cost a unit

@@ -10,5 +10,18 @@ func genericSet() *Set {
 			KC: 512, MC: 64,
 			Tile: tileGeneric,
 		},
+		ToLanes:   toLanesGeneric,
+		Softmax:   softmaxGeneric,
+		Weigh:     weighGeneric,
+		FromLanes: fromLanesGeneric,
+
+		Moments:   momentsGeneric,
+		Affine:    affineGeneric,
+		LayerNorm: layerNormGeneric,
+
+		Activate: activateGeneric,
+
+		Peak:  peakGeneric,
+		Triad: triadGeneric,
 	}
 }

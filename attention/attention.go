@@ -1,0 +1,154 @@
+// Package attention computes softmax(q·kᵀ·scale + mask)·v without ever holding the scores.
+//
+// Queries lie side by side in vector lanes, a tile of them at a time, and blocks of keys pass by:
+// scores, an online softmax, and values weighed by it (kernels/attention.go states the algorithm
+// and its sources). Keys and values are read where the projections left them, heads interleaved in
+// columns. A tile of queries sees the keys in rising order, in blocks of one size, so that a result
+// depends neither on workers nor batch nor, among assembly kernels, on the instruction set.
+package attention
+
+import (
+	"fmt"
+	"math"
+	"sync"
+
+	"github.com/lanewise/lanewise/engine"
+	"github.com/lanewise/lanewise/tensor"
+)
+
+// KV is what queries attend to: the keys and values of one context.
+type KV struct {
+	// K and V hold Batch·keys rows, as many columns as the queries.
+	K, V tensor.Mat
+	// Mask is added to the scaled scores; its columns are the keys. It has Batch rows (a value per
+	// key), Batch·queries rows (a bias for each pair) or Batch·Heads·queries rows (for each head,
+	// image by image). No Data means none.
+	//
+	// −Inf takes a key out. A large finite value of either sign stays finite, so that where all keys
+	// are masked by −math.MaxFloat32 they weigh the same, as in PyTorch; it is added to a finished
+	// dot product.
+	Mask tensor.Mat
+	// Scale weighs this context's result; 0 means 1.
+	Scale float32
+}
+
+// Shape says how rows and columns divide.
+type Shape struct {
+	Batch int // images; each has Rows/Batch consecutive rows
+	Heads int // each has Cols/Heads consecutive columns
+	// Causal takes out, for query i of an image, every key after the i-th.
+	Causal bool
+	// Scale multiplies the dot products; 0 means 1/√(Cols/Heads).
+	Scale float32
+}
+
+// Attend fills dst with attention over one or several contexts, each with a softmax of its own,
+// summed: for every image and head, with q, k, v the rows and columns that belong to them,
+//
+//	dst = Σ over kv of kv.Scale · softmax(Scale · q·kᵀ + Mask) · v
+//
+// A query all of whose keys are taken out by −Inf receives zeros from that context. NaN or +Inf
+// among the scores makes the whole row of that head NaN. dst may be q itself; otherwise it overlaps
+// nothing. Attend panics where shapes do not fit; it does not allocate once warm.
+func Attend(e *engine.Engine, dst, q tensor.Mat, kv []KV, s Shape) {
+	check(dst, q, kv, s)
+	if q.Rows == 0 {
+		return
+	}
+	j := jobs.Get().(*job)
+	j.plan(e, dst, q, kv, s)
+	e.For(s.Batch*s.Heads*j.runs, j.scratch(), j)
+	j.forget()
+	jobs.Put(j)
+}
+
+// check panics unless the operands fit together.
+func check(dst, q tensor.Mat, kv []KV, s Shape) {
+	q.Check("attention: q")
+	dst.Check("attention: dst")
+	switch {
+	case dst.Rows != q.Rows || dst.Cols != q.Cols:
+		panic(fmt.Sprintf("attention: dst is %d×%d, q is %d×%d", dst.Rows, dst.Cols, q.Rows, q.Cols))
+	case s.Batch < 1 || q.Rows%s.Batch != 0:
+		panic(fmt.Sprintf("attention: %d rows of queries for a batch of %d", q.Rows, s.Batch))
+	case s.Heads < 1 || q.Cols < 1 || q.Cols%s.Heads != 0:
+		panic(fmt.Sprintf("attention: %d columns for %d heads", q.Cols, s.Heads))
+	case len(kv) == 0:
+		panic("attention: no keys and values")
+	}
+	for i, c := range kv {
+		c.K.Check(fmt.Sprintf("attention: keys of context %d", i))
+		c.V.Check(fmt.Sprintf("attention: values of context %d", i))
+		switch {
+		case c.K.Cols != q.Cols || c.V.Cols != q.Cols || c.V.Rows != c.K.Rows:
+			panic(fmt.Sprintf("attention: context %d has keys %d×%d and values %d×%d for %d columns of queries",
+				i, c.K.Rows, c.K.Cols, c.V.Rows, c.V.Cols, q.Cols))
+		case c.K.Rows == 0 || c.K.Rows%s.Batch != 0:
+			panic(fmt.Sprintf("attention: context %d has %d rows of keys for a batch of %d", i, c.K.Rows, s.Batch))
+		}
+		if c.Mask.Data == nil {
+			continue
+		}
+		c.Mask.Check(fmt.Sprintf("attention: mask of context %d", i))
+		r := c.Mask.Rows
+		if c.Mask.Cols != c.K.Rows/s.Batch || r != s.Batch && r != q.Rows && r != q.Rows*s.Heads {
+			panic(fmt.Sprintf("attention: mask of context %d is %d×%d for %d keys; rows may be %d (batch), %d (batch·queries) or %d (batch·heads·queries)",
+				i, r, c.Mask.Cols, c.K.Rows/s.Batch, s.Batch, q.Rows, q.Rows*s.Heads))
+		}
+	}
+}
+
+// keyBlock is how many keys a block has: a multiple of every GEMM.MR, the same for all instruction
+// sets since the softmax's partial sums end with a block. At head size 64 a block of keys, of
+// values, of scores and a tile of queries fill a first-level cache of 48 KiB.
+const keyBlock = 96
+
+// A run is how many tiles of queries a task takes a block of keys through while it is in the
+// caches: enough that keys and values come from the second-level cache and their row pointers cost
+// nothing, few enough that the tiles' own state stays in an eighth of a megabyte of it, and that
+// every worker finds several tasks.
+const (
+	runTiles       = 8
+	runFloats      = 1 << 17 / 4
+	tasksPerWorker = 4
+)
+
+// job is one call of Attend.
+type job struct {
+	dst, q tensor.Mat
+	kv     []KV
+	Shape
+
+	lanes   int // queries in a tile: NR
+	size    int // of a head
+	queries int // of an image
+	tiles   int // of queries of an image
+	run     int // tiles in a task
+	runs    int // tasks for the queries of one image and head
+}
+
+var jobs = sync.Pool{New: func() any { return new(job) }}
+
+// plan fills in the job.
+func (j *job) plan(e *engine.Engine, dst, q tensor.Mat, kv []KV, s Shape) {
+	j.dst, j.q, j.kv, j.Shape = dst, q, append(j.kv[:0], kv...), s
+	j.lanes = e.Set().GEMM.NR
+	j.size = q.Cols / s.Heads
+	if j.Scale == 0 {
+		j.Scale = float32(1 / math.Sqrt(float64(j.size)))
+	}
+	j.queries = q.Rows / s.Batch
+	j.tiles = ceil(j.queries, j.lanes)
+	j.run = min(runTiles, max(1, runFloats/j.stateFloats()))
+	enough := ceil(tasksPerWorker*e.Workers(), s.Batch*s.Heads) // tasks for each image and head
+	j.run = max(1, min(j.run, j.tiles/enough))
+	j.runs = ceil(j.tiles, j.run)
+}
+
+// forget drops the references to the caller's memory.
+func (j *job) forget() {
+	clear(j.kv)
+	*j = job{kv: j.kv[:0]}
+}
+
+func ceil(a, b int) int { return (a + b - 1) / b }
