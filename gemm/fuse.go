@@ -1,0 +1,113 @@
+package gemm
+
+import (
+	"fmt"
+
+	"github.com/lanewise/lanewise/engine"
+	"github.com/lanewise/lanewise/kernels"
+	"github.com/lanewise/lanewise/tensor"
+)
+
+// Prologue is what is done to the input while it is read: for the value x of channel c in image n,
+//
+//	act(fma(x, Scale[n][c], Shift[n][c]))
+//
+// which is a norm whose statistics are known, its modulation and its activation. Scale and Shift
+// are images × channels; the rows of the input divide evenly among the images. Both are given or
+// neither (Data nil), which leaves the activation alone. The zero value is no prologue.
+type Prologue struct {
+	Scale, Shift tensor.Mat
+	Act          kernels.Act
+}
+
+// Epilogue is what is done to the output while it is stored. The zero value is nothing.
+type Epilogue struct {
+	// Bias holds a value for each column, for GLU one for each column of values and then one for
+	// each of gates; nil is none.
+	Bias []float32
+	// ImageBias is a bias for each image: images × columns, where the rows of dst divide evenly
+	// among the images. Data nil is none. It excludes Bias.
+	ImageBias tensor.Mat
+	// Act is the activation; for GLU the gate's.
+	Act kernels.Act
+	// Add is a residual of dst's shape, added last. It may be dst itself. Data nil is none.
+	Add tensor.Mat
+}
+
+// Active says whether the prologue changes anything.
+func (pro *Prologue) Active() bool { return pro.Scale.Data != nil || pro.Act != kernels.Identity }
+
+// Check panics unless the prologue fits an input of rows of channels.
+func (pro *Prologue) Check(rows, channels int) {
+	if (pro.Scale.Data == nil) != (pro.Shift.Data == nil) {
+		panic("gemm: prologue with one of scale and shift")
+	}
+	if pro.Scale.Data == nil {
+		return
+	}
+	checkImages("gemm: prologue scale", pro.Scale, rows, channels)
+	checkImages("gemm: prologue shift", pro.Shift, rows, channels)
+	if pro.Scale.Rows != pro.Shift.Rows {
+		panic(fmt.Sprintf("gemm: prologue of %d scales and %d shifts", pro.Scale.Rows, pro.Shift.Rows))
+	}
+}
+
+// checkImages panics unless m has the given columns and rows divide evenly among its rows.
+func checkImages(name string, m tensor.Mat, rows, columns int) {
+	m.Check(name)
+	if m.Cols != columns || m.Rows == 0 || rows%m.Rows != 0 {
+		panic(fmt.Sprintf("%s is %d×%d for %d rows of %d", name, m.Rows, m.Cols, rows, columns))
+	}
+}
+
+// Apply fills dst with the prologue of src: the rows from row on, of rows altogether, and their
+// channels from channel on, of an input to the weights w. dst does not overlap src.
+func (pro *Prologue) Apply(w *engine.Worker, dst, src tensor.Mat, row, rows, channel int, weights *Packed) {
+	if pro.Scale.Data == nil {
+		if pro.Act == kernels.Identity {
+			for r := range src.Rows {
+				copy(dst.Row(r), src.Row(r))
+			}
+			return
+		}
+		a := &w.Args.Activate
+		*a = kernels.ActivateArgs{Rows: src.Rows, Cols: src.Cols, Act: pro.Act,
+			Src: src.Data, SrcStride: src.Stride, Dst: dst.Data, DstStride: dst.Stride}
+		w.Set.Activate(a)
+		*a = kernels.ActivateArgs{}
+		return
+	}
+	perImage := rows / pro.Scale.Rows
+	a := &w.Args.Affine
+	for r := 0; r < src.Rows; {
+		image := (row + r) / perImage
+		n := min((image+1)*perImage-row, src.Rows) - r
+		*a = kernels.AffineArgs{Rows: n, Cols: src.Cols, Act: pro.Act,
+			Mean:  weights.zeros[:src.Cols],
+			Scale: pro.Scale.Row(image)[channel:], Shift: pro.Shift.Row(image)[channel:],
+			Src: src.Data[r*src.Stride:], SrcStride: src.Stride,
+			Dst: dst.Data[r*dst.Stride:], DstStride: dst.Stride}
+		w.Set.Affine(a)
+		r += n
+	}
+	*a = kernels.AffineArgs{}
+}
+
+// check panics unless the epilogue fits dst, whose weights have the given columns.
+func (ep *Epilogue) check(dst tensor.Mat, columns int) {
+	if ep.Bias != nil && len(ep.Bias) != columns {
+		panic(fmt.Sprintf("gemm: bias of %d values for %d columns", len(ep.Bias), columns))
+	}
+	if ep.ImageBias.Data != nil {
+		if ep.Bias != nil {
+			panic("gemm: both a bias and a bias for each image")
+		}
+		checkImages("gemm: image bias", ep.ImageBias, dst.Rows, columns)
+	}
+	if ep.Add.Data != nil {
+		ep.Add.Check("gemm: add")
+		if ep.Add.Rows != dst.Rows || ep.Add.Cols != dst.Cols {
+			panic(fmt.Sprintf("gemm: add is %d×%d for dst of %d×%d", ep.Add.Rows, ep.Add.Cols, dst.Rows, dst.Cols))
+		}
+	}
+}

@@ -1,0 +1,380 @@
+package gemm_test
+
+import (
+	"math"
+	"testing"
+
+	"github.com/lanewise/lanewise/engine"
+	"github.com/lanewise/lanewise/gemm"
+	"github.com/lanewise/lanewise/internal/kerneltest"
+	"github.com/lanewise/lanewise/internal/ref"
+	"github.com/lanewise/lanewise/kernels"
+	"github.com/lanewise/lanewise/tensor"
+)
+
+// layer is one multiplication to test: its shape and what is fused into it.
+type layer struct {
+	m, k, n     int
+	pad         int // values between rows of a, dst and add
+	glu         bool
+	bias        bool
+	images      int // rows of the bias for each image; 0 none
+	scaled      int // rows of the prologue's scale and shift; 0 none
+	before      kernels.Act
+	act         kernels.Act
+	add, addDst bool // a residual; in dst itself
+}
+
+func (l layer) String() string {
+	return kerneltest.Name("m", l.m, "k", l.k, "n", l.n, "pad", l.pad, "glu", l.glu, "bias", l.bias, "images", l.images,
+		"scaled", l.scaled, "before", l.before, "act", l.act, "add", l.add, "inplace", l.addDst)
+}
+
+// columns is how many rows the weight has.
+func (l layer) columns() int {
+	if l.glu {
+		return 2 * l.n
+	}
+	return l.n
+}
+
+// operands are a layer's inputs, each at the end of readable memory.
+type operands struct {
+	a, w, dst tensor.Mat
+	pro       gemm.Prologue
+	ep        gemm.Epilogue
+}
+
+// guarded returns a matrix of random values that ends at an unreadable page.
+func guarded(t testing.TB, seed uint64, rows, cols, stride int) tensor.Mat {
+	n := 0
+	if rows > 0 && cols > 0 {
+		n = (rows-1)*stride + cols
+	}
+	m := tensor.Mat{Rows: rows, Cols: cols, Stride: stride, Data: kerneltest.Guard(t, n)}
+	if m.Data == nil {
+		m.Data = []float32{}
+	}
+	copy(m.Data, kerneltest.Random(seed, n))
+	return m
+}
+
+func (l layer) operands(t testing.TB) operands {
+	o := operands{
+		a:   guarded(t, 1, l.m, l.k, l.k+l.pad),
+		w:   guarded(t, 2, l.columns(), l.k, l.k),
+		dst: guarded(t, 3, l.m, l.n, l.n+l.pad),
+		ep:  gemm.Epilogue{Act: l.act},
+		pro: gemm.Prologue{Act: l.before},
+	}
+	if l.bias {
+		o.ep.Bias = guarded(t, 4, 1, l.columns(), l.columns()).Data
+	}
+	if l.images > 0 {
+		o.ep.ImageBias = guarded(t, 5, l.images, l.columns(), l.columns()+1)
+	}
+	if l.scaled > 0 {
+		o.pro.Scale = guarded(t, 6, l.scaled, l.k, l.k)
+		o.pro.Shift = guarded(t, 7, l.scaled, l.k, l.k+2)
+	}
+	if !l.addDst {
+		kerneltest.Fill(o.dst.Data)
+	}
+	if l.add {
+		o.ep.Add = o.dst
+		if !l.addDst {
+			o.ep.Add = guarded(t, 8, l.m, l.n, l.n+l.pad)
+		}
+	}
+	return o
+}
+
+const half = 1.0 / (1 << 24) // half a unit in the last place of 1
+
+// near is a real number and how far a float32 result may be from it.
+type near struct{ v, e float64 }
+
+// through is act of x, which may itself be off by x.e. An activation's own error is within
+// 4 units of the larger of argument and result.
+func through(act kernels.Act, x near) near {
+	f := ref.Acts[act.String()]
+	v := f(x.v)
+	if act == kernels.Identity {
+		return x
+	}
+	e := math.Max(math.Abs(f(x.v+x.e)-v), math.Abs(f(x.v-x.e)-v))
+	return near{v, e + 8*half*math.Max(math.Abs(x.v), math.Abs(v)) + 1e-37}
+}
+
+// truth returns the layer's exact result and the bound of its error: (k+1)·2⁻²⁴·Σ|aᵢbᵢ| for the
+// chain, and what the prologue and the epilogue add to it.
+func (l layer) truth(o operands) []near {
+	a, ae := make([]float64, l.m*l.k), make([]float64, l.m*l.k)
+	for r := range l.m {
+		for c := range l.k {
+			x := near{v: float64(o.a.Data[r*o.a.Stride+c])}
+			if l.scaled > 0 {
+				image := r / (l.m / l.scaled)
+				x.v = x.v*float64(o.pro.Scale.Row(image)[c]) + float64(o.pro.Shift.Row(image)[c])
+				x.e = 2 * half * math.Abs(x.v)
+			}
+			x = through(l.before, x)
+			a[r*l.k+c], ae[r*l.k+c] = x.v, x.e
+		}
+	}
+	w := floats64(o.w)
+	cols := l.columns()
+	sum, abs := ref.Linear(l.m, cols, l.k, a, w)
+	_, spread := ref.Linear(l.m, cols, l.k, ae, w)
+	element := func(r, c int) near {
+		i := r*cols + c
+		x := near{sum[i], 0}
+		mag := abs[i]
+		switch {
+		case l.bias:
+			x.v += float64(o.ep.Bias[c])
+			mag += math.Abs(float64(o.ep.Bias[c]))
+		case l.images > 0:
+			b := float64(o.ep.ImageBias.Row(r / (l.m / l.images))[c])
+			x.v += b
+			mag += math.Abs(b)
+		}
+		x.e = float64(l.k+1)*half*mag + spread[i]
+		return x
+	}
+	want := make([]near, 0, l.m*l.n)
+	for r := range l.m {
+		for c := range l.n {
+			x := element(r, c)
+			if l.glu {
+				g := through(l.act, element(r, l.n+c))
+				e := math.Abs(x.v)*g.e + math.Abs(g.v)*x.e + x.e*g.e
+				x = near{x.v * g.v, e + 2*half*math.Abs(x.v*g.v)}
+			} else {
+				x = through(l.act, x)
+			}
+			if l.add {
+				x.v += float64(o.ep.Add.Data[r*o.ep.Add.Stride+c])
+				x.e += 2 * half * (math.Abs(x.v) + x.e)
+			}
+			want = append(want, x)
+		}
+	}
+	return want
+}
+
+func floats64(m tensor.Mat) []float64 {
+	f := make([]float64, 0, m.Rows*m.Cols)
+	for r := range m.Rows {
+		for _, v := range m.Row(r) {
+			f = append(f, float64(v))
+		}
+	}
+	return f
+}
+
+// run computes the layer in o.dst.
+func (l layer) run(e *engine.Engine, o operands) {
+	pack := gemm.Pack
+	if l.glu {
+		pack = gemm.PackGLU
+	}
+	gemm.Mul(e, o.dst, o.a, pack(e, o.w), o.pro, o.ep)
+}
+
+// check runs the layer and compares with the truth.
+func (l layer) check(t testing.TB, e *engine.Engine) {
+	t.Helper()
+	o := l.operands(t)
+	want := l.truth(o)
+	l.run(e, o)
+	got, exact := make([]float32, 0, len(want)), make([]float64, len(want))
+	for i := range want {
+		exact[i] = want[i].v
+	}
+	for r := range l.m {
+		if l.n > 0 {
+			got = append(got, o.dst.Row(r)...)
+		}
+		if between := o.dst.Data[min(r*o.dst.Stride+l.n, len(o.dst.Data)):min((r+1)*o.dst.Stride, len(o.dst.Data))]; !l.addDst {
+			for _, v := range between {
+				if !kerneltest.Untouched(v) {
+					t.Fatalf("%v: wrote beyond row %d", l, r)
+				}
+			}
+		}
+	}
+	kerneltest.Near(t, l.String(), got, exact, func(i int) float64 { return want[i].e })
+}
+
+func TestMulRows(t *testing.T) {
+	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
+		e := kerneltest.Engine(t, set, 2)
+		for m := range 2*set.GEMM.MR + 2 {
+			layer{m: m, k: 19, n: set.GEMM.NR + 3, pad: 5, bias: true}.check(t, e)
+		}
+	})
+}
+
+func TestMulColumns(t *testing.T) {
+	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
+		e := kerneltest.Engine(t, set, 2)
+		for n := range 2*set.GEMM.NR + 2 {
+			layer{m: set.GEMM.MR + 2, k: 7, n: n, bias: true, add: true}.check(t, e)
+			layer{m: 3, k: 7, n: n, bias: true, glu: true, act: kernels.GELU}.check(t, e)
+		}
+	})
+}
+
+func TestMulChain(t *testing.T) {
+	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
+		e := kerneltest.Engine(t, set, 2)
+		kc := set.GEMM.KC
+		for _, k := range []int{0, 1, 2, 3, 16, 101, 512, 1024, kc - 1, kc, kc + 1, 2*kc + 5} {
+			n := set.GEMM.NR + 1
+			layer{m: 5, k: k, n: n, add: true, addDst: true}.check(t, e)
+			layer{m: set.GEMM.MR + 1, k: k, n: n, bias: true, glu: true, act: kernels.SiLU}.check(t, e)
+			layer{m: 4, k: k, n: n, pad: 3, images: 2, scaled: 2, before: kernels.SiLU}.check(t, e)
+		}
+	})
+}
+
+func TestMulEpilogue(t *testing.T) {
+	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
+		e := kerneltest.Engine(t, set, 2)
+		n := 2*set.GEMM.NR + 5
+		for _, act := range kernels.Acts() {
+			for _, glu := range []bool{false, true} {
+				l := layer{m: 25, k: 17, n: n, pad: 2, glu: glu, act: act}
+				l.check(t, e)
+				l.bias, l.add = true, true
+				l.check(t, e)
+				l.addDst = true
+				l.check(t, e)
+			}
+		}
+		for _, images := range []int{1, 2, 3, 6, 30} {
+			for _, glu := range []bool{false, true} {
+				layer{m: 30, k: 9, n: n, glu: glu, images: images, act: kernels.SiLU}.check(t, e)
+				layer{m: 30, k: 9, n: n, glu: glu, images: images, add: true, addDst: true}.check(t, e)
+			}
+		}
+	})
+}
+
+func TestMulPrologue(t *testing.T) {
+	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
+		e := kerneltest.Engine(t, set, 2)
+		n := set.GEMM.NR + 5
+		for _, act := range []kernels.Act{kernels.Identity, kernels.SiLU, kernels.GELU} {
+			for _, images := range []int{0, 1, 2, 5, 30} {
+				layer{m: 30, k: 21, n: n, pad: 4, scaled: images, before: act, bias: true}.check(t, e)
+			}
+		}
+	})
+}
+
+// Rows at a stride of whole pages fall into one cache set, which Mul avoids by a copy: once with
+// enough columns to pay for it, once without.
+func TestMulAliasingStride(t *testing.T) {
+	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
+		e := kerneltest.Engine(t, set, 2)
+		layer{m: 2*set.GEMM.MR + 1, k: 512, n: 8*set.GEMM.NR + 1, pad: 512, bias: true}.check(t, e)
+		layer{m: 2*set.GEMM.MR + 1, k: 512, n: 3, pad: 512, bias: true}.check(t, e)
+	})
+}
+
+// A NaN or an infinity in a row or a column of the operands reaches the results that it enters,
+// and no other.
+func TestMulSpecials(t *testing.T) {
+	inf := float32(math.Inf(1))
+	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
+		e := kerneltest.Engine(t, set, 2)
+		for _, v := range []float32{float32(math.NaN()), inf, -inf} {
+			for _, in := range []string{"a", "w"} {
+				l := layer{m: set.GEMM.MR + 2, k: 11, n: set.GEMM.NR + 2, bias: true}
+				o := l.operands(t)
+				at := o.a
+				if in == "w" {
+					at = o.w
+				}
+				at.Row(at.Rows - 1)[5] = v
+				l.run(e, o)
+				for r := range l.m {
+					for c, got := range o.dst.Row(r) {
+						hit := in == "a" && r == l.m-1 || in == "w" && c == l.n-1
+						other := o.w.Row(c)[5]
+						if in == "w" {
+							other = o.a.Row(r)[5]
+						}
+						if want := v * other; hit && !(got == want || want != want && got != got) || !hit && !finite(got) {
+							t.Fatalf("%v in %s: dst[%d][%d] = %v", v, in, r, c, got)
+						}
+					}
+				}
+			}
+		}
+	})
+}
+
+func finite(v float32) bool { return v-v == 0 }
+
+func TestMulPanics(t *testing.T) {
+	e := kerneltest.Engine(t, kernels.Available()[0], 1)
+	w := gemm.Pack(e, tensor.MakeMat(6, 4))
+	glu := gemm.PackGLU(e, tensor.MakeMat(6, 4))
+	a, dst := tensor.MakeMat(8, 4), tensor.MakeMat(8, 6)
+	mul := func(pro gemm.Prologue, ep gemm.Epilogue) func() {
+		return func() { gemm.Mul(e, dst, a, w, pro, ep) }
+	}
+	cases := map[string]func(){
+		"columns of a":    func() { gemm.Mul(e, dst, tensor.MakeMat(8, 5), w, gemm.Prologue{}, gemm.Epilogue{}) },
+		"rows of a":       func() { gemm.Mul(e, dst, tensor.MakeMat(7, 4), w, gemm.Prologue{}, gemm.Epilogue{}) },
+		"columns of dst":  func() { gemm.Mul(e, dst, a, glu, gemm.Prologue{}, gemm.Epilogue{}) },
+		"short dst":       func() { gemm.Mul(e, tensor.Mat{Rows: 8, Cols: 6, Stride: 6}, a, w, gemm.Prologue{}, gemm.Epilogue{}) },
+		"bias":            mul(gemm.Prologue{}, gemm.Epilogue{Bias: make([]float32, 5)}),
+		"two biases":      mul(gemm.Prologue{}, gemm.Epilogue{Bias: make([]float32, 6), ImageBias: tensor.MakeMat(2, 6)}),
+		"image bias":      mul(gemm.Prologue{}, gemm.Epilogue{ImageBias: tensor.MakeMat(3, 6)}),
+		"add":             mul(gemm.Prologue{}, gemm.Epilogue{Add: tensor.MakeMat(7, 6)}),
+		"scale alone":     mul(gemm.Prologue{Scale: tensor.MakeMat(1, 4)}, gemm.Epilogue{}),
+		"scale":           mul(gemm.Prologue{Scale: tensor.MakeMat(1, 5), Shift: tensor.MakeMat(1, 5)}, gemm.Epilogue{}),
+		"scale and shift": mul(gemm.Prologue{Scale: tensor.MakeMat(2, 4), Shift: tensor.MakeMat(1, 4)}, gemm.Epilogue{}),
+		"odd GLU":         func() { gemm.PackGLU(e, tensor.MakeMat(5, 4)) },
+		"taps":            func() { gemm.PackTaps(e, tensor.MakeMat(5, 4), 3) },
+		"taps in Mul": func() {
+			gemm.Mul(e, dst, a, gemm.PackTaps(e, tensor.MakeMat(6, 8), 2), gemm.Prologue{}, gemm.Epilogue{})
+		},
+		"weights of a Set": func() { gemm.Mul(kerneltest.Engine(t, &kernels.Set{}, 1), dst, a, w, gemm.Prologue{}, gemm.Epilogue{}) },
+	}
+	for name, f := range cases {
+		t.Run(name, func(t *testing.T) {
+			defer func() {
+				if _, ok := recover().(string); !ok {
+					t.Error("no panic with a message")
+				}
+			}()
+			f()
+		})
+	}
+}
+
+func FuzzMul(f *testing.F) {
+	f.Add(uint8(13), uint16(20), uint8(33), uint8(1), uint16(0))
+	f.Add(uint8(24), uint16(513), uint8(9), uint8(0), uint16(0x1ff))
+	f.Add(uint8(1), uint16(1), uint8(1), uint8(7), uint16(0x2a))
+	f.Fuzz(func(t *testing.T, m uint8, k uint16, n, pad uint8, bits uint16) {
+		l := layer{m: int(m % 64), k: int(k % 1024), n: int(n % 80), pad: int(pad % 20)}
+		l.glu, l.bias, l.add, l.addDst = bits&1 != 0, bits&2 != 0, bits&4 != 0, bits&8 != 0
+		l.addDst = l.addDst && l.add
+		l.act = kernels.Acts()[int(bits>>4&15)%(len(kernels.Acts())-1)] // but Exp, which overflows
+		if bits&0x100 != 0 && l.m > 0 {
+			l.scaled, l.before = 1, kernels.SiLU
+		}
+		if bits&0x200 != 0 && l.m > 0 && !l.bias {
+			l.images = l.m
+		}
+		for _, set := range kernels.Available() {
+			l.check(t, kerneltest.Engine(t, set, 1+int(bits>>10&1)))
+		}
+	})
+}
