@@ -13,7 +13,7 @@ import (
 
 // What the assembly packages use. The test beside this file compares with their Requires.
 var (
-	avx2Features   = []cpuid.FeatureID{cpuid.AVX, cpuid.AVX2, cpuid.FMA3, cpuid.BMI2}
+	avx2Features   = []cpuid.FeatureID{cpuid.CMOV, cpuid.AVX, cpuid.AVX2, cpuid.FMA3, cpuid.BMI2}
 	avx512Features = append([]cpuid.FeatureID{cpuid.AVX512F, cpuid.AVX512BW, cpuid.AVX512DQ, cpuid.AVX512VL}, avx2Features...)
 )
 
@@ -30,6 +30,10 @@ func avx2Set() *Set {
 	s := genericSet()
 	s.ISA = AVX2
 	s.GEMM = blocks(GEMM{MR: avx2.MR, NR: avx2.NR, Tile: func(a *TileArgs) { avx2.Tile(unsafe.Pointer(a)) }})
+	s.ToLanes = func(a *ToLanesArgs) { avx2.ToLanes(unsafe.Pointer(a)) }
+	s.Softmax = func(a *SoftmaxArgs) { avx2.Softmax(unsafe.Pointer(a)) }
+	s.Weigh = func(a *WeighArgs) { avx2.Weigh(unsafe.Pointer(a)) }
+	s.FromLanes = func(a *FromLanesArgs) { avx2.FromLanes(unsafe.Pointer(a)) }
 	s.Peak = func(a *PeakArgs) { avx2.Peak(unsafe.Pointer(a)) }
 	return s
 }
@@ -38,6 +42,10 @@ func avx512Set() *Set {
 	s := avx2Set()
 	s.ISA = AVX512
 	s.GEMM = blocks(GEMM{MR: avx512.MR, NR: avx512.NR, Tile: func(a *TileArgs) { avx512.Tile(unsafe.Pointer(a)) }})
+	s.ToLanes = func(a *ToLanesArgs) { avx512.ToLanes(unsafe.Pointer(a)) }
+	s.Softmax = func(a *SoftmaxArgs) { avx512.Softmax(unsafe.Pointer(a)) }
+	s.Weigh = func(a *WeighArgs) { avx512.Weigh(unsafe.Pointer(a)) }
+	s.FromLanes = func(a *FromLanesArgs) { avx512.FromLanes(unsafe.Pointer(a)) }
 	s.Peak = func(a *PeakArgs) { avx512.Peak(unsafe.Pointer(a)) }
 	return s
 }

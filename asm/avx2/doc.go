@@ -12,6 +12,10 @@ const (
 
 // Requires lists the CPU features that each function uses.
 var Requires = map[string][]string{
-	"Peak": {"AVX", "FMA3"},
-	"Tile": {"AVX", "FMA3"},
+	"FromLanes": {"AVX", "CMOV", "FMA3"},
+	"Peak":      {"AVX", "FMA3"},
+	"Softmax":   {"AVX", "AVX2", "FMA3"},
+	"Tile":      {"AVX", "FMA3"},
+	"ToLanes":   {"AVX", "CMOV"},
+	"Weigh":     {"AVX", "FMA3"},
 }

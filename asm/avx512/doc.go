@@ -12,6 +12,10 @@ const (
 
 // Requires lists the CPU features that each function uses.
 var Requires = map[string][]string{
-	"Peak": {"AVX", "AVX512F"},
-	"Tile": {"AVX", "AVX512F", "BMI2"},
+	"FromLanes": {"AVX", "AVX512F", "AVX512VL", "BMI2", "CMOV"},
+	"Peak":      {"AVX", "AVX512F"},
+	"Softmax":   {"AVX", "AVX512F"},
+	"Tile":      {"AVX", "AVX512F", "BMI2"},
+	"ToLanes":   {"AVX", "AVX512F", "AVX512VL", "BMI2", "CMOV"},
+	"Weigh":     {"AVX", "AVX512F"},
 }

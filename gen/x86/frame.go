@@ -59,6 +59,8 @@ var families = []struct {
 	emit func(*emitter)
 }{
 	{"gemm", gemm},
+	{"attention", attention},
+	{"lanes", lanes},
 	{"peak", peak},
 }
 

@@ -1,0 +1,158 @@
+package x86
+
+import (
+	"math"
+
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// The constants of kernels/exp.go.
+const (
+	exp2Min        = -151
+	expMin, expMax = -104, 89
+	log2e          = float32(math.Log2E)
+	ln2hi, ln2lo   = float32(0x1.62e43p-1), float32(-0x1.05c61p-29)
+	roundMagic     = float32(3 << 22)
+)
+
+var (
+	exp2Poly = []float32{1, 0x1.62e43p-1, 0x1.ebfbdcp-3, 0x1.c6af7ap-5, 0x1.3b2dd2p-7, 0x1.5f0946p-10, 0x1.417a5cp-13}
+	expPoly  = []float32{1, 1, 0x1.fffffcp-2, 0x1.555492p-3, 0x1.5558acp-5, 0x1.12397ap-7, 0x1.6a5128p-10}
+)
+
+// An exponential emits exp or exp2 on several vectors at once, whose chains then overlap. Its
+// arithmetic is that of kernels/exp.go, operation by operation.
+type exponential struct {
+	*emitter
+	low, high, log2e, ln2hi, ln2lo Op // each a register or memory; those that are not needed nil
+	poly                           []Op
+}
+
+// exp prepares eˣ for any x. As many of its twelve constants as there are registers are loaded into
+// them; the others stay in memory.
+func (e *emitter) exp(registers ...reg.VecPhysical) exponential {
+	hold := e.holder(registers)
+	x := exponential{emitter: e}
+	x.low, x.high = hold(expMin), hold(expMax)
+	x.log2e, x.ln2hi, x.ln2lo = hold(log2e), hold(ln2hi), hold(ln2lo)
+	for _, c := range expPoly {
+		x.poly = append(x.poly, hold(c))
+	}
+	return x
+}
+
+// exp2 prepares 2ˣ for x ≤ 0 or NaN, with eight constants.
+func (e *emitter) exp2(registers ...reg.VecPhysical) exponential {
+	hold := e.holder(registers)
+	x := exponential{emitter: e, low: hold(exp2Min)}
+	for _, c := range exp2Poly {
+		x.poly = append(x.poly, hold(c))
+	}
+	return x
+}
+
+// holder loads constants into registers while there are any, and leaves the rest in memory.
+func (e *emitter) holder(registers []reg.VecPhysical) func(v float32) Op {
+	return func(v float32) Op {
+		m := e.constant(v)
+		if len(registers) == 0 {
+			return m
+		}
+		r := registers[0]
+		registers = registers[1:]
+		e.VMOVUPS(m, r)
+		return r
+	}
+}
+
+// emit sets p[i] to the exponential of v[i]; v and n are clobbered.
+func (x exponential) emit(v, n, p []reg.VecPhysical) {
+	// v = max(v, low), and min(v, high). The second source of a minimum or maximum, Go's first,
+	// is what comes out where there is a NaN.
+	for i := range v {
+		x.VMAXPS(v[i], x.register(x.low, n[i]), v[i])
+		if x.high != nil {
+			x.VMINPS(v[i], x.register(x.high, n[i]), v[i])
+		}
+	}
+	// n = round(v), or round(v·log2e); p is still free. AVX2 leaves v + magic in n, whose low bits
+	// are the integer, and the rounded value in p.
+	for i := range v {
+		t := Op(v[i])
+		if x.log2e != nil {
+			x.VMULPS(x.log2e, v[i], n[i])
+			t = n[i]
+		}
+		if x.wide() {
+			x.VRNDSCALEPS(U8(8), t, n[i])
+		} else {
+			x.VMOVUPS(x.constant(roundMagic), p[i])
+			x.VADDPS(t, p[i], n[i])
+			x.VSUBPS(p[i], n[i], p[i])
+		}
+	}
+	// v = r
+	rounded := n
+	if !x.wide() {
+		rounded = p
+	}
+	for i := range v {
+		if x.ln2hi == nil {
+			x.VSUBPS(rounded[i], v[i], v[i])
+		} else {
+			x.VFNMADD231PS(x.ln2hi, rounded[i], v[i])
+			x.VFNMADD231PS(x.ln2lo, rounded[i], v[i])
+		}
+	}
+	// p = Σ c[k]·rᵏ
+	top := len(x.poly) - 1
+	for i := range v {
+		x.VMOVUPS(x.poly[top], p[i])
+	}
+	for k := top - 1; k >= 0; k-- {
+		for i := range v {
+			x.VFMADD213PS(x.poly[k], v[i], p[i])
+		}
+	}
+	x.scale(v, n, p)
+}
+
+// register returns a constant in a register: its own, or tmp.
+func (x exponential) register(c Op, tmp reg.VecPhysical) Op {
+	if r, ok := c.(reg.Register); ok {
+		return r
+	}
+	x.VMOVUPS(c, tmp)
+	return tmp
+}
+
+// scale multiplies p by 2ⁿ, rounding once; v is free.
+func (x exponential) scale(v, n, p []reg.VecPhysical) {
+	switch {
+	case x.wide():
+		for i := range p {
+			x.VSCALEFPS(n[i], p[i], p[i])
+		}
+	case x.high == nil:
+		// n ≤ 0: 2^(n+64) is a float32 for every n, and the product exact; 2⁻⁶⁴ then rounds.
+		for i := range p {
+			x.VPSLLD(U8(23), n[i], n[i])
+			x.VPADDD(x.constantBits((127+64)<<23), n[i], n[i])
+			x.VMULPS(n[i], p[i], p[i])
+			x.VMULPS(x.constant(0x1p-64), p[i], p[i])
+		}
+	default:
+		// 2^⌊n/2⌋, exact, then 2^(n−⌊n/2⌋).
+		for i := range p {
+			x.VPSUBD(x.constantBits(math.Float32bits(roundMagic)), n[i], n[i])
+			x.VPSRAD(U8(1), n[i], v[i])
+			x.VPSUBD(v[i], n[i], n[i])
+			for _, half := range []reg.VecPhysical{v[i], n[i]} {
+				x.VPSLLD(U8(23), half, half)
+				x.VPADDD(x.constantBits(127<<23), half, half)
+				x.VMULPS(half, p[i], p[i])
+			}
+		}
+	}
+}
