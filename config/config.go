@@ -144,6 +144,11 @@ func (c *Config) Strings(key string, missing []string, supported ...string) []st
 	return all
 }
 
+// Floats reads a list of numbers that is not empty.
+func (c *Config) Floats(key string, missing ...float64) []float64 {
+	return list(c, key, missing, parseFloat, "a list of numbers")
+}
+
 // SizePerLevel reads one size (see Size) for all levels of a model, or a list with one for each.
 func (c *Config) SizePerLevel(key string, levels, missing int) []int {
 	return perLevel(c, key, levels, missing, parseSize, sizeWanted)

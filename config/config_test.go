@@ -42,6 +42,7 @@ var (
 	orNoSizes   reader = func(c *config.Config) any { return c.Sizes("k") }
 	strs        reader = func(c *config.Config) any { return c.Strings("k", []string{"a"}) }
 	someStrs    reader = func(c *config.Config) any { return c.Strings("k", []string{"a"}, "a", "b") }
+	floats      reader = func(c *config.Config) any { return c.Floats("k") }
 	sizeLevels  reader = func(c *config.Config) any { return c.SizePerLevel("k", 3, 8) }
 	orNoLevels  reader = func(c *config.Config) any { return c.SizePerLevel("k", 3, 0) }
 	boolLevels  reader = func(c *config.Config) any { return c.BoolPerLevel("k", 2, false) }
@@ -64,6 +65,7 @@ func TestValues(t *testing.T) {
 		{aMid, "null", ""}, {aMid, "", "cross"},
 		{sizes, "", []int{320, 640}}, {sizes, "[1, 2,3 ]", []int{1, 2, 3}}, {orNoSizes, "null", []int(nil)},
 		{strs, "", []string{"a"}}, {strs, `["x", "y"]`, []string{"x", "y"}}, {someStrs, `["b", "a", "b"]`, []string{"b", "a", "b"}},
+		{floats, "", []float64(nil)}, {floats, "null", []float64(nil)}, {floats, "[0.001, 2]", []float64{0.001, 2}},
 		{sizeLevels, "", []int{8, 8, 8}}, {sizeLevels, "5", []int{5, 5, 5}}, {sizeLevels, "[5, 10, 20]", []int{5, 10, 20}},
 		{orNoLevels, "null", []int{0, 0, 0}},
 		{boolLevels, "", []bool{false, false}}, {boolLevels, "true", []bool{true, true}}, {boolLevels, "[true, false]", []bool{true, false}},
