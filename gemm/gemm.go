@@ -41,7 +41,7 @@ func Mul(e *engine.Engine, dst, a tensor.Mat, w *Packed, pro Prologue, ep Epilog
 		m.copied = pro.Active() || Aliases(a.Stride) && a.Rows > 1 && m.reads() >= copyReads
 		scratch := 0
 		if m.copied {
-			scratch = m.BlockRows() * rowStride(m.longest())
+			scratch = m.BlockRows() * RowStride(m.longest())
 		}
 		m.Run(e, scratch, m)
 	}
@@ -80,7 +80,7 @@ func (m *mul) point(w *engine.Worker, b *Block, c Chunk) {
 	}
 	from := tensor.Mat{Rows: b.Rows, Cols: c.K, Stride: m.a.Stride, Data: m.a.Data[b.Row*m.a.Stride+c.From:]}
 	if m.copied {
-		to := tensor.Mat{Rows: b.Rows, Cols: c.K, Stride: rowStride(c.K), Data: b.Scratch}
+		to := tensor.Mat{Rows: b.Rows, Cols: c.K, Stride: RowStride(c.K), Data: b.Scratch}
 		m.pro.Apply(w, to, from, b.Row, m.a.Rows, c.From, m.w)
 		from = to
 	}
@@ -98,9 +98,9 @@ func (m *mul) point(w *engine.Worker, b *Block, c Chunk) {
 // tile's rows evict each other: those sets repeat every 4 KiB.
 func Aliases(stride int) bool { return stride*int(unsafe.Sizeof(float32(0)))%2048 == 0 }
 
-// rowStride is the stride of rows of n values in scratch: whole cache lines, and an odd number
+// RowStride is the stride of rows of n values in scratch: whole cache lines, and an odd number
 // of them, so that no two rows of a tile share a cache set.
-func rowStride(n int) int { return (n+15)/16*16 | 16 }
+func RowStride(n int) int { return (n+15)/16*16 | 16 }
 
 // longest is the most k values of a chunk.
 func (p *Product) longest() int { return (p.w.In + p.parts - 1) / p.parts }

@@ -45,37 +45,23 @@ type operands struct {
 	ep        gemm.Epilogue
 }
 
-// guarded returns a matrix of random values that ends at an unreadable page.
-func guarded(t testing.TB, seed uint64, rows, cols, stride int) tensor.Mat {
-	n := 0
-	if rows > 0 && cols > 0 {
-		n = (rows-1)*stride + cols
-	}
-	m := tensor.Mat{Rows: rows, Cols: cols, Stride: stride, Data: kerneltest.Guard(t, n)}
-	if m.Data == nil {
-		m.Data = []float32{}
-	}
-	copy(m.Data, kerneltest.Random(seed, n))
-	return m
-}
-
 func (l layer) operands(t testing.TB) operands {
 	o := operands{
-		a:   guarded(t, 1, l.m, l.k, l.k+l.pad),
-		w:   guarded(t, 2, l.columns(), l.k, l.k),
-		dst: guarded(t, 3, l.m, l.n, l.n+l.pad),
+		a:   kerneltest.Mat(t, 1, l.m, l.k, l.k+l.pad),
+		w:   kerneltest.Mat(t, 2, l.columns(), l.k, l.k),
+		dst: kerneltest.Mat(t, 3, l.m, l.n, l.n+l.pad),
 		ep:  gemm.Epilogue{Act: l.act},
 		pro: gemm.Prologue{Act: l.before},
 	}
 	if l.bias {
-		o.ep.Bias = guarded(t, 4, 1, l.columns(), l.columns()).Data
+		o.ep.Bias = kerneltest.Mat(t, 4, 1, l.columns(), l.columns()).Data
 	}
 	if l.images > 0 {
-		o.ep.ImageBias = guarded(t, 5, l.images, l.columns(), l.columns()+1)
+		o.ep.ImageBias = kerneltest.Mat(t, 5, l.images, l.columns(), l.columns()+1)
 	}
 	if l.scaled > 0 {
-		o.pro.Scale = guarded(t, 6, l.scaled, l.k, l.k)
-		o.pro.Shift = guarded(t, 7, l.scaled, l.k, l.k+2)
+		o.pro.Scale = kerneltest.Mat(t, 6, l.scaled, l.k, l.k)
+		o.pro.Shift = kerneltest.Mat(t, 7, l.scaled, l.k, l.k+2)
 	}
 	if !l.addDst {
 		kerneltest.Fill(o.dst.Data)
@@ -83,94 +69,60 @@ func (l layer) operands(t testing.TB) operands {
 	if l.add {
 		o.ep.Add = o.dst
 		if !l.addDst {
-			o.ep.Add = guarded(t, 8, l.m, l.n, l.n+l.pad)
+			o.ep.Add = kerneltest.Mat(t, 8, l.m, l.n, l.n+l.pad)
 		}
 	}
 	return o
 }
 
-const half = 1.0 / (1 << 24) // half a unit in the last place of 1
-
-// near is a real number and how far a float32 result may be from it.
-type near struct{ v, e float64 }
-
-// through is act of x, which may itself be off by x.e. An activation's own error is within
-// 4 units of the larger of argument and result.
-func through(act kernels.Act, x near) near {
-	f := ref.Acts[act.String()]
-	v := f(x.v)
-	if act == kernels.Identity {
-		return x
-	}
-	e := math.Max(math.Abs(f(x.v+x.e)-v), math.Abs(f(x.v-x.e)-v))
-	return near{v, e + 8*half*math.Max(math.Abs(x.v), math.Abs(v)) + 1e-37}
-}
-
 // truth returns the layer's exact result and the bound of its error: (k+1)·2⁻²⁴·Σ|aᵢbᵢ| for the
 // chain, and what the prologue and the epilogue add to it.
-func (l layer) truth(o operands) []near {
+func (l layer) truth(o operands) []kerneltest.Approx {
 	a, ae := make([]float64, l.m*l.k), make([]float64, l.m*l.k)
 	for r := range l.m {
 		for c := range l.k {
-			x := near{v: float64(o.a.Data[r*o.a.Stride+c])}
+			x := kerneltest.Approx{V: float64(o.a.Data[r*o.a.Stride+c])}
 			if l.scaled > 0 {
 				image := r / (l.m / l.scaled)
-				x.v = x.v*float64(o.pro.Scale.Row(image)[c]) + float64(o.pro.Shift.Row(image)[c])
-				x.e = 2 * half * math.Abs(x.v)
+				x.V = x.V*float64(o.pro.Scale.Row(image)[c]) + float64(o.pro.Shift.Row(image)[c])
+				x.E = 2 * kerneltest.Half * math.Abs(x.V)
 			}
-			x = through(l.before, x)
-			a[r*l.k+c], ae[r*l.k+c] = x.v, x.e
+			x = x.Act(l.before)
+			a[r*l.k+c], ae[r*l.k+c] = x.V, x.E
 		}
 	}
-	w := floats64(o.w)
+	w := kerneltest.Float64s(kerneltest.Values(o.w))
 	cols := l.columns()
 	sum, abs := ref.Linear(l.m, cols, l.k, a, w)
 	_, spread := ref.Linear(l.m, cols, l.k, ae, w)
-	element := func(r, c int) near {
-		i := r*cols + c
-		x := near{sum[i], 0}
-		mag := abs[i]
+	element := func(r, c int) kerneltest.Approx {
+		i, bias := r*cols+c, 0.0
 		switch {
 		case l.bias:
-			x.v += float64(o.ep.Bias[c])
-			mag += math.Abs(float64(o.ep.Bias[c]))
+			bias = float64(o.ep.Bias[c])
 		case l.images > 0:
-			b := float64(o.ep.ImageBias.Row(r / (l.m / l.images))[c])
-			x.v += b
-			mag += math.Abs(b)
+			bias = float64(o.ep.ImageBias.Row(r / (l.m / l.images))[c])
 		}
-		x.e = float64(l.k+1)*half*mag + spread[i]
+		x := kerneltest.Sum(l.k, sum[i]+bias, abs[i]+math.Abs(bias))
+		x.E += spread[i]
 		return x
 	}
-	want := make([]near, 0, l.m*l.n)
+	want := make([]kerneltest.Approx, 0, l.m*l.n)
 	for r := range l.m {
 		for c := range l.n {
 			x := element(r, c)
 			if l.glu {
-				g := through(l.act, element(r, l.n+c))
-				e := math.Abs(x.v)*g.e + math.Abs(g.v)*x.e + x.e*g.e
-				x = near{x.v * g.v, e + 2*half*math.Abs(x.v*g.v)}
+				x = x.Times(element(r, l.n+c).Act(l.act))
 			} else {
-				x = through(l.act, x)
+				x = x.Act(l.act)
 			}
 			if l.add {
-				x.v += float64(o.ep.Add.Data[r*o.ep.Add.Stride+c])
-				x.e += 2 * half * (math.Abs(x.v) + x.e)
+				x = x.Plus(float64(o.ep.Add.Data[r*o.ep.Add.Stride+c]))
 			}
 			want = append(want, x)
 		}
 	}
 	return want
-}
-
-func floats64(m tensor.Mat) []float64 {
-	f := make([]float64, 0, m.Rows*m.Cols)
-	for r := range m.Rows {
-		for _, v := range m.Row(r) {
-			f = append(f, float64(v))
-		}
-	}
-	return f
 }
 
 // run computes the layer in o.dst.
@@ -188,23 +140,10 @@ func (l layer) check(t testing.TB, e *engine.Engine) {
 	o := l.operands(t)
 	want := l.truth(o)
 	l.run(e, o)
-	got, exact := make([]float32, 0, len(want)), make([]float64, len(want))
-	for i := range want {
-		exact[i] = want[i].v
+	if !l.addDst {
+		kerneltest.UntouchedBetween(t, l.String(), o.dst)
 	}
-	for r := range l.m {
-		if l.n > 0 {
-			got = append(got, o.dst.Row(r)...)
-		}
-		if between := o.dst.Data[min(r*o.dst.Stride+l.n, len(o.dst.Data)):min((r+1)*o.dst.Stride, len(o.dst.Data))]; !l.addDst {
-			for _, v := range between {
-				if !kerneltest.Untouched(v) {
-					t.Fatalf("%v: wrote beyond row %d", l, r)
-				}
-			}
-		}
-	}
-	kerneltest.Near(t, l.String(), got, exact, func(i int) float64 { return want[i].e })
+	kerneltest.NearAll(t, l.String(), kerneltest.Values(o.dst), want)
 }
 
 func TestMulRows(t *testing.T) {

@@ -90,6 +90,9 @@ func (p *Product) Run(e *engine.Engine, scratch int, job engine.Job) {
 	}, job)
 }
 
+// MR returns the rows of a full tile, the distance of two taps' pointers.
+func (p *Product) MR() int { return p.w.set.GEMM.MR }
+
 // Tasks returns how many tasks there are.
 func (p *Product) Tasks() int { return p.blocks * p.groups }
 

@@ -1,0 +1,97 @@
+package conv_test
+
+import (
+	"testing"
+
+	"github.com/lanewise/lanewise/conv"
+	"github.com/lanewise/lanewise/internal/kerneltest"
+	"github.com/lanewise/lanewise/kernels"
+)
+
+// layers have several tasks for each of seven workers, ragged edges, images that share tiles, and
+// chains of one chunk and of several.
+func layers(set *kernels.Set) []layer {
+	nr, kc := set.GEMM.NR, set.GEMM.KC
+	up := conv.Same(3)
+	up.Upsample = true
+	return []layer{
+		{n: 2, h: 17, w: 19, in: 11, out: 3*nr + 5, g: conv.Same(3), bias: true},
+		{n: 2, h: 9, w: 11, in: kc/9 + 3, out: nr + 5, g: geometries[3], imageBias: true, scaled: true, before: kernels.SiLU, add: true},
+		{n: 2, h: 5, w: 6, in: 13, out: 2*nr + 1, g: up, toH: 11, toW: 12, act: kernels.SiLU, bias: true},
+		{n: 2, h: 3, w: 3, in: kc + 5, out: 5, g: conv.Same(3), add: true},
+	}
+}
+
+func TestApplyWorkers(t *testing.T) {
+	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
+		for _, l := range layers(set) {
+			var first []float32
+			for _, workers := range []int{1, 2, 7} {
+				o := l.operands(t)
+				l.run(kerneltest.Engine(t, set, workers), o)
+				if first == nil {
+					first = o.dst.Data
+				}
+				kerneltest.Same(t, l.String(), o.dst.Data, first)
+			}
+		}
+	})
+}
+
+// Two images give what each gives alone.
+func TestApplyBatch(t *testing.T) {
+	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
+		e := kerneltest.Engine(t, set, 2)
+		for _, l := range layers(set) {
+			o := l.operands(t)
+			l.run(e, o)
+			for n := range 2 {
+				one := l.operands(t)
+				one.src, one.dst = one.src.Images(n, n+1), one.dst.Images(n, n+1)
+				rows := one.dst.H * one.dst.W
+				if l.add {
+					one.ep.Add = one.ep.Add.Slice(n*rows, (n+1)*rows)
+				}
+				if l.imageBias {
+					one.ep.ImageBias = one.ep.ImageBias.Slice(n, n+1)
+				}
+				if l.scaled {
+					one.pro.Scale, one.pro.Shift = one.pro.Scale.Slice(n, n+1), one.pro.Shift.Slice(n, n+1)
+				}
+				l.run(e, one)
+				kerneltest.Same(t, l.String(), one.dst.Data, o.dst.Images(n, n+1).Data)
+			}
+		}
+	})
+}
+
+// Every Set of assembly gives the same bits.
+func TestApplySets(t *testing.T) {
+	for _, l := range layers(kernels.Available()[0]) {
+		var first []float32
+		for _, set := range kernels.Available() {
+			if set.ISA == kernels.Generic {
+				continue
+			}
+			o := l.operands(t)
+			l.run(kerneltest.Engine(t, set, 2), o)
+			if first == nil {
+				first = o.dst.Data
+			}
+			kerneltest.Same(t, set.ISA.String()+"/"+l.String(), o.dst.Data, first)
+		}
+	}
+}
+
+func TestApplyDoesNotAllocate(t *testing.T) {
+	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
+		for _, workers := range []int{1, 2} {
+			e := kerneltest.Engine(t, set, workers)
+			for _, l := range layers(set) {
+				o := l.operands(t)
+				w := conv.Pack(e, o.w, l.out, l.in, l.g)
+				kerneltest.NoAllocations(t, l.String(), func() { conv.Apply(e, o.dst, o.src, w, o.pro, o.ep) })
+			}
+		}
+	})
+}

@@ -1,0 +1,209 @@
+// Package conv convolves images in NHWC by weights that were laid out beforehand: an implicit
+// matrix multiplication whose rows are output pixels and whose operand is read straight from the
+// image, a tap at a time, by pointers. There is no im2col buffer and no padded copy; taps beyond
+// the image point at a row of zeros.
+//
+// Each output element is one chain of fused multiply-adds over kernel rows, kernel columns and
+// input channels, in this order, that starts from its bias. No block size, worker count or batch
+// changes a bit of it.
+package conv
+
+import (
+	"fmt"
+	"sync"
+	"unsafe"
+
+	"github.com/lanewise/lanewise/engine"
+	"github.com/lanewise/lanewise/gemm"
+	"github.com/lanewise/lanewise/tensor"
+)
+
+// Geometry is where a convolution's taps lie.
+type Geometry struct {
+	KH, KW, Stride           int
+	Top, Left, Bottom, Right int // rows and columns of zeros around the image
+
+	// Upsample reads src as if it had been enlarged to dst's size before, each pixel being its
+	// nearest neighbour: row floor(y·h/H) for row y of H. The enlarged image does not exist.
+	Upsample bool
+}
+
+// Same is the geometry of a k × k convolution, k odd, whose output is of its input's size.
+func Same(k int) Geometry {
+	return Geometry{KH: k, KW: k, Stride: 1, Top: k / 2, Left: k / 2, Bottom: k / 2, Right: k / 2}
+}
+
+// pointwise says whether an output pixel is a function of the input pixel at its place.
+func (g Geometry) pointwise() bool {
+	return g == Geometry{KH: 1, KW: 1, Stride: 1}
+}
+
+// Packed is the weight of a convolution laid out for one Set. It is immutable and may be shared.
+type Packed struct {
+	Geometry
+	In, Out int // channels
+	panels  *gemm.Packed
+}
+
+// Pack lays out w, out × in × kh × kw as PyTorch stores it.
+func Pack(e *engine.Engine, w []float32, out, in int, g Geometry) *Packed {
+	switch {
+	case g.KH < 1 || g.KW < 1 || g.Stride < 1 || g.Top < 0 || g.Left < 0 || g.Bottom < 0 || g.Right < 0:
+		panic(fmt.Sprintf("conv: geometry %+v", g))
+	case g.Upsample && g.Stride != 1:
+		panic(fmt.Sprintf("conv: upsampling with a stride of %d", g.Stride))
+	case out < 0 || in < 0 || len(w) != out*in*g.KH*g.KW:
+		panic(fmt.Sprintf("conv: %d weights for %d×%d×%d×%d", len(w), out, in, g.KH, g.KW))
+	}
+	taps := g.KH * g.KW
+	m := tensor.Mat{Rows: out, Cols: in * taps, Stride: in * taps, Data: w}
+	return &Packed{Geometry: g, In: in, Out: out, panels: gemm.PackTaps(e, m, taps)}
+}
+
+// Size returns the size of the output for an input of h × w pixels; with Upsample for one that is
+// enlarged to twice its size. It is 0 where the kernel does not fit.
+func (p *Packed) Size(h, w int) (oh, ow int) {
+	if p.Upsample {
+		h, w = 2*h, 2*w
+	}
+	return max(0, (h+p.Top+p.Bottom-p.KH+p.Stride)/p.Stride), max(0, (w+p.Left+p.Right-p.KW+p.Stride)/p.Stride)
+}
+
+// Apply computes, for output channel o of pixel (n, y, x),
+//
+//	sum := bias[o]
+//	for ky := range KH {
+//		for kx := range KW {
+//			for i := range In {
+//				sum += pro(src)[n][y·Stride+ky−Top][x·Stride+kx−Left][i] · w[o][i][ky][kx]
+//			}
+//		}
+//	}
+//	dst[n][y][x][o] = act(sum) + add[n][y][x][o]
+//
+// where src is 0 outside of its image, after the prologue. The rows that pro and ep speak of are
+// pixels: (n·H+y)·W+x. dst may be ep.Add; otherwise it overlaps no operand. With Upsample, dst may
+// have any size. Apply panics where shapes do not fit.
+func Apply(e *engine.Engine, dst, src tensor.NHWC, w *Packed, pro gemm.Prologue, ep gemm.Epilogue) {
+	dst.Check("conv: dst")
+	src.Check("conv: src")
+	oh, ow := w.Size(src.H, src.W)
+	if dst.N != src.N || src.C != w.In || dst.C != w.Out || !w.Upsample && (dst.H != oh || dst.W != ow) {
+		panic(fmt.Sprintf("conv: src %s, dst %s for weights of %d→%d channels, %+v", src.Shape(), dst.Shape(), w.In, w.Out, w.Geometry))
+	}
+	if w.pointwise() {
+		gemm.Mul(e, dst.Tokens(), src.Tokens(), w.panels, pro, ep)
+		return
+	}
+	pro.Check(src.N*src.H*src.W, src.C)
+	j := jobs.Get().(*job)
+	if j.Begin(e, dst.Tokens(), w.panels, ep) {
+		j.run(e, dst, src, w, pro)
+	}
+	*j = job{}
+	jobs.Put(j)
+}
+
+var jobs = sync.Pool{New: func() any { return new(job) }}
+
+// job is one call of Apply.
+type job struct {
+	gemm.Product
+	w      *Packed
+	src    tensor.NHWC
+	pro    gemm.Prologue
+	oh, ow int
+	vh, vw int  // size of the image that the taps see: src's, or that of the enlarged one
+	copied bool // taps point into a window of the image in the worker's scratch
+	stride int  // between pixels of that window
+}
+
+func (j *job) run(e *engine.Engine, dst, src tensor.NHWC, w *Packed, pro gemm.Prologue) {
+	j.w, j.src, j.pro = w, src, pro
+	j.oh, j.ow, j.vh, j.vw = dst.H, dst.W, src.H, src.W
+	if w.Upsample {
+		j.vh, j.vw = dst.H+w.KH-1-w.Top-w.Bottom, dst.W+w.KW-1-w.Left-w.Right
+	}
+	scratch := 0
+	if j.copied = (pro.Active() || gemm.Aliases(src.Stride)) && src.C > 0; j.copied {
+		j.stride = gemm.RowStride(src.C)
+		scratch = j.stride
+		for b := range j.Blocks() {
+			scratch = max(scratch, j.window(j.BlockRange(b)).pixels()*j.stride)
+		}
+	}
+	j.Run(e, scratch, j)
+}
+
+// Tile does one task.
+func (j *job) Tile(w *engine.Worker, task int) {
+	b := j.Block(w, task)
+	view := view{data: j.src.Data, stride: j.src.Stride, width: j.src.W}
+	if j.copied {
+		win := j.window(b.Row, b.Row+b.Rows)
+		j.load(w, b.Scratch, win)
+		view.data, view.stride, view.width = b.Scratch, j.stride, win.x1-win.x0
+		view.y, view.x = win.y0, win.x0
+	}
+	for i := range j.Chunks() {
+		c := j.Chunk(i)
+		j.point(&b, c, view)
+		j.Multiply(w, &b, c)
+	}
+}
+
+// view is where the pixels of the image lie for one task.
+type view struct {
+	data          []float32
+	stride, width int
+	y, x          int // the pixel at data[0]; y counts the rows of all images
+}
+
+// point says where the taps of a chunk are for each output pixel of the block.
+func (j *job) point(b *gemm.Block, c gemm.Chunk, v view) {
+	if c.K == 0 {
+		return
+	}
+	zeros := &j.w.panels.Zeros()[0]
+	base := unsafe.Pointer(zeros)
+	if len(v.data) > 0 {
+		base = unsafe.Pointer(&v.data[c.From])
+	}
+	var (
+		mr = j.MR()
+		y  = b.Row / j.ow // of the output, over all images
+		x  = b.Row % j.ow
+		n  = y / j.oh
+	)
+	y -= n * j.oh
+	for t := range b.Tiles {
+		r0, r1 := b.TileRows(t)
+		pointers := b.Pointers(t, c)
+		for r := range r1 - r0 {
+			top, left := y*j.w.Stride-j.w.Top, x*j.w.Stride-j.w.Left
+			ky, kx := c.Tap/j.w.KW, c.Tap%j.w.KW
+			for s := range c.Taps {
+				sy, sx := top+ky, left+kx
+				to := &pointers[s*mr+r]
+				if uint(sy) < uint(j.vh) && uint(sx) < uint(j.vw) {
+					if j.w.Upsample {
+						sy, sx = sy*j.src.H/j.vh, sx*j.src.W/j.vw
+					}
+					pixel := (n*j.src.H+sy-v.y)*v.width + sx - v.x
+					*to = (*float32)(unsafe.Add(base, uintptr(pixel*v.stride)*unsafe.Sizeof(*zeros)))
+				} else {
+					*to = zeros
+				}
+				if kx++; kx == j.w.KW {
+					ky, kx = ky+1, 0
+				}
+			}
+			if x++; x == j.ow {
+				y, x = y+1, 0
+				if y == j.oh {
+					n, y = n+1, 0
+				}
+			}
+		}
+	}
+}

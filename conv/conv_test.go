@@ -1,0 +1,350 @@
+package conv_test
+
+import (
+	"math"
+	"testing"
+
+	"github.com/lanewise/lanewise/conv"
+	"github.com/lanewise/lanewise/engine"
+	"github.com/lanewise/lanewise/gemm"
+	"github.com/lanewise/lanewise/internal/kerneltest"
+	"github.com/lanewise/lanewise/internal/ref"
+	"github.com/lanewise/lanewise/kernels"
+	"github.com/lanewise/lanewise/tensor"
+)
+
+// layer is one convolution to test: its shape and what is fused into it.
+type layer struct {
+	n, h, w, in, out int
+	g                conv.Geometry
+	toH, toW         int // the output's size where g.Upsample
+	pad              int // values between pixels of src, dst and add
+	bias             bool
+	imageBias        bool
+	scaled           bool // a prologue's scale and shift for each image
+	before, act      kernels.Act
+	add, addDst      bool // a residual; in dst itself
+}
+
+func (l layer) String() string {
+	return kerneltest.Name("n", l.n, "h", l.h, "w", l.w, "in", l.in, "out", l.out, "k", l.g.KH, "kw", l.g.KW, "s", l.g.Stride,
+		"up", l.g.Upsample, "pad", l.pad, "scaled", l.scaled, "before", l.before, "act", l.act, "add", l.add)
+}
+
+// size returns the output's size by the definition of a convolution.
+func (l layer) size() (oh, ow int) {
+	if l.g.Upsample {
+		return l.toH, l.toW
+	}
+	return l.truthShape(l.h, l.w).Size()
+}
+
+func (l layer) truthShape(h, w int) ref.Conv {
+	return ref.Conv{N: l.n, H: h, W: w, In: l.in, Out: l.out, KH: l.g.KH, KW: l.g.KW, Stride: l.g.Stride,
+		Top: l.g.Top, Left: l.g.Left, Bottom: l.g.Bottom, Right: l.g.Right}
+}
+
+// operands are a layer's inputs, each at the end of readable memory.
+type operands struct {
+	src, dst tensor.NHWC
+	w        []float32
+	pro      gemm.Prologue
+	ep       gemm.Epilogue
+}
+
+func image(t testing.TB, seed uint64, n, h, w, c, stride int) tensor.NHWC {
+	return tensor.NHWC{N: n, H: h, W: w, C: c, Stride: stride, Data: kerneltest.Mat(t, seed, n*h*w, c, stride).Data}
+}
+
+func (l layer) operands(t testing.TB) operands {
+	oh, ow := l.size()
+	o := operands{
+		src: image(t, 1, l.n, l.h, l.w, l.in, l.in+l.pad),
+		dst: image(t, 2, l.n, oh, ow, l.out, l.out+l.pad),
+		w:   kerneltest.Mat(t, 3, 1, l.out*l.in*l.g.KH*l.g.KW, l.out*l.in*l.g.KH*l.g.KW).Data,
+		pro: gemm.Prologue{Act: l.before},
+		ep:  gemm.Epilogue{Act: l.act},
+	}
+	if l.bias {
+		o.ep.Bias = kerneltest.Mat(t, 4, 1, l.out, l.out).Data
+	}
+	if l.imageBias {
+		o.ep.ImageBias = kerneltest.Mat(t, 5, l.n, l.out, l.out+1)
+	}
+	if l.scaled {
+		o.pro.Scale = kerneltest.Mat(t, 6, l.n, l.in, l.in)
+		o.pro.Shift = kerneltest.Mat(t, 7, l.n, l.in, l.in+2)
+	}
+	if !l.addDst {
+		kerneltest.Fill(o.dst.Data)
+	}
+	if l.add {
+		o.ep.Add = o.dst.Tokens()
+		if !l.addDst {
+			o.ep.Add = kerneltest.Mat(t, 8, l.n*oh*ow, l.out, l.out+l.pad)
+		}
+	}
+	return o
+}
+
+// truth returns the layer's exact result and the bound of its error.
+func (l layer) truth(o operands) []kerneltest.Approx {
+	src := kerneltest.Float64s(kerneltest.Values(o.src.Tokens()))
+	spread := make([]float64, len(src))
+	for i, v := range src {
+		x := kerneltest.Approx{V: v}
+		if l.scaled {
+			n, c := i/(l.h*l.w*l.in), i%l.in
+			x.V = v*float64(o.pro.Scale.Row(n)[c]) + float64(o.pro.Shift.Row(n)[c])
+			x.E = 2 * kerneltest.Half * math.Abs(x.V)
+		}
+		x = x.Act(l.before)
+		src[i], spread[i] = x.V, x.E
+	}
+	shape := l.truthShape(l.h, l.w)
+	if l.g.Upsample {
+		h, w := l.toH+l.g.KH-1-l.g.Top-l.g.Bottom, l.toW+l.g.KW-1-l.g.Left-l.g.Right
+		src = ref.Nearest(l.n, l.h, l.w, l.in, h, w, src)
+		spread = ref.Nearest(l.n, l.h, l.w, l.in, h, w, spread)
+		shape = l.truthShape(h, w)
+	}
+	w := kerneltest.Float64s(o.w)
+	sum, abs := shape.Apply(src, w)
+	_, spread = shape.Apply(spread, w)
+	want := make([]kerneltest.Approx, len(sum))
+	oh, ow := l.size()
+	for i := range want {
+		bias := 0.0
+		if l.bias {
+			bias = float64(o.ep.Bias[i%l.out])
+		}
+		if l.imageBias {
+			bias = float64(o.ep.ImageBias.Row(i / (oh * ow * l.out))[i%l.out])
+		}
+		x := kerneltest.Sum(l.in*l.g.KH*l.g.KW, sum[i]+bias, abs[i]+math.Abs(bias))
+		x.E += spread[i]
+		x = x.Act(l.act)
+		if l.add {
+			x = x.Plus(float64(o.ep.Add.Row(i / l.out)[i%l.out]))
+		}
+		want[i] = x
+	}
+	return want
+}
+
+func (l layer) run(e *engine.Engine, o operands) {
+	conv.Apply(e, o.dst, o.src, conv.Pack(e, o.w, l.out, l.in, l.g), o.pro, o.ep)
+}
+
+// check runs the layer and compares with the truth.
+func (l layer) check(t testing.TB, e *engine.Engine) {
+	t.Helper()
+	o := l.operands(t)
+	want := l.truth(o)
+	l.run(e, o)
+	if !l.addDst {
+		kerneltest.UntouchedBetween(t, l.String(), o.dst.Tokens())
+	}
+	kerneltest.NearAll(t, l.String(), kerneltest.Values(o.dst.Tokens()), want)
+}
+
+// geometries of kernels that diffusion models have, and some that they have not.
+var geometries = []conv.Geometry{
+	conv.Same(1),
+	conv.Same(3),
+	conv.Same(5),
+	{KH: 3, KW: 3, Stride: 2, Top: 1, Left: 1, Bottom: 1, Right: 1},
+	{KH: 3, KW: 3, Stride: 2, Bottom: 1, Right: 1},
+	{KH: 3, KW: 3, Stride: 1},
+	{KH: 2, KW: 2, Stride: 2},
+	{KH: 1, KW: 1, Stride: 2},
+	{KH: 1, KW: 1, Stride: 1, Left: 2, Bottom: 1},
+	{KH: 1, KW: 4, Stride: 3, Top: 1, Left: 2, Right: 5},
+	{KH: 4, KW: 3, Stride: 1, Top: 6, Left: 1, Bottom: 5, Right: 7}, // pixels made of padding alone
+}
+
+func TestApplyGeometry(t *testing.T) {
+	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
+		e := kerneltest.Engine(t, set, 2)
+		for _, g := range geometries {
+			for _, size := range [][2]int{{4, 4}, {7, 5}, {5, 13}} {
+				l := layer{n: 2, h: size[0], w: size[1], in: 5, out: set.GEMM.NR + 3, g: g, pad: 3, bias: true}
+				l.check(t, e)
+				l.scaled, l.before, l.imageBias, l.bias, l.add = true, kernels.SiLU, true, false, true
+				l.check(t, e)
+			}
+		}
+	})
+}
+
+func TestApplySmallImages(t *testing.T) {
+	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
+		e := kerneltest.Engine(t, set, 2)
+		for h := range 4 {
+			for w := range 4 {
+				for _, before := range []kernels.Act{kernels.Identity, kernels.SiLU} {
+					layer{n: 3, h: h, w: w, in: 3, out: 4, g: conv.Same(3), bias: true, before: before}.check(t, e)
+				}
+			}
+		}
+		layer{n: 0, h: 4, w: 4, in: 3, out: 4, g: conv.Same(3)}.check(t, e)
+		layer{n: 1, h: 4, w: 4, in: 0, out: 4, g: conv.Same(3), bias: true}.check(t, e)
+		layer{n: 1, h: 4, w: 4, in: 3, out: 0, g: conv.Same(3)}.check(t, e)
+	})
+}
+
+func TestApplyChannels(t *testing.T) {
+	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
+		e := kerneltest.Engine(t, set, 2)
+		kc := set.GEMM.KC
+		for _, in := range []int{1, 2, 4, 31, 64, kc/9 + 1, kc/4 + 1, kc/2 - 1} {
+			layer{n: 1, h: 3, w: 5, in: in, out: 5, g: conv.Same(3), bias: true}.check(t, e)
+		}
+		for _, in := range []int{kc, kc + 1, 2*kc + 3} {
+			g := conv.Geometry{KH: 2, KW: 1, Stride: 1, Top: 1}
+			layer{n: 1, h: 2, w: 3, in: in, out: 3, g: g, bias: true, act: kernels.SiLU}.check(t, e)
+			layer{n: 1, h: 2, w: 3, in: in, out: 3, g: g, scaled: true, add: true, addDst: true}.check(t, e)
+		}
+		for _, out := range []int{1, 3, 4, set.GEMM.NR - 1, set.GEMM.NR, 2*set.GEMM.NR + 1} {
+			layer{n: 1, h: 4, w: 5, in: 7, out: out, g: conv.Same(3), bias: true}.check(t, e)
+		}
+	})
+}
+
+func TestApplyEpilogue(t *testing.T) {
+	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
+		e := kerneltest.Engine(t, set, 2)
+		l := layer{n: 3, h: 3, w: 5, in: 6, out: set.GEMM.NR + 1, g: conv.Same(3), pad: 1}
+		for _, act := range kernels.Acts() {
+			l.act, l.imageBias, l.bias = act, false, true
+			l.check(t, e)
+			l.imageBias, l.bias = true, false
+			l.check(t, e)
+		}
+		l.act, l.add, l.addDst = kernels.Identity, true, true
+		l.check(t, e)
+	})
+}
+
+func TestApplyUpsample(t *testing.T) {
+	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
+		e := kerneltest.Engine(t, set, 2)
+		for _, g := range []conv.Geometry{conv.Same(3), conv.Same(1), {KH: 3, KW: 2, Stride: 1, Left: 2}} {
+			g.Upsample = true
+			for _, to := range [][2]int{{6, 14}, {5, 13}, {7, 15}, {3, 7}, {2, 5}} {
+				l := layer{n: 2, h: 3, w: 7, in: 5, out: 6, g: g, toH: to[0], toW: to[1], bias: true}
+				l.check(t, e)
+				l.scaled, l.before = true, kernels.SiLU
+				l.check(t, e)
+			}
+		}
+	})
+}
+
+// Pixels at a stride of whole pages fall into one cache set, which Apply avoids by a copy.
+func TestApplyAliasingStride(t *testing.T) {
+	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
+		e := kerneltest.Engine(t, set, 2)
+		layer{n: 2, h: 5, w: 9, in: 500, out: 3, pad: 12, g: conv.Same(3), bias: true}.check(t, e)
+	})
+}
+
+// A NaN or an infinity in a pixel reaches the outputs that read it, and no other; none comes from
+// padding.
+func TestApplySpecials(t *testing.T) {
+	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
+		e := kerneltest.Engine(t, set, 2)
+		for _, v := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
+			l := layer{n: 1, h: 5, w: 6, in: 3, out: 4, g: conv.Same(3)}
+			o := l.operands(t)
+			o.src.Pixel(0, 1, 4)[2] = float32(v)
+			l.run(e, o)
+			for y := range 5 {
+				for x := range 6 {
+					hit := y <= 2 && x >= 3
+					for c, got := range o.dst.Pixel(0, y, x) {
+						if finite := got-got == 0; finite == hit {
+							t.Fatalf("%v: dst(%d,%d)[%d] = %v", v, y, x, c, got)
+						}
+					}
+				}
+			}
+		}
+	})
+}
+
+func TestSize(t *testing.T) {
+	e := kerneltest.Engine(t, kernels.Available()[0], 1)
+	for _, g := range geometries {
+		p := conv.Pack(e, make([]float32, 2*3*g.KH*g.KW), 2, 3, g)
+		for h := range 9 {
+			// Count the places where the kernel fits.
+			fits := func(size, k, before, after int) (n int) {
+				for at := -before; at+k <= size+after; at += g.Stride {
+					n++
+				}
+				return n
+			}
+			oh, ow := p.Size(h, h+1)
+			if h, w := fits(h, g.KH, g.Top, g.Bottom), fits(h+1, g.KW, g.Left, g.Right); oh != h || ow != w {
+				t.Errorf("%+v of %d: %d×%d, want %d×%d", g, h, oh, ow, h, w)
+			}
+		}
+	}
+}
+
+func TestApplyPanics(t *testing.T) {
+	e := kerneltest.Engine(t, kernels.Available()[0], 1)
+	g := conv.Same(3)
+	w := conv.Pack(e, make([]float32, 4*3*9), 4, 3, g)
+	src, dst := tensor.Make(2, 5, 6, 3), tensor.Make(2, 5, 6, 4)
+	apply := func(dst, src tensor.NHWC, pro gemm.Prologue, ep gemm.Epilogue) func() {
+		return func() { conv.Apply(e, dst, src, w, pro, ep) }
+	}
+	cases := map[string]func(){
+		"images":          apply(dst.Images(0, 1), src, gemm.Prologue{}, gemm.Epilogue{}),
+		"channels of src": apply(dst, src.Channels(0, 2), gemm.Prologue{}, gemm.Epilogue{}),
+		"channels of dst": apply(dst.Channels(0, 3), src, gemm.Prologue{}, gemm.Epilogue{}),
+		"size":            apply(tensor.Make(2, 6, 5, 4), src, gemm.Prologue{}, gemm.Epilogue{}),
+		"bias":            apply(dst, src, gemm.Prologue{}, gemm.Epilogue{Bias: make([]float32, 3)}),
+		"image bias":      apply(dst, src, gemm.Prologue{}, gemm.Epilogue{ImageBias: tensor.MakeMat(7, 4)}),
+		"scale":           apply(dst, src, gemm.Prologue{Scale: tensor.MakeMat(2, 4), Shift: tensor.MakeMat(2, 4)}, gemm.Epilogue{}),
+		"weights":         func() { conv.Pack(e, make([]float32, 5), 4, 3, g) },
+		"geometry":        func() { conv.Pack(e, nil, 0, 0, conv.Geometry{}) },
+		"upsample":        func() { conv.Pack(e, make([]float32, 4), 1, 1, conv.Geometry{KH: 2, KW: 2, Stride: 2, Upsample: true}) },
+	}
+	for name, f := range cases {
+		t.Run(name, func(t *testing.T) {
+			defer func() {
+				if _, ok := recover().(string); !ok {
+					t.Error("no panic with a message")
+				}
+			}()
+			f()
+		})
+	}
+}
+
+func FuzzApply(f *testing.F) {
+	f.Add(uint8(9), uint8(7), uint8(5), uint8(33), uint8(1), uint16(0), uint16(0x0111))
+	f.Add(uint8(4), uint8(6), uint8(64), uint8(4), uint8(9), uint16(0x1ff), uint16(0x1010))
+	f.Fuzz(func(t *testing.T, h, w, in, out, geometry uint8, fused, pads uint16) {
+		l := layer{n: 1 + int(fused>>12&1), h: int(h % 12), w: int(w % 12), in: int(in % 70), out: int(out % 40)}
+		l.g = conv.Geometry{KH: 1 + int(geometry&3), KW: 1 + int(geometry>>2&3), Stride: 1 + int(geometry>>4&1),
+			Top: int(pads & 3), Left: int(pads >> 4 & 3), Bottom: int(pads >> 8 & 3), Right: int(pads >> 12 & 3)}
+		if oh, ow := l.truthShape(l.h, l.w).Size(); oh < 0 || ow < 0 || l.h+l.g.Top+l.g.Bottom < l.g.KH || l.w+l.g.Left+l.g.Right < l.g.KW {
+			return
+		}
+		if l.g.Stride == 1 && geometry&0x20 != 0 && l.h*l.w > 0 {
+			l.g.Upsample, l.toH, l.toW = true, 4+int(geometry>>6), 4+int(geometry>>5&3)
+		}
+		l.pad = int(fused & 3)
+		l.bias, l.scaled, l.add, l.addDst = fused&4 != 0, fused&8 != 0, fused&16 != 0, fused&48 == 48
+		l.imageBias = !l.bias && fused&64 != 0
+		l.before = []kernels.Act{kernels.Identity, kernels.SiLU}[fused>>7&1]
+		l.act = []kernels.Act{kernels.Identity, kernels.SiLU, kernels.GELU, kernels.ReLU}[fused>>8&3]
+		for _, set := range kernels.Available() {
+			l.check(t, kerneltest.Engine(t, set, 1+int(fused>>13&1)))
+		}
+	})
+}
