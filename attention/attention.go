@@ -48,8 +48,9 @@ type Shape struct {
 //	dst = Σ over kv of kv.Scale · softmax(Scale · q·kᵀ + Mask) · v
 //
 // A query all of whose keys are taken out by −Inf receives zeros from that context. NaN or +Inf
-// among the scores makes the whole row of that head NaN. dst may be q itself; otherwise it overlaps
-// nothing. Attend panics where shapes do not fit; it does not allocate once warm.
+// among its scores makes its row of that head NaN, and so may a NaN at a key that is taken out. dst
+// may be q itself; otherwise it overlaps nothing. Attend panics where shapes do not fit; it does not
+// allocate once warm.
 func Attend(e *engine.Engine, dst, q tensor.Mat, kv []KV, s Shape) {
 	check(dst, q, kv, s)
 	if q.Rows == 0 {
@@ -77,8 +78,8 @@ func check(dst, q tensor.Mat, kv []KV, s Shape) {
 		panic("attention: no keys and values")
 	}
 	for i, c := range kv {
-		c.K.Check(fmt.Sprintf("attention: keys of context %d", i))
-		c.V.Check(fmt.Sprintf("attention: values of context %d", i))
+		c.K.Check("attention: K")
+		c.V.Check("attention: V")
 		switch {
 		case c.K.Cols != q.Cols || c.V.Cols != q.Cols || c.V.Rows != c.K.Rows:
 			panic(fmt.Sprintf("attention: context %d has keys %d×%d and values %d×%d for %d columns of queries",
@@ -89,7 +90,7 @@ func check(dst, q tensor.Mat, kv []KV, s Shape) {
 		if c.Mask.Data == nil {
 			continue
 		}
-		c.Mask.Check(fmt.Sprintf("attention: mask of context %d", i))
+		c.Mask.Check("attention: Mask")
 		r := c.Mask.Rows
 		if c.Mask.Cols != c.K.Rows/s.Batch || r != s.Batch && r != q.Rows && r != q.Rows*s.Heads {
 			panic(fmt.Sprintf("attention: mask of context %d is %d×%d for %d keys; rows may be %d (batch), %d (batch·queries) or %d (batch·heads·queries)",
