@@ -1,0 +1,141 @@
+package norm_test
+
+import (
+	"math"
+	"testing"
+
+	"github.com/lanewise/lanewise/internal/kerneltest"
+	"github.com/lanewise/lanewise/internal/ref"
+	"github.com/lanewise/lanewise/kernels"
+	"github.com/lanewise/lanewise/norm"
+	"github.com/lanewise/lanewise/tensor"
+)
+
+// matrix returns random rows at a stride above cols, offset by a constant.
+func matrix(seed uint64, rows, cols int, offset float32) tensor.Mat {
+	m := tensor.MakeMat(rows, cols+2)
+	kerneltest.Fill(m.Data)
+	m = m.Columns(0, cols)
+	values := kerneltest.Random(seed, rows*cols)
+	for r := range rows {
+		for c := range cols {
+			m.Row(r)[c] = values[r*cols+c] + offset
+		}
+	}
+	return m
+}
+
+// checkRow compares a normalised row with the truth. Sums of n values in 16 lanes stray by
+// λ√(n/16 + 4)·u of their magnitude (Higham & Mary 2019, λ = 6).
+func checkRow(t *testing.T, got, x []float32, gamma, beta []float64, eps float32) {
+	t.Helper()
+	want := ref.LayerNorm(float64s(x), gamma, beta, float64(eps))
+	mean, variance := ref.Moments(float64s(x))
+	n := float64(len(x))
+	stray := 6 * math.Sqrt(n/16+4) * ulp
+	em := stray * (math.Abs(mean) + math.Sqrt(variance))
+	ev := em*em + stray*variance
+	rstd := 1 / math.Sqrt(variance+float64(eps))
+	er := 0.55*ev/(variance+float64(eps)) + 4*ulp
+	kerneltest.Near(t, "row", got, want, func(c int) float64 {
+		d := math.Abs(float64(x[c]) - mean)
+		return math.Abs(gamma[c])*rstd*(1+er)*(em+d*(er+3*ulp)) + 3*ulp*(math.Abs(want[c])+math.Abs(beta[c]))
+	})
+}
+
+func TestLayer(t *testing.T) {
+	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
+		e := kerneltest.Engine(t, set, 2)
+		for _, cols := range []int{1, 2, 16, 24, 40, 320, 768, 1153} {
+			for _, offset := range []float32{0, 50} {
+				src, dst := matrix(1, 37, cols, offset), matrix(2, 37, cols, 0)
+				a := affine(cols, 1e-5)
+				norm.Layer(e, dst, src, a)
+				for r := range src.Rows {
+					checkRow(t, dst.Row(r), src.Row(r), float64s(a.Scale), float64s(a.Shift), a.Eps)
+				}
+				norm.Layer(e, src, src, a)
+				for r := range src.Rows {
+					kerneltest.Same(t, "in place", src.Row(r), dst.Row(r))
+				}
+			}
+		}
+		// Without scale and shift.
+		x, ones, zeros := matrix(3, 5, 40, 0), make([]float64, 40), make([]float64, 40)
+		for i := range ones {
+			ones[i] = 1
+		}
+		y := tensor.MakeMat(5, 40)
+		norm.Layer(e, y, x, norm.Affine{Eps: 1e-6})
+		for r := range x.Rows {
+			checkRow(t, y.Row(r), x.Row(r), ones, zeros, 1e-6)
+		}
+	})
+}
+
+func TestAda(t *testing.T) {
+	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
+		e := kerneltest.Engine(t, set, 2)
+		const batch, tokens, cols = 3, 21, 72
+		src, dst := matrix(1, batch*tokens, cols, 0), matrix(2, batch*tokens, cols, 0)
+		scale, shift := modulation(batch, cols)
+		norm.Ada(e, dst, src, batch, scale, shift, 1e-6)
+		for n := range batch {
+			gain := float64s(scale.Row(n))
+			for c := range gain {
+				gain[c]++
+			}
+			for r := n * tokens; r < (n+1)*tokens; r++ {
+				checkRow(t, dst.Row(r), src.Row(r), gain, float64s(shift.Row(n)), 1e-6)
+			}
+		}
+	})
+}
+
+// TestLayerSameBits: neither the number of workers, nor the batch, nor the assembly changes a bit.
+func TestLayerSameBits(t *testing.T) {
+	const batch, tokens, cols = 2, 301, 131
+	src := matrix(1, batch*tokens, cols, 1)
+	scale, shift := modulation(batch, cols)
+	var assembly []float32
+	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
+		var want tensor.Mat
+		for _, workers := range []int{1, 2, 7} {
+			e := kerneltest.Engine(t, set, workers)
+			got, one := tensor.MakeMat(src.Rows, cols), tensor.MakeMat(tokens, cols)
+			norm.Ada(e, got, src, batch, scale, shift, 1e-5)
+			if workers == 1 {
+				want = got
+			}
+			kerneltest.Same(t, kerneltest.Name("workers", workers), got.Data, want.Data)
+			for n := range batch {
+				norm.Ada(e, one, src.Slice(n*tokens, (n+1)*tokens), 1, scale.Slice(n, n+1), shift.Slice(n, n+1), 1e-5)
+				kerneltest.Same(t, kerneltest.Name("image", n), one.Data, want.Slice(n*tokens, (n+1)*tokens).Data)
+			}
+		}
+		if set.ISA == kernels.Generic {
+			return
+		}
+		if assembly != nil {
+			kerneltest.Same(t, "assembly", want.Data, assembly)
+		}
+		assembly = want.Data
+	})
+}
+
+func TestLayerDoesNotAllocate(t *testing.T) {
+	for _, workers := range []int{1, 2} {
+		e := open(t, workers)
+		x := matrix(1, 64, 320, 0)
+		scale, shift := modulation(2, 320)
+		a := affine(320, 1e-5)
+		run := func() {
+			norm.Layer(e, x, x, a)
+			norm.Ada(e, x, x, 2, scale, shift, 1e-6)
+		}
+		run()
+		if n := testing.AllocsPerRun(50, run); n != 0 {
+			t.Errorf("workers %d: %v allocations", workers, n)
+		}
+	}
+}
