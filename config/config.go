@@ -197,8 +197,17 @@ func (c *Config) Fail(key, supported string) {
 	if len(v) > most {
 		v = v[:most] + "…"
 	}
-	c.errs = append(c.errs, fmt.Errorf("config: %s: %s is %s, supported: %s", c.name, key, v, supported))
+	c.errs = append(c.errs, &valueError{c.name, key, v, supported})
 }
+
+// valueError is about a value that is not supported.
+type valueError struct{ file, key, value, supported string }
+
+func (e *valueError) Error() string {
+	return fmt.Sprintf("config: %s: %s is %s, supported: %s", e.file, e.key, e.value, e.supported)
+}
+
+func (e *valueError) Is(target error) bool { return target == errors.ErrUnsupported }
 
 // Unknown lists the keys of the file that nobody asked for, sorted, without those that start with
 // an underscore: diffusers' notes about the file itself.
@@ -212,7 +221,8 @@ func (c *Config) Unknown() []string {
 	return unknown
 }
 
-// Err returns everything that was wrong so far, joined, or nil.
+// Err returns everything that was wrong so far, joined, or nil. These errors are
+// errors.ErrUnsupported to errors.Is: another version may support what this one does not.
 func (c *Config) Err() error { return errors.Join(c.errs...) }
 
 // value returns the text of a key's value, and makes the key known.

@@ -158,6 +158,9 @@ func TestAllProblemsAreReported(t *testing.T) {
 	c.Only("b", 2)
 	c.Bool("c", false)
 	c.Fail("d", "anything")
+	if !errors.Is(c.Err(), errors.ErrUnsupported) {
+		t.Errorf("%v is not errors.ErrUnsupported", c.Err())
+	}
 	lines := strings.Split(c.Err().Error(), "\n")
 	if len(lines) != 4 {
 		t.Fatalf("%q", lines)
