@@ -76,10 +76,7 @@ func TestDoesNotAllocate(t *testing.T) {
 			activation.Apply(e, x, x, kernels.SiLU)
 			activation.Gate(e, x, x, x, kernels.GELU)
 		}
-		run()
-		if n := testing.AllocsPerRun(50, run); n != 0 {
-			t.Errorf("workers %d: %v allocations", workers, n)
-		}
+		kerneltest.NoAllocations(t, kerneltest.Name("workers", workers), run)
 	}
 }
 

@@ -133,9 +133,6 @@ func TestLayerDoesNotAllocate(t *testing.T) {
 			norm.Layer(e, x, x, a)
 			norm.Ada(e, x, x, 2, scale, shift, 1e-6)
 		}
-		run()
-		if n := testing.AllocsPerRun(50, run); n != 0 {
-			t.Errorf("workers %d: %v allocations", workers, n)
-		}
+		kerneltest.NoAllocations(t, kerneltest.Name("workers", workers), run)
 	}
 }
