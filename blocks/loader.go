@@ -1,0 +1,96 @@
+package blocks
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/lanewise/lanewise/engine"
+	"github.com/lanewise/lanewise/safetensors"
+)
+
+// Loader reads the weights of a model, one tensor at a time, and packs them for an engine's Set.
+//
+// Its methods do not fail: what is missing, has another shape or holds values that are not finite
+// is collected, and Err reports all of it. Until Err returned nil, nothing that was loaded may be
+// used.
+type Loader struct {
+	Engine *engine.Engine
+
+	model    string
+	from     *safetensors.Checkpoint
+	used     map[string]bool
+	problems []error
+	scratch  []float32 // memory for one tensor, as PyTorch has it
+}
+
+// NewLoader returns a loader of the named model ("unet"), whose name begins every error.
+func NewLoader(e *engine.Engine, from *safetensors.Checkpoint, model string) *Loader {
+	return &Loader{Engine: e, model: model, from: from, used: make(map[string]bool)}
+}
+
+// Err returns everything that was wrong so far, joined, or nil. Tensors that nobody asked for are
+// listed with it: where one is missing, they often say what it is called instead.
+func (l *Loader) Err() error {
+	if len(l.problems) == 0 {
+		return nil
+	}
+	problems := l.problems
+	if unused := l.Unused(); len(unused) > 0 {
+		problems = append(slices.Clip(problems), fmt.Errorf("%s: tensors not used: %s (%s)", l.model, strings.Join(unused, ", "), l.from.Name()))
+	}
+	return errors.Join(problems...)
+}
+
+// Unused lists the tensors of the checkpoint that nobody has asked for, sorted.
+func (l *Loader) Unused() []string {
+	return slices.DeleteFunc(l.from.Names(), func(name string) bool { return l.used[name] })
+}
+
+// Fail adds an error about a tensor or module.
+func (l *Loader) Fail(name, format string, args ...any) {
+	l.problems = append(l.problems, fmt.Errorf("%s: %s: %s", l.model, name, fmt.Sprintf(format, args...)))
+}
+
+// Vector returns a tensor of n values in memory of its own.
+func (l *Loader) Vector(name string, n int) []float32 {
+	v := make([]float32, n)
+	l.read(v, name, n)
+	return v
+}
+
+// read fills dst with a tensor that must have the given shape. It returns false where something
+// is wrong with it.
+func (l *Loader) read(dst []float32, name string, shape ...int) bool {
+	info, ok := l.from.Tensor(name)
+	l.used[name] = true
+	if !ok {
+		l.Fail(name, "missing, want %v (%s)", shape, l.from.Name())
+		return false
+	}
+	if !slices.Equal(info.Shape, shape) {
+		l.Fail(name, "shape %v, want %v (%s)", info.Shape, shape, info.File)
+		return false
+	}
+	if err := l.from.Float32(name, dst); err != nil {
+		l.problems = append(l.problems, fmt.Errorf("%s: %w", l.model, err))
+		return false
+	}
+	for i, v := range dst {
+		if v-v != 0 { // NaN or infinite
+			l.Fail(name, "value %d is %v (%s)", i, v, info.File)
+			return false
+		}
+	}
+	return true
+}
+
+// reserve returns scratch for n values; it is overwritten by the next tensor.
+func (l *Loader) reserve(n int) []float32 {
+	if cap(l.scratch) < n {
+		l.scratch = nil // the old one is garbage before the new one is made
+		l.scratch = make([]float32, n)
+	}
+	return l.scratch[:n]
+}

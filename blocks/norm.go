@@ -1,0 +1,63 @@
+package blocks
+
+import (
+	"github.com/lanewise/lanewise/kernels"
+	"github.com/lanewise/lanewise/norm"
+	"github.com/lanewise/lanewise/program"
+)
+
+// GroupNorm normalises groups of channels over an image, and applies an activation.
+type GroupNorm struct {
+	Name string
+
+	groups int
+	affine norm.Affine
+	act    kernels.Act
+}
+
+// GroupNorm loads "weight" and "bias".
+func (l *Loader) GroupNorm(name string, channels, groups int, eps float64, act kernels.Act) *GroupNorm {
+	return &GroupNorm{name, groups, l.affine(name, channels, eps), act}
+}
+
+// Build appends dst = act(norm(src)). dst may be src.
+func (n *GroupNorm) Build(g *Graph, dst, src program.Value) {
+	g.Add(program.Op{Name: n.Name, Kind: "norm", Dst: dst, Src: []program.Value{src}, Bind: func(m program.Memory) func() {
+		d, s := m.Image(dst), m.Image(src)
+		return func() { norm.Group(g.Engine, d, s, n.groups, n.affine, n.act) }
+	}})
+}
+
+// BuildAda appends dst = act(norm(src)·(1+scale) + shift), where scale and shift hold a row for
+// each image. dst may be src.
+func (n *GroupNorm) BuildAda(g *Graph, dst, src, scale, shift program.Value) {
+	g.Add(program.Op{Name: n.Name, Kind: "norm", Dst: dst, Src: []program.Value{src, scale, shift}, Bind: func(m program.Memory) func() {
+		d, s, sc, sh := m.Image(dst), m.Image(src), m.Mat(scale), m.Mat(shift)
+		return func() { norm.AdaGroup(g.Engine, d, s, n.groups, n.affine, sc, sh, n.act) }
+	}})
+}
+
+// LayerNorm normalises each row.
+type LayerNorm struct {
+	Name string
+
+	affine norm.Affine
+}
+
+// LayerNorm loads "weight" and "bias".
+func (l *Loader) LayerNorm(name string, channels int, eps float64) *LayerNorm {
+	return &LayerNorm{name, l.affine(name, channels, eps)}
+}
+
+// Build appends dst = norm(src), row by row. dst may be src.
+func (n *LayerNorm) Build(g *Graph, dst, src program.Value) {
+	g.Add(program.Op{Name: n.Name, Kind: "norm", Dst: dst, Src: []program.Value{src}, Bind: func(m program.Memory) func() {
+		d, s := m.Mat(dst), m.Mat(src)
+		return func() { norm.Layer(g.Engine, d, s, n.affine) }
+	}})
+}
+
+// affine loads the scale and shift of a norm.
+func (l *Loader) affine(name string, channels int, eps float64) norm.Affine {
+	return norm.Affine{Scale: l.Vector(name+".weight", channels), Shift: l.Vector(name+".bias", channels), Eps: float32(eps)}
+}
