@@ -1,0 +1,55 @@
+package bench
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/lanewise/lanewise/engine"
+	"github.com/lanewise/lanewise/kernels"
+)
+
+// genericFLOP is the most work that the pure-Go kernels, some hundred times slower than the
+// others, are timed on.
+const genericFLOP = 100e6
+
+// each runs f for every Set and for one worker and all, as isa=<isa>/<name>/workers=<workers>. flop
+// is the work of one call, for which generic may be left out.
+func each(b *testing.B, name string, flop float64, f func(b *testing.B, e *engine.Engine)) {
+	for _, set := range kernels.Available() {
+		if set.ISA == kernels.Generic && flop > genericFLOP {
+			continue
+		}
+		counts := []int{1}
+		if n := runtime.GOMAXPROCS(0); n > 1 {
+			counts = append(counts, n)
+		}
+		for _, workers := range counts {
+			parts := []string{"isa=" + set.ISA.String(), name, fmt.Sprintf("workers=%d", workers)}
+			if name == "" {
+				parts = []string{parts[0], parts[2]}
+			}
+			b.Run(strings.Join(parts, "/"), func(b *testing.B) {
+				e, err := engine.New(engine.Options{Set: set, Workers: workers})
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer e.Close()
+				f(b, e)
+			})
+		}
+	}
+}
+
+// random fills a slice with values between -1 and 1.
+func random(n int) []float32 {
+	s, x := make([]float32, n), uint32(2463534242)
+	for i := range s {
+		x ^= x << 13
+		x ^= x >> 17
+		x ^= x << 5
+		s[i] = float32(int32(x)) / (1 << 31)
+	}
+	return s
+}

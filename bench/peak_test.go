@@ -1,0 +1,63 @@
+package bench
+
+import (
+	"sort"
+	"testing"
+	"time"
+
+	"github.com/lanewise/lanewise/engine"
+	"github.com/lanewise/lanewise/kernels"
+)
+
+// peak returns the GFLOP/s of multiply-adds that never leave the registers, on all workers at
+// once: the median of a few runs of some milliseconds. Clocks and neighbours change from second to
+// second, so it is measured anew at each call, close to what is compared with it.
+func peak(b testing.TB, set *kernels.Set, workers int) float64 {
+	b.Helper()
+	e, err := engine.New(engine.Options{Set: set, Workers: workers})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer e.Close()
+	j := peakJob{args: make([]kernels.PeakArgs, workers*8)}
+	j.iterations = 1000
+	for { // how many iterations take 20 µs
+		start := time.Now()
+		j.Tile(&engine.Worker{Set: set}, 0)
+		if d := time.Since(start); d > 20*time.Microsecond {
+			j.iterations = int(float64(j.iterations)*20/(float64(d)/float64(time.Microsecond))) + 1
+			break
+		}
+		j.iterations *= 2
+	}
+	const runs, tiles = 9, 150 // for each worker: 3 ms
+	rates := make([]float64, runs)
+	for i := range rates {
+		start := time.Now()
+		e.For(tiles*workers, engine.Scratch{}, &j)
+		rates[i] = float64(j.args[0].FLOP) * float64(tiles*workers) / float64(time.Since(start).Nanoseconds())
+	}
+	sort.Float64s(rates)
+	return rates[runs/2]
+}
+
+type peakJob struct {
+	iterations int
+	args       []kernels.PeakArgs // eight for each worker, so that no two share a cache line
+}
+
+// Tile runs the loop once.
+func (j *peakJob) Tile(w *engine.Worker, _ int) {
+	a := &j.args[w.Index*8]
+	a.Iterations = j.iterations
+	w.Set.Peak(a)
+}
+
+// BenchmarkPeak is what everything else is measured by.
+func BenchmarkPeak(b *testing.B) {
+	each(b, "", 0, func(b *testing.B, e *engine.Engine) {
+		for b.Loop() {
+			b.ReportMetric(peak(b, e.Set(), e.Workers()), "GFLOP/s")
+		}
+	})
+}
