@@ -1,0 +1,114 @@
+package sampler
+
+import (
+	"math"
+
+	"github.com/lanewise/lanewise/internal/portable"
+)
+
+// Levels are the noise levels that a model was trained at: after training step t, a sample's share
+// of the variance is Levels[t], falling from almost 1 to almost 0. They are called ᾱ, or
+// alphas_cumprod: Alpha² of a Point.
+type Levels []float64
+
+// NewLevels returns the levels of noise that is added in steps of variance beta:
+// ᾱ[t] = (1-β[0])·…·(1-β[t]). β, 1-β and ᾱ are rounded to float32, as where models are trained:
+// that is felt at both ends, in what is left of the noise and of the sample.
+func NewLevels(betas []float64) Levels {
+	l := make(Levels, len(betas))
+	product := 1.0
+	for t, beta := range betas {
+		product *= float64(1 - float32(beta))
+		l[t] = float64(float32(product))
+	}
+	return l
+}
+
+// LinearBetas returns n values evenly spaced from start to end ("linear": Ho et al., 2020).
+func LinearBetas(n int, start, end float64) []float64 {
+	betas := make([]float64, n)
+	for t := range betas {
+		betas[t] = between(start, end, t, n)
+	}
+	return betas
+}
+
+// ScaledLinearBetas returns n values whose square roots are evenly spaced ("scaled_linear": latent
+// diffusion).
+func ScaledLinearBetas(n int, start, end float64) []float64 {
+	betas := make([]float64, n)
+	for t := range betas {
+		root := between(math.Sqrt(start), math.Sqrt(end), t, n)
+		betas[t] = root * root
+	}
+	return betas
+}
+
+// CosineBetas returns n values, at most 0.999, that make ᾱ fall like cos² ("squaredcos_cap_v2":
+// Nichol and Dhariwal, 2021).
+func CosineBetas(n int) []float64 {
+	root := func(t int) float64 {
+		return portable.Cos((float64(t)/float64(n) + 0.008) / 1.008 * (math.Pi / 2))
+	}
+	betas := make([]float64, n)
+	for t := range betas {
+		ratio := root(t+1) / root(t)
+		betas[t] = min(1-float64(ratio*ratio), 0.999)
+	}
+	return betas
+}
+
+// ZeroTerminal returns the levels stretched so that nothing of the sample is left at the last one:
+// √ᾱ is shifted to 0 there and scaled back to what it was at the first (Lin et al., 2024,
+// algorithm 1).
+func (l Levels) ZeroTerminal() Levels {
+	stretched := make(Levels, len(l))
+	first, last := math.Sqrt(l[0]), math.Sqrt(l[len(l)-1])
+	for t, level := range l {
+		root := (math.Sqrt(level) - last) * (first / (first - last))
+		stretched[t] = root * root
+	}
+	return stretched
+}
+
+// At returns the point of training step t.
+func (l Levels) At(t int) Point {
+	return Point{T: float64(t), Alpha: math.Sqrt(l[t]), Sigma: math.Sqrt(1 - l[t])}
+}
+
+// sigma returns √((1-ᾱ)/ᾱ) at training step t.
+func (l Levels) sigma(t int) float64 { return math.Sqrt((1 - l[t]) / l[t]) }
+
+// sigmaBetween returns sigma at a time between two training steps, interpolated linearly.
+func (l Levels) sigmaBetween(t float64) float64 {
+	i := min(int(t), len(l)-2)
+	a, b := l.sigma(i), l.sigma(i+1)
+	return a + float64((b-a)*(t-float64(i)))
+}
+
+// timeOf returns the time at which noise is sigma times as strong as the sample, by interpolation
+// of log sigma, and no time outside of the levels.
+func (l Levels) timeOf(sigma float64) float64 {
+	low, high := 0, len(l)-1
+	for high-low > 1 {
+		if middle := (low + high) / 2; l.sigma(middle) <= sigma {
+			low = middle
+		} else {
+			high = middle
+		}
+	}
+	a, b := portable.Log(l.sigma(low)), portable.Log(l.sigma(high))
+	share := (portable.Log(sigma) - a) / (b - a)
+	return float64(low) + min(max(share, 0), 1)
+}
+
+// between returns the i-th of n values evenly spaced from a to b, and a where there is one only.
+func between(a, b float64, i, n int) float64 {
+	switch {
+	case i == 0:
+		return a
+	case i == n-1:
+		return b
+	}
+	return a + float64(float64(i)*((b-a)/float64(n-1)))
+}
