@@ -317,3 +317,20 @@ func FuzzMul(f *testing.F) {
 		}
 	})
 }
+
+// A worker's arguments belong to whoever runs a tile; what another operator left in them is nothing
+// to a product.
+func TestMulSetsAllArguments(t *testing.T) {
+	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
+		e := kerneltest.Engine(t, set, 1)
+		a := tensor.Mat{Rows: 9, Cols: 5, Stride: 5, Data: kerneltest.Random(1, 9*5)}
+		packed := gemm.Pack(e, tensor.Mat{Rows: 40, Cols: 5, Stride: 5, Data: kerneltest.Random(2, 40*5)})
+		want, got := tensor.MakeMat(9, 40), tensor.MakeMat(9, 40)
+		gemm.Mul(e, want, a, packed, gemm.Prologue{}, gemm.Epilogue{})
+		e.For(1, engine.Scratch{}, engine.Func(func(w *engine.Worker, _ int) {
+			w.Args.Tile = kernels.TileArgs{Init: []float32{1}, Add: kerneltest.Random(3, 4096), AddStride: 64}
+		}))
+		gemm.Mul(e, got, a, packed, gemm.Prologue{}, gemm.Epilogue{})
+		kerneltest.Same(t, "product", got.Data, want.Data)
+	})
+}

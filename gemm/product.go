@@ -166,6 +166,7 @@ func (b *Block) Pointers(t int, c Chunk) []*float32 {
 // Multiply adds chunk c of the chain to the block's sums, and stores them after the last.
 func (p *Product) Multiply(w *engine.Worker, b *Block, c Chunk) {
 	g, t := &p.w.set.GEMM, &w.Args.Tile
+	*t = kernels.TileArgs{} // whatever another operator left there
 	nr, halves := g.NR, p.w.halves()
 	stride := b.Rows * nr // of the sums of a panel
 	for unit := range b.units {
