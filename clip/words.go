@@ -17,6 +17,7 @@ type Words struct {
 	remove     *regexp.Regexp // deleted before the words are cut out; nil for none
 	word       *regexp.Regexp // what a word is
 	length     int
+	ids        int // all are below
 	begin, end int // put before and behind the words
 	pad        int // fills up to length
 	unknown    int // stands for a word that is not in the vocabulary
@@ -88,12 +89,16 @@ func LoadWords(fsys fs.FS) (*Words, error) {
 		*special.id = id
 	}
 	for word, id := range w.vocabulary {
-		if id < 0 {
+		if id < 0 || id > 1<<24 {
 			return nil, fmt.Errorf("clip: %s: %q has id %d", vocabularyName, word, id)
 		}
+		w.ids = max(w.ids, id+1)
 	}
 	return w, nil
 }
+
+// Vocabulary returns the size of the vocabulary: ids are below it.
+func (w *Words) Vocabulary() int { return w.ids }
 
 // Length returns how many ids every text becomes.
 func (w *Words) Length() int { return w.length }

@@ -1,0 +1,37 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"github.com/lanewise/lanewise/engine"
+	"github.com/lanewise/lanewise/kernels"
+	"github.com/lanewise/lanewise/program"
+)
+
+// writeProfile prints what each kind of op took, beside what the engine could do.
+func writeProfile(w io.Writer, e *engine.Engine, p program.Profile) error {
+	peak := peakFLOPS(e)
+	fmt.Fprintf(w, "\nU-Net, by kind of op; the peak is %.0f GFLOP/s (%v, %s):\n", peak/1e9, e.Set().ISA, count(e.Workers(), "worker"))
+	return p.ByKind().Write(w, peak)
+}
+
+// peakFLOPS measures how many floating-point operations all workers together do in a second: fused
+// multiply-adds in registers and nothing else, the best of a few tries.
+func peakFLOPS(e *engine.Engine) float64 {
+	const tries, iterations = 20, 1 << 14
+	best := 0.0
+	for range tries {
+		var flop atomic.Int64
+		began := time.Now()
+		e.For(e.Workers(), engine.Scratch{}, engine.Func(func(w *engine.Worker, _ int) {
+			args := kernels.PeakArgs{Iterations: iterations}
+			w.Set.Peak(&args)
+			flop.Add(int64(args.FLOP))
+		}))
+		best = max(best, float64(flop.Load())/time.Since(began).Seconds())
+	}
+	return best
+}

@@ -1,0 +1,37 @@
+package main
+
+import (
+	"image"
+	"image/color"
+	"image/draw"
+	"math"
+
+	xdraw "golang.org/x/image/draw"
+)
+
+// arrange puts pictures of equal size in rows of columns, from the upper left, each pixel
+// enlarged to scale × scale equal ones. Pictures are gap pixels apart, and what no picture covers is white.
+func arrange(pictures []*image.RGBA, columns, scale, gap int) *image.RGBA {
+	size := pictures[0].Bounds().Size().Mul(scale)
+	rows := (len(pictures) + columns - 1) / columns
+	sheet := image.NewRGBA(image.Rect(0, 0, columns*(size.X+gap)-gap, rows*(size.Y+gap)-gap))
+	draw.Draw(sheet, sheet.Bounds(), image.NewUniform(color.White), image.Point{}, draw.Src)
+	for i, p := range pictures {
+		at := image.Pt(i%columns*(size.X+gap), i/columns*(size.Y+gap))
+		xdraw.NearestNeighbor.Scale(sheet, image.Rectangle{at, at.Add(size)}, p, p.Bounds(), xdraw.Src, nil)
+	}
+	return sheet
+}
+
+// columns returns how many pictures to put beside each other: styles where there are several,
+// else the pictures of each of several prompts, else so many that the sheet is about square.
+func columns(prompts, styles, n int) int {
+	switch {
+	case styles > 1:
+		return styles
+	case prompts > 1 && n > 1:
+		return n
+	default:
+		return int(math.Ceil(math.Sqrt(float64(prompts * n))))
+	}
+}
