@@ -33,6 +33,7 @@ import (
 	"maps"
 	"math"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -193,12 +194,16 @@ func (c *Config) Fail(key, supported string) {
 	if !ok {
 		v = "missing"
 	}
+	v = lineBreak.ReplaceAllString(v, " ")
 	const most = 200
 	if len(v) > most {
 		v = v[:most] + "…"
 	}
 	c.errs = append(c.errs, &valueError{c.name, key, v, supported})
 }
+
+// lineBreak is where a value goes on in the next line; no string in JSON does.
+var lineBreak = regexp.MustCompile(`\s*\n\s*`)
 
 // valueError is about a value that is not supported.
 type valueError struct{ file, key, value, supported string }

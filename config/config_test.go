@@ -139,6 +139,7 @@ func TestOnly(t *testing.T) {
 		{`{"k": 0}`, []any{false, nil}, `k is 0, supported: false or null`},
 		{`{"k": 2}`, []any{1, 1.5}, `k is 2, supported: 1 or 1.5`},
 		{`{"k": [2, 1]}`, []any{[]int{1, 2}}, `k is [2, 1], supported: [1,2]`},
+		{"{\"k\": [\n  2,\r\n  1\n]}", []any{1}, `k is [ 2, 1 ], supported: 1`},
 		{`{"k": NaN}`, []any{nil, 0}, `k is NaN, supported: null or 0`},
 	} {
 		c := parse(t, test.json)

@@ -1,0 +1,130 @@
+package golden_test
+
+import (
+	"cmp"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/lanewise/lanewise/engine"
+	"github.com/lanewise/lanewise/internal/golden"
+	"github.com/lanewise/lanewise/internal/kerneltest"
+	"github.com/lanewise/lanewise/kernels"
+)
+
+// workers is the size of the engines that cases run on.
+const workers = 2
+
+// runner runs a case and returns what is off, all of it joined. An error that is
+// errors.ErrUnsupported says that this case needs what Lanewise does not have yet.
+type runner func(e *engine.Engine, c *golden.Case) error
+
+// runners says how to run the cases of a class.
+var runners = map[string]runner{
+	"function":                    runOperators,
+	"UNet2DConditionModel":        runUNet,
+	"CLIPTextModel":               runText,
+	"CLIPTextModelWithProjection": runText,
+	"DDIMScheduler":               runScheduler,
+	"EulerDiscreteScheduler":      runScheduler,
+}
+
+// TestGolden runs the cases of every root in LANEWISE_GOLDEN, a list of directories in the form of
+// PATH, or of testdata where that is not set: subtests <group>/<case>/isa=<isa>. A case runs or is
+// skipped with the reason. What testdata holds is what must run: there, a skip is a failure.
+func TestGolden(t *testing.T) {
+	roots := filepath.SplitList(os.Getenv("LANEWISE_GOLDEN"))
+	if len(roots) == 0 {
+		roots = []string{"testdata"}
+	}
+	for _, root := range roots {
+		cases, err := golden.Index(root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ran, skipped []string
+		for _, c := range cases {
+			t.Run(c.Name, func(t *testing.T) {
+				if reason := runCase(t, c); reason != "" {
+					skipped = append(skipped, c.Name+": "+reason)
+					if root == "testdata" {
+						t.Error("unsupported: " + reason)
+					}
+					t.Skip("unsupported: " + reason)
+				}
+				ran = append(ran, c.Name)
+			})
+		}
+		for name, reason := range loose(t, root, cases) {
+			t.Run(name, func(t *testing.T) {
+				skipped = append(skipped, name+": "+reason)
+				t.Skip("unsupported: " + reason)
+			})
+		}
+		t.Logf("%s: %d cases ran, %d are unsupported:\n%s", root, len(ran), len(skipped), strings.Join(skipped, "\n"))
+	}
+}
+
+// runCase runs a case on every Set, or says why it cannot.
+func runCase(t *testing.T, c *golden.Case) (reason string) {
+	run, ok := runners[c.Class]
+	if reason := missing(c); reason != "" {
+		return reason
+	}
+	if !ok {
+		t.Fatalf("class %q is neither run nor listed as unsupported", c.Class)
+	}
+	if err := c.Open(); err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
+		err := run(kerneltest.Engine(t, set, workers), c)
+		switch {
+		case errors.Is(err, errors.ErrUnsupported):
+			reason = err.Error()
+			t.Skip(reason)
+		case err != nil:
+			t.Error(err)
+		}
+	})
+	return reason
+}
+
+// loose lists the groups of a root that its index does not describe.
+func loose(t *testing.T, root string, cases []*golden.Case) map[string]string {
+	entries, err := os.ReadDir(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	groups := make(map[string]string)
+	for _, entry := range entries {
+		if entry.IsDir() {
+			groups[entry.Name()] = cmp.Or(unsupportedGroups[entry.Name()[0]], "not described by index.json")
+		}
+	}
+	for _, c := range cases {
+		delete(groups, c.Group())
+	}
+	return groups
+}
+
+// check compares all outputs that the case expects, in the order of the index. What a model has
+// inside (act.*) is not among them.
+func check(c *golden.Case, got map[string]golden.Tensor) error {
+	var errs []error
+	for _, o := range c.Outputs {
+		if strings.HasPrefix(o.Name, "out.") {
+			errs = append(errs, c.Compare(o.Name, got[o.Name]))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// unsupported is an error that says what Lanewise does not have yet.
+type unsupported string
+
+func (u unsupported) Error() string        { return string(u) }
+func (u unsupported) Is(target error) bool { return target == errors.ErrUnsupported }

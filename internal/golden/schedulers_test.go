@@ -1,0 +1,308 @@
+package golden_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/lanewise/lanewise/engine"
+	"github.com/lanewise/lanewise/internal/golden"
+	"github.com/lanewise/lanewise/sampler"
+	"github.com/lanewise/lanewise/tensor"
+)
+
+// Group D: a scheduler of diffusers with a formula in place of a model. The states after every
+// step are compared; diffusers computed them in float32, and the last one in float64 too.
+
+// scheduler is a case of the group.
+type scheduler struct {
+	*golden.Case
+	config *sampler.Config
+	step   stepArgs
+	sigmas bool // diffusers keeps the samples at x/Alpha
+}
+
+// stepArgs are what diffusers' step was given besides the sample.
+type stepArgs struct {
+	Eta    float64 `json:"eta"`
+	Churn  float64 `json:"s_churn"`
+	TMin   float64 `json:"s_tmin"`
+	TMax   float64 `json:"s_tmax"`
+	Spread float64 `json:"s_noise"`
+}
+
+// schedulerRun is so many steps of one formula.
+type schedulerRun struct {
+	Steps     int     `json:"num_inference_steps"`
+	Start     int     `json:"start"` // steps left out at the beginning
+	Model     string  `json:"model"`
+	InitSigma float64 `json:"init_noise_sigma"`
+	Times     string  `json:"timesteps_dtype"`
+	Calls     int     `json:"n_calls"`
+	Atol      float64 `json:"atol"`
+	AtolFinal float64 `json:"atol_final"`
+}
+
+// runScheduler makes all runs of a case.
+func runScheduler(_ *engine.Engine, c *golden.Case) error {
+	s := scheduler{Case: c, sigmas: c.Class != "DDIMScheduler"}
+	var runs map[string]schedulerRun
+	if err := errors.Join(json.Unmarshal(c.Runs, &runs), json.Unmarshal(c.StepArgs, &s.step)); err != nil {
+		return err
+	}
+	var err error
+	if s.config, err = sampler.ReadConfig(c.Model(), "scheduler_config.json", ""); err != nil {
+		return err
+	}
+	errs := []error{s.checkLevels(), s.checkAddNoise(runs)}
+	if len(runs) == 0 {
+		errs = append(errs, errors.New("no runs"))
+	}
+	for _, name := range slices.Sorted(maps.Keys(runs)) {
+		if err := s.run(name, runs[name]); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// checkLevels compares the levels that the model was trained at: all, or five of a thousand.
+func (s *scheduler) checkLevels() error {
+	want, err := s.Float32("alphas_cumprod")
+	if err != nil {
+		return err
+	}
+	got := golden.Tensor{Shape: want.Shape}
+	for t, level := range s.config.Schedule.Levels {
+		if len(want.Data) != 5 || slices.Contains([]int{0, 1, 499, 998, 999}, t) {
+			got.Data = append(got.Data, float32(level))
+		}
+	}
+	return want.Compare(got, func(want float64) float64 { return 1e-5 * want })
+}
+
+// checkAddNoise compares AddNoise at several times of the runs.
+func (s *scheduler) checkAddNoise(runs map[string]schedulerRun) error {
+	x0, err := s.Float32("add_noise.x0")
+	noise, err1 := s.Float32("add_noise.noise")
+	times, err2 := s.Float32("add_noise.t")
+	if err := errors.Join(err, err1, err2); err != nil {
+		return err
+	}
+	got := golden.Tensor{Shape: x0.Shape, Data: make([]float32, len(x0.Data))}
+	n := len(x0.Data) / len(times.Data)
+	for i, time := range times.Data {
+		part := func(t golden.Tensor) tensor.NHWC {
+			return tensor.NHWC{N: 1, H: 1, W: n, C: 1, Stride: 1, Data: t.Data[i*n : (i+1)*n]}
+		}
+		p, err := s.level(float64(time), runs)
+		if err != nil {
+			return err
+		}
+		sampler.AddNoise(part(got), part(x0), part(noise), p)
+		if s.sigmas {
+			sampler.Scale(part(got), 1/p.Alpha)
+		}
+	}
+	return s.CompareWithin("add_noise.y", got, func(want float64) float64 { return 5e-5 * (1 + math.Abs(want)) })
+}
+
+// level returns the level at a time: that of a run where one has it, since diffusers looks it up in
+// the points that there are.
+func (s *scheduler) level(time float64, runs map[string]schedulerRun) (sampler.Point, error) {
+	for _, run := range runs {
+		plan, err := s.config.Plan(run.Steps)
+		if err != nil {
+			return sampler.Point{}, err
+		}
+		for _, p := range plan.Points[:run.Steps] {
+			if math.Abs(p.T-time) < 5e-3 {
+				return p, nil
+			}
+		}
+	}
+	if time != math.Trunc(time) {
+		return sampler.Point{}, fmt.Errorf("add_noise: no run has the time %v", time)
+	}
+	return s.config.Schedule.Levels.At(int(time)), nil
+}
+
+// run makes one run, and compares its times and every state that it passes.
+func (s *scheduler) run(name string, run schedulerRun) error {
+	plan, err := s.config.Plan(run.Steps)
+	if err != nil {
+		return err
+	}
+	if err := s.checkTimes(name, run, plan.Points); err != nil {
+		return err
+	}
+	points := plan.Points[run.Start:]
+	x, err := s.sample(run, plan)
+	if err != nil {
+		return err
+	}
+	noise, err := s.noise(name)
+	if err != nil {
+		return err
+	}
+	path, err := s.Float32(name + ".traj")
+	final64, err1 := s.Float32(name + ".final64")
+	if err := errors.Join(err, err1); err != nil {
+		return err
+	}
+	method := s.method(plan.Method, run, noise)
+	shape, steps := path.Shape[1:], 0
+	for step, err := range sampler.Steps(context.Background(), formula(run.Model), x, points, method) {
+		if err != nil {
+			return err
+		}
+		got := golden.Tensor{Shape: shape, Data: make([]float32, len(x.Data))}
+		tensor.ToNCHW(got.Data, step.X)
+		if s.sigmas {
+			for i := range got.Data {
+				got.Data[i] = float32(float64(got.Data[i]) / step.To.Alpha)
+			}
+		}
+		want := golden.Tensor{Shape: shape, Data: path.Data[step.Index*len(got.Data):][:len(got.Data)]}
+		last := step.Index == step.Count-1
+		atol := run.Atol
+		if last {
+			atol = run.AtolFinal
+		}
+		within := func(float64) float64 { return atol }
+		if err := want.Compare(got, within); err != nil && (!last || final64.Compare(got, within) != nil) {
+			return fmt.Errorf("after step %d of %d: %w", step.Index+1, step.Count, err)
+		}
+		tensor.ToNCHW(got.Data, step.X0)
+		for estimate, is := range map[string]bool{name + ".x0_first": step.Index == 0, name + ".x0_last": last} {
+			if is && s.Has(estimate) {
+				// Where there is little of the sample, the rounding of float32 in x is all that is left.
+				slack := 4 * 0x1p-24 * s.largest("in.sample") / step.From.Alpha
+				if err := s.CompareWithin(estimate, got, func(float64) float64 { return run.Atol + slack }); err != nil {
+					return err
+				}
+			}
+		}
+		noise.step++
+		steps++
+	}
+	switch {
+	case steps != run.Calls:
+		return fmt.Errorf("%d steps, want %d", steps, run.Calls)
+	case noise.wrong || noise.drawn != len(noise.steps):
+		return fmt.Errorf("noise was not drawn at steps %v", noise.steps)
+	}
+	return nil
+}
+
+// sample returns the sample that a run begins with.
+func (s *scheduler) sample(run schedulerRun, plan *sampler.Plan) (tensor.NHWC, error) {
+	in, err := s.Float32("in.sample")
+	if err != nil {
+		return tensor.NHWC{}, err
+	}
+	x := tensor.Make(in.Shape[0], in.Shape[2], in.Shape[3], in.Shape[1])
+	tensor.FromNCHW(x, in.Data)
+	switch {
+	case run.Start == 0:
+		plan.Begin(x)
+	case s.sigmas:
+		sampler.Scale(x, run.InitSigma*plan.Points[run.Start].Alpha)
+	}
+	return x, nil
+}
+
+// largest returns the largest magnitude in a tensor.
+func (s *scheduler) largest(name string) float64 {
+	t, err := s.Float32(name)
+	if err != nil {
+		return math.NaN()
+	}
+	most := 0.0
+	for _, v := range t.Data {
+		most = max(most, math.Abs(float64(v)))
+	}
+	return most
+}
+
+// method returns the method with the arguments that diffusers' step had.
+func (s *scheduler) method(m sampler.Method, run schedulerRun, noise sampler.Source) sampler.Method {
+	switch m := m.(type) {
+	case sampler.DDIM:
+		m.Eta, m.Noise = s.step.Eta, noise
+		return m
+	case sampler.Euler:
+		m.Churn, m.MinSigma, m.MaxSigma, m.Spread = s.step.Churn/float64(run.Steps), s.step.TMin, s.step.TMax, s.step.Spread
+		m.Noise = noise
+		return m
+	}
+	return m
+}
+
+// checkTimes compares the times of all points, and the sigmas where diffusers has them.
+func (s *scheduler) checkTimes(name string, run schedulerRun, points []sampler.Point) error {
+	var times, sigmas golden.Tensor
+	for i, p := range points {
+		if i < len(points)-1 {
+			times.Data = append(times.Data, float32(p.T))
+		}
+		sigmas.Data = append(sigmas.Data, float32(p.Sigma/p.Alpha))
+	}
+	times.Shape, sigmas.Shape = []int{len(times.Data)}, []int{len(sigmas.Data)}
+	err := s.CompareWithin(name+".timesteps", times, func(float64) float64 {
+		if strings.HasPrefix(run.Times, "float") {
+			return 5e-3
+		}
+		return 0
+	})
+	if err == nil && s.Has(name+".sigmas") {
+		err = s.CompareWithin(name+".sigmas", sigmas, func(want float64) float64 { return 5e-5 * want })
+	}
+	return err
+}
+
+// formula returns a model of the group.
+func formula(model string) sampler.Predictor {
+	return func(_ context.Context, out, x tensor.NHWC, p sampler.Point) error {
+		t := float32(p.T)
+		for i, v := range x.Data {
+			out.Data[i] = v * t / (t + 1)
+			if model == "mix" {
+				out.Data[i] = 0.5*out.Data[i] + 0.3*float32(math.Sin(float64(2.5*v+0.005*t)))
+			}
+		}
+		return nil
+	}
+}
+
+// recording is a source of the noise that diffusers drew, and notes when it is asked.
+type recording struct {
+	values      []float32
+	steps       []int64 // at which diffusers drew it
+	step, drawn int
+	wrong       bool // it was drawn at another step
+}
+
+// noise returns the recording of a run; one without noise has an empty one.
+func (s *scheduler) noise(run string) (*recording, error) {
+	if !s.Has(run + ".noise_step") {
+		return &recording{}, nil
+	}
+	values, err := s.Float32("in.noise")
+	steps, err1 := s.Int64(run + ".noise_step")
+	return &recording{values: values.Data, steps: steps}, errors.Join(err, err1)
+}
+
+func (r *recording) Noise(x tensor.NHWC) {
+	if r.drawn >= len(r.steps) || r.steps[r.drawn] != int64(r.step) {
+		r.wrong = true
+		return
+	}
+	tensor.FromNCHW(x, r.values[r.drawn*len(x.Data):][:len(x.Data)])
+	r.drawn++
+}
