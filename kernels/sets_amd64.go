@@ -34,7 +34,12 @@ func avx2Set() *Set {
 	s.Softmax = func(a *SoftmaxArgs) { avx2.Softmax(unsafe.Pointer(a)) }
 	s.Weigh = func(a *WeighArgs) { avx2.Weigh(unsafe.Pointer(a)) }
 	s.FromLanes = func(a *FromLanesArgs) { avx2.FromLanes(unsafe.Pointer(a)) }
+	s.Moments = func(a *MomentsArgs) { avx2.Moments(unsafe.Pointer(a)) }
+	s.Affine = func(a *AffineArgs) { avx2.Affine(unsafe.Pointer(a)) }
+	s.LayerNorm = func(a *LayerNormArgs) { avx2.LayerNorm(unsafe.Pointer(a)) }
+	s.Activate = func(a *ActivateArgs) { avx2.Activate(unsafe.Pointer(a)) }
 	s.Peak = func(a *PeakArgs) { avx2.Peak(unsafe.Pointer(a)) }
+	s.Triad = func(a *TriadArgs) { avx2.Triad(unsafe.Pointer(a)) }
 	return s
 }
 
@@ -46,7 +51,12 @@ func avx512Set() *Set {
 	s.Softmax = func(a *SoftmaxArgs) { avx512.Softmax(unsafe.Pointer(a)) }
 	s.Weigh = func(a *WeighArgs) { avx512.Weigh(unsafe.Pointer(a)) }
 	s.FromLanes = func(a *FromLanesArgs) { avx512.FromLanes(unsafe.Pointer(a)) }
+	s.Moments = func(a *MomentsArgs) { avx512.Moments(unsafe.Pointer(a)) }
+	s.Affine = func(a *AffineArgs) { avx512.Affine(unsafe.Pointer(a)) }
+	s.LayerNorm = func(a *LayerNormArgs) { avx512.LayerNorm(unsafe.Pointer(a)) }
+	s.Activate = func(a *ActivateArgs) { avx512.Activate(unsafe.Pointer(a)) }
 	s.Peak = func(a *PeakArgs) { avx512.Peak(unsafe.Pointer(a)) }
+	s.Triad = func(a *TriadArgs) { avx512.Triad(unsafe.Pointer(a)) }
 	return s
 }
 

@@ -12,10 +12,15 @@ const (
 
 // Requires lists the CPU features that each function uses.
 var Requires = map[string][]string{
+	"Activate":  {"AVX", "AVX2", "FMA3"},
+	"Affine":    {"AVX", "AVX2", "FMA3"},
 	"FromLanes": {"AVX", "CMOV", "FMA3"},
+	"LayerNorm": {"AVX", "AVX2", "FMA3"},
+	"Moments":   {"AVX", "FMA3"},
 	"Peak":      {"AVX", "FMA3"},
 	"Softmax":   {"AVX", "AVX2", "FMA3"},
 	"Tile":      {"AVX", "FMA3"},
 	"ToLanes":   {"AVX", "CMOV"},
+	"Triad":     {"AVX", "FMA3"},
 	"Weigh":     {"AVX", "FMA3"},
 }

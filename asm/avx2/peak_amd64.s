@@ -28,10 +28,10 @@ TEXT ·Peak(SB), NOSPLIT, $0-8
 	VXORPS  Y14, Y14, Y14
 	VXORPS  Y15, Y15, Y15
 	TESTQ   CX, CX
-	JZ      done
+	JZ      peaked
 	PCALIGN $0x20
 
-loop:
+fma:
 	VFMADD231PS Y12, Y13, Y0
 	VFMADD231PS Y12, Y13, Y1
 	VFMADD231PS Y12, Y13, Y2
@@ -45,7 +45,43 @@ loop:
 	VFMADD231PS Y12, Y13, Y10
 	VFMADD231PS Y12, Y13, Y11
 	DECQ        CX
-	JNZ         loop
+	JNZ         fma
+
+peaked:
+	VZEROUPPER
+	RET
+
+// func Triad(args *byte)
+// Requires: AVX, FMA3
+TEXT ·Triad(SB), NOSPLIT, $0-8
+	MOVQ         args+0(FP), AX
+	MOVQ         (AX), DI
+	MOVQ         24(AX), SI
+	MOVQ         48(AX), DX
+	MOVQ         8(AX), CX
+	VBROADCASTSS 72(AX), Y4
+	TESTQ        CX, CX
+	JZ           done
+	PCALIGN      $0x20
+
+loop:
+	VMOVUPS     (DX), Y0
+	VMOVUPS     32(DX), Y1
+	VMOVUPS     64(DX), Y2
+	VMOVUPS     96(DX), Y3
+	VFMADD213PS (SI), Y4, Y0
+	VFMADD213PS 32(SI), Y4, Y1
+	VFMADD213PS 64(SI), Y4, Y2
+	VFMADD213PS 96(SI), Y4, Y3
+	VMOVUPS     Y0, (DI)
+	VMOVUPS     Y1, 32(DI)
+	VMOVUPS     Y2, 64(DI)
+	VMOVUPS     Y3, 96(DI)
+	ADDQ        $+128, DI
+	ADDQ        $+128, SI
+	ADDQ        $+128, DX
+	SUBQ        $0x20, CX
+	JG          loop
 
 done:
 	VZEROUPPER

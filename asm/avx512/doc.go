@@ -12,10 +12,15 @@ const (
 
 // Requires lists the CPU features that each function uses.
 var Requires = map[string][]string{
+	"Activate":  {"AVX", "AVX512DQ", "AVX512F", "BMI2"},
+	"Affine":    {"AVX", "AVX512DQ", "AVX512F", "BMI2"},
 	"FromLanes": {"AVX", "AVX512F", "AVX512VL", "BMI2", "CMOV"},
+	"LayerNorm": {"AVX", "AVX512F", "BMI2"},
+	"Moments":   {"AVX", "AVX512F", "BMI2"},
 	"Peak":      {"AVX", "AVX512F"},
 	"Softmax":   {"AVX", "AVX512F"},
 	"Tile":      {"AVX", "AVX512F", "BMI2"},
 	"ToLanes":   {"AVX", "AVX512F", "AVX512VL", "BMI2", "CMOV"},
+	"Triad":     {"AVX", "AVX512F"},
 	"Weigh":     {"AVX", "AVX512F"},
 }

@@ -10,3 +10,8 @@ import "unsafe"
 //
 //go:noescape
 func Peak(args unsafe.Pointer)
+
+// Triad is kernels.Set.Triad; args points to a kernels.TriadArgs.
+//
+//go:noescape
+func Triad(args unsafe.Pointer)

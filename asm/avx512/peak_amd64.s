@@ -44,10 +44,10 @@ TEXT ·Peak(SB), NOSPLIT, $0-8
 	VPXORD  Z30, Z30, Z30
 	VPXORD  Z31, Z31, Z31
 	TESTQ   CX, CX
-	JZ      done
+	JZ      peaked
 	PCALIGN $0x20
 
-loop:
+fma:
 	VFMADD231PS Z24, Z25, Z0
 	VFMADD231PS Z24, Z25, Z1
 	VFMADD231PS Z24, Z25, Z2
@@ -73,7 +73,43 @@ loop:
 	VFMADD231PS Z24, Z25, Z22
 	VFMADD231PS Z24, Z25, Z23
 	DECQ        CX
-	JNZ         loop
+	JNZ         fma
+
+peaked:
+	VZEROUPPER
+	RET
+
+// func Triad(args *byte)
+// Requires: AVX, AVX512F
+TEXT ·Triad(SB), NOSPLIT, $0-8
+	MOVQ         args+0(FP), AX
+	MOVQ         (AX), DI
+	MOVQ         24(AX), SI
+	MOVQ         48(AX), DX
+	MOVQ         8(AX), CX
+	VBROADCASTSS 72(AX), Z4
+	TESTQ        CX, CX
+	JZ           done
+	PCALIGN      $0x20
+
+loop:
+	VMOVUPS     (DX), Z0
+	VMOVUPS     64(DX), Z1
+	VMOVUPS     128(DX), Z2
+	VMOVUPS     192(DX), Z3
+	VFMADD213PS (SI), Z4, Z0
+	VFMADD213PS 64(SI), Z4, Z1
+	VFMADD213PS 128(SI), Z4, Z2
+	VFMADD213PS 192(SI), Z4, Z3
+	VMOVUPS     Z0, (DI)
+	VMOVUPS     Z1, 64(DI)
+	VMOVUPS     Z2, 128(DI)
+	VMOVUPS     Z3, 192(DI)
+	ADDQ        $+256, DI
+	ADDQ        $+256, SI
+	ADDQ        $+256, DX
+	SUBQ        $0x40, CX
+	JG          loop
 
 done:
 	VZEROUPPER

@@ -61,7 +61,9 @@ var families = []struct {
 	{"gemm", gemm},
 	{"attention", attention},
 	{"lanes", lanes},
-	{"peak", peak},
+	{"norm", norms},
+	{"act", activate},
+	{"peak", peaks},
 }
 
 // emitter is an avo context for one file of one Width.
@@ -163,6 +165,9 @@ func (e *emitter) reload(r reg.GPPhysical) {
 func (e *emitter) field(name string) Mem {
 	return Mem{Base: e.argptr, Disp: e.args.offset(name)}
 }
+
+// length is where the length of a slice field lies.
+func (e *emitter) length(name string) Mem { return e.field(name).Offset(8) }
 
 // get loads an integer field or a slice's pointer.
 func (e *emitter) get(field string, r reg.Register) { e.MOVQ(e.field(field), r) }

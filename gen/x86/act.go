@@ -1,0 +1,351 @@
+package x86
+
+import (
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+var activateArgs = mirror("ActivateArgs", `
+	Rows Cols int
+	Act act
+	Src slice
+	SrcStride int
+	Value slice
+	ValueStride int
+	Add slice
+	AddStride int
+	Dst slice
+	DstStride int`)
+
+// activate emits Activate: a sweep for each function.
+func activate(e *emitter) {
+	e.function("Activate", activateArgs, "Activate is kernels.Set.Activate; args points to a kernels.ActivateArgs.")
+	src, dst, value, add := reg.RSI, reg.RDI, reg.R8, reg.R9
+	srcStride, dstStride, valueStride, addStride := reg.R12, reg.R13, reg.R14, reg.R15
+	s := e.newSweep(e.tailMask())
+	e.get("Src", src)
+	e.get("Dst", dst)
+	e.get("Value", value)
+	e.get("Add", add)
+	e.stride("SrcStride", srcStride)
+	e.stride("DstStride", dstStride)
+	e.stride("ValueStride", valueStride)
+	e.stride("AddStride", addStride)
+	e.eachAct(func(a *activation) {
+		s.rows(func(n int, m mask) {
+			x, temp := a.registers(n)
+			t := temp[0]
+			for i := range x {
+				e.load(s.at(src, i), m, x[i])
+			}
+			a.emit()
+			plain, stored := e.unique("ungated"), e.unique("unadded")
+			e.TESTQ(value, value)
+			e.JZ(LabelRef(plain))
+			for i := range x {
+				e.load(s.at(value, i), m, t[i])
+				e.VMULPS(t[i], x[i], x[i])
+			}
+			e.Label(plain)
+			e.TESTQ(add, add)
+			e.JZ(LabelRef(stored))
+			for i := range x {
+				e.load(s.at(add, i), m, t[i])
+				e.VADDPS(t[i], x[i], x[i])
+			}
+			e.Label(stored)
+			for i := range x {
+				e.store(x[i], m, s.at(dst, i))
+			}
+		}, func() {
+			e.ADDQ(srcStride, src)
+			e.ADDQ(dstStride, dst)
+			e.ADDQ(valueStride, value)
+			e.ADDQ(addStride, add)
+		})
+	})
+}
+
+// The constants of kernels/act.go.
+const (
+	actCut         = 104
+	quickScale     = float32(1.702)
+	geluTanhLinear = float32(1.5957691216057308)
+	geluTanhCubic  = float32(0.07135481282820226)
+	tanhSmall      = 0.625
+	signBit        = 1 << 31
+)
+
+var (
+	millsNum = []float32{0.5, 0x1.c019c0p-2, 0x1.7627e6p-3, 0x1.4b4ed2p-5, 0x1.0bc314p-8}
+	millsDen = []float32{1, 0x1.ac4f0ep+0, 0x1.334768p+0, 0x1.df440cp-2, 0x1.9f4286p-4, 0x1.4f95fep-7}
+	tanhOdd  = []float32{-0x1.555532p-2, 0x1.1106fep-3, -0x1.b83792p-5, 0x1.520a3ap-6, -0x1.756d14p-8}
+)
+
+// activations are the functions in the order of kernels.Act.
+var activations = []struct {
+	name string
+	emit func(*activation)
+}{
+	{"identity", func(*activation) {}},
+	{"relu", (*activation).relu},
+	{"silu", (*activation).silu},
+	{"quick_gelu", (*activation).quickGELU},
+	{"gelu", (*activation).gelu},
+	{"gelu_tanh", (*activation).geluTanh},
+	{"sigmoid", (*activation).sigmoid},
+	{"tanh", (*activation).tanh},
+	{"mish", (*activation).mish},
+	{"exp", (*activation).exponential},
+}
+
+// An activation emits one function on one or two vectors at once. Its arithmetic is that of
+// kernels/act.go, operation by operation, but for signs: it works with −|x|, and negation is exact.
+//
+// Register plan: for each of two vectors x and six temporaries; AVX-512 has room for the constants of
+// the exponential and for the mask elsewhere.
+type activation struct {
+	*emitter
+	function func(*activation)
+	exp      exponential
+	x        []reg.VecPhysical
+	temp     [6][]reg.VecPhysical
+}
+
+// eachAct emits body for each function, and a jump to the one that Act names.
+func (e *emitter) eachAct(body func(a *activation)) {
+	const vectors = 2 * (1 + 6)
+	held := e.Regs[vectors:]
+	if !e.wide() {
+		held = nil // the last is the tail's mask, and one more would not matter
+	}
+	exp := e.exp(held...)
+	e.MOVBLZX(e.field("Act"), reg.EBX)
+	for i, act := range activations {
+		e.CMPL(reg.EBX, U8(i))
+		e.JEQ(LabelRef(act.name))
+	}
+	e.ret() // not a function
+	for _, act := range activations {
+		e.Label(act.name)
+		body(&activation{emitter: e, function: act.emit, exp: exp})
+	}
+}
+
+// registers returns where n vectors of x go, and temporaries.
+func (a *activation) registers(n int) (x []reg.VecPhysical, temp [6][]reg.VecPhysical) {
+	set := func(i int) []reg.VecPhysical { return a.Regs[2*i:][:n] }
+	a.x = set(0)
+	for i := range a.temp {
+		a.temp[i] = set(1 + i)
+	}
+	return a.x, a.temp
+}
+
+// emit sets the vectors that registers has returned to their function.
+func (a *activation) emit() { a.function(a) }
+
+func (a *activation) each(f func(i int)) {
+	for i := range a.x {
+		f(i)
+	}
+}
+
+// fill sets v to a constant.
+func (a *activation) fill(v []reg.VecPhysical, c float32) {
+	a.each(func(i int) { a.VMOVUPS(a.constant(c), v[i]) })
+}
+
+// minus sets v = −min(|x|, actCut), NaN where x is NaN.
+func (a *activation) minus(v, tmp []reg.VecPhysical) {
+	a.each(func(i int) {
+		a.VMOVUPS(a.constant(-actCut), tmp[i])
+		a.VORPS(a.constantBits(signBit), a.x[i], v[i])
+		a.VMAXPS(v[i], tmp[i], v[i])
+	})
+}
+
+// reluPlus sets x = max(x, 0) + v; tmp is clobbered. A maximum's second source, Go's first, comes
+// out where it is NaN or both are zero.
+func (a *activation) reluPlus(v, tmp []reg.VecPhysical) {
+	a.each(func(i int) {
+		a.zero(tmp[i])
+		a.VMAXPS(a.x[i], tmp[i], a.x[i])
+		a.VADDPS(v[i], a.x[i], a.x[i])
+	})
+}
+
+// choose sets v = u where x is negative (or sign's sign bit is set); sign and u are clobbered.
+func (a *activation) choose(v, u, sign []reg.VecPhysical) {
+	a.each(func(i int) {
+		a.VPSRAD(U8(31), sign[i], sign[i])
+		a.VXORPS(v[i], u[i], u[i])
+		a.VANDPS(sign[i], u[i], u[i])
+		a.VXORPS(u[i], v[i], v[i])
+	})
+}
+
+// horner sets p = Σ c[k]·vᵏ.
+func (a *activation) horner(c []float32, v, p []reg.VecPhysical) {
+	top := len(c) - 1
+	a.fill(p, c[top])
+	for k := top - 1; k >= 0; k-- {
+		a.each(func(i int) { a.VFMADD213PS(a.constant(c[k]), v[i], p[i]) })
+	}
+}
+
+func (a *activation) relu() {
+	t := a.temp[0]
+	a.each(func(i int) {
+		a.zero(t[i])
+		a.VMAXPS(a.x[i], t[i], a.x[i])
+	})
+}
+
+func (a *activation) exponential() {
+	n, z := a.temp[0], a.temp[1]
+	a.exp.emit(a.x, n, z)
+	a.move(z, a.x)
+}
+
+func (a *activation) move(from, to []reg.VecPhysical) {
+	a.each(func(i int) { a.VMOVAPS(from[i], to[i]) })
+}
+
+// logistic sets x = max(x, 0) + m·σ(u) for m in temp[0] and u in temp[1], both negative.
+func (a *activation) logistic() {
+	m, u, n, z := a.temp[0], a.temp[1], a.temp[2], a.temp[3]
+	a.exp.emit(u, n, z)
+	a.each(func(i int) {
+		a.VMULPS(z[i], m[i], m[i])
+		a.VADDPS(a.constant(1), z[i], z[i])
+		a.VDIVPS(z[i], m[i], m[i])
+	})
+	a.reluPlus(m, n)
+}
+
+func (a *activation) silu() {
+	m, u := a.temp[0], a.temp[1]
+	a.minus(m, u)
+	a.move(m, u)
+	a.logistic()
+}
+
+func (a *activation) quickGELU() {
+	m, u := a.temp[0], a.temp[1]
+	a.minus(m, u)
+	a.each(func(i int) { a.VMULPS(a.constant(quickScale), m[i], u[i]) })
+	a.logistic()
+}
+
+func (a *activation) geluTanh() {
+	m, u, s := a.temp[0], a.temp[1], a.temp[2]
+	a.minus(m, u)
+	a.fill(u, geluTanhCubic)
+	a.each(func(i int) { a.VMULPS(m[i], m[i], s[i]) })
+	a.each(func(i int) { a.VFMADD213PS(a.constant(geluTanhLinear), s[i], u[i]) })
+	a.each(func(i int) { a.VMULPS(m[i], u[i], u[i]) })
+	a.logistic()
+}
+
+func (a *activation) gelu() {
+	m, low, s, n, z, den := a.temp[0], a.temp[1], a.temp[2], a.temp[3], a.temp[4], a.temp[5]
+	a.minus(m, s)
+	a.each(func(i int) {
+		a.VMULPS(m[i], m[i], s[i])
+		a.VMOVAPS(s[i], low[i])
+		a.VFMSUB231PS(m[i], m[i], low[i]) // low = m·m − s
+		a.VMULPS(a.constant(-0.5), low[i], low[i])
+		a.VMULPS(a.constant(-0.5), s[i], s[i])
+	})
+	a.exp.emit(s, n, z)
+	a.each(func(i int) { a.VFMADD231PS(z[i], low[i], z[i]) })
+	// With m negative, so is the result.
+	a.each(func(i int) {
+		a.VMULPS(m[i], z[i], z[i])
+		a.VANDNPS(m[i], a.sign(n, i), m[i]) // |m|
+	})
+	a.horner(millsNum, m, s)
+	a.horner(millsDen, m, den)
+	a.each(func(i int) {
+		a.VMULPS(s[i], z[i], z[i])
+		a.VDIVPS(den[i], z[i], z[i])
+	})
+	a.reluPlus(z, n)
+}
+
+// sign returns the sign bit alone, in tmp[i].
+func (a *activation) sign(tmp []reg.VecPhysical, i int) reg.VecPhysical {
+	a.VMOVUPS(a.constantBits(signBit), tmp[i])
+	return tmp[i]
+}
+
+func (a *activation) sigmoid() {
+	u, n, z, one := a.temp[0], a.temp[1], a.temp[2], a.temp[3]
+	a.minus(u, n)
+	a.exp.emit(u, n, z)
+	a.fill(one, 1)
+	a.each(func(i int) { a.VADDPS(one[i], z[i], u[i]) })
+	a.choose(one, z, a.x)
+	a.each(func(i int) { a.VDIVPS(u[i], one[i], a.x[i]) })
+}
+
+func (a *activation) tanh() {
+	m, s, p, u, n, z := a.temp[0], a.temp[1], a.temp[2], a.temp[3], a.temp[4], a.temp[5]
+	a.minus(m, s)
+	a.each(func(i int) { a.VADDPS(m[i], m[i], u[i]) })
+	a.exp.emit(u, n, z)
+	// z = 1 − 2z/(1 + z)
+	a.fill(u, 1)
+	a.each(func(i int) {
+		a.VADDPS(u[i], z[i], n[i])
+		a.VADDPS(z[i], z[i], z[i])
+		a.VDIVPS(n[i], z[i], z[i])
+		a.VSUBPS(z[i], u[i], z[i])
+	})
+	// p = |m| + |m|·s·P(s)
+	a.each(func(i int) {
+		a.VMULPS(m[i], m[i], s[i])
+		a.VANDNPS(m[i], a.sign(n, i), m[i])
+	})
+	a.horner(tanhOdd, s, p)
+	a.each(func(i int) {
+		a.VMULPS(m[i], s[i], s[i])
+		a.VFMADD213PS(m[i], s[i], p[i])
+	})
+	// Where |m| < tanhSmall it is p. Then x's sign.
+	a.each(func(i int) { a.VSUBPS(a.constant(tanhSmall), m[i], m[i]) })
+	a.choose(z, p, m)
+	a.each(func(i int) {
+		a.VANDPS(a.constantBits(signBit), a.x[i], a.x[i])
+		a.VORPS(z[i], a.x[i], a.x[i])
+	})
+}
+
+func (a *activation) mish() {
+	m, u, n, z, h, g := a.temp[0], a.temp[1], a.temp[2], a.temp[3], a.temp[4], a.temp[5]
+	a.minus(m, u)
+	a.move(m, u)
+	a.exp.emit(u, n, z)
+	// h = 2z and g = 1 + 2z, or z + 2 and 2 where x is negative.
+	a.fill(n, 2)
+	a.each(func(i int) {
+		a.VADDPS(z[i], z[i], h[i])
+		a.VADDPS(a.constant(1), h[i], g[i])
+		a.VMOVAPS(a.x[i], u[i])
+	})
+	a.choose(g, n, u)
+	a.each(func(i int) {
+		a.VADDPS(a.constant(2), z[i], n[i])
+		a.VMOVAPS(a.x[i], u[i])
+	})
+	a.choose(h, n, u)
+	// x = max(x, 0) + m·n/(n + g) with n = z·h
+	a.each(func(i int) {
+		a.VMULPS(h[i], z[i], n[i])
+		a.VADDPS(n[i], g[i], g[i])
+		a.VMULPS(n[i], m[i], m[i])
+		a.VDIVPS(g[i], m[i], m[i])
+	})
+	a.reluPlus(m, n)
+}
