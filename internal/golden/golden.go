@@ -103,9 +103,25 @@ func (c *Case) Open() (err error) {
 // Close closes the case's tensors.
 func (c *Case) Close() error { return c.io.Close() }
 
-// Model returns the directory of the case's config.json and weights.
+// Model returns the case's config.json and weights: its own directory and, for what is not there,
+// that of the case that WeightsFrom names.
 func (c *Case) Model() fs.FS {
-	return os.DirFS(filepath.Join(c.Root, filepath.FromSlash(cmp.Or(c.WeightsFrom, c.Name))))
+	own := os.DirFS(filepath.Join(c.Root, filepath.FromSlash(c.Name)))
+	if c.WeightsFrom == "" {
+		return own
+	}
+	return fallback{own, os.DirFS(filepath.Join(c.Root, filepath.FromSlash(c.WeightsFrom)))}
+}
+
+// fallback is a file system over another, whose files show where the first has none.
+type fallback struct{ first, second fs.FS }
+
+func (f fallback) Open(name string) (fs.File, error) {
+	file, err := f.first.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return f.second.Open(name)
+	}
+	return file, err
 }
 
 // Tensor is a tensor of a case.

@@ -33,7 +33,8 @@ type call struct {
 	Kernel    int
 	Stride    int
 	Padding   int
-	PadBefore []int `json:"pad_before"` // left, right, top, bottom
+	PadBefore []int   `json:"pad_before"` // left, right, top, bottom
+	Scale     float32 // of attention's scores; 0 is the usual
 }
 
 // operator is a way to run a call: of all its outputs, got has those that the operator makes.
@@ -54,7 +55,7 @@ var operators = []operator{
 	{func(c *call) bool { return strings.HasPrefix(c.Op, "pixel_unshuffle") }, runPixelUnshuffle},
 	{func(c *call) bool { return len(c.in["w"].Shape) == 2 }, runLinear},
 	{func(c *call) bool { return c.activation() == "geglu" }, runGEGLU},
-	{func(c *call) bool { _, ok := activations[c.activation()]; return ok }, runActivation},
+	{func(c *call) bool { _, ok := c.function(); return ok }, runActivation},
 }
 
 // runOperators runs a case that holds calls of operators.
@@ -229,7 +230,7 @@ func heads(m tensor.Mat, shape []int) golden.Tensor {
 
 func runAttention(e *engine.Engine, c *call) map[string]golden.Tensor {
 	q, k, v := c.in["q"], c.in["k"], c.in["v"]
-	shape := attention.Shape{Batch: q.Shape[0], Heads: q.Shape[1], Causal: strings.HasPrefix(c.Op, "causal")}
+	shape := attention.Shape{Batch: q.Shape[0], Heads: q.Shape[1], Causal: strings.HasPrefix(c.Op, "causal"), Scale: c.Scale}
 	kv := attention.KV{K: tokens(k), V: tokens(v)}
 	if mask, ok := c.in["mask"]; ok {
 		kv.Mask = broadcast(mask, shape.Batch, shape.Heads, q.Shape[2])
@@ -280,26 +281,33 @@ func runSoftmax(e *engine.Engine, c *call) map[string]golden.Tensor {
 	return y(c.in["x"].Shape, dst.Data)
 }
 
-// activations are the functions by the names of their calls.
-var activations = map[string]kernels.Act{
-	"silu": kernels.SiLU, "sigmoid": kernels.Sigmoid, "gelu_exact": kernels.GELU, "gelu_tanh": kernels.GELUTanh,
-	"quick_gelu": kernels.QuickGELU, "tanh": kernels.Tanh, "mish": kernels.Mish, "relu": kernels.ReLU,
-	"exp_neg": kernels.Exp,
-}
-
 // activation returns the name of the function that is called.
 func (c *call) activation() string { return strings.TrimSuffix(c.name, "_ext") }
 
+// function returns the activation that is called.
+func (c *call) function() (kernels.Act, bool) {
+	switch name := c.activation(); name {
+	case "gelu_exact":
+		return kernels.GELU, true
+	case "exp_neg": // exp(−|x|)
+		return kernels.Exp, true
+	default:
+		i := slices.IndexFunc(kernels.Acts(), func(a kernels.Act) bool { return a.String() == name })
+		return kernels.Act(max(i, 0)), i >= 0
+	}
+}
+
 func runActivation(e *engine.Engine, c *call) map[string]golden.Tensor {
 	x := rows(c.in["x"])
-	if c.activation() == "exp_neg" { // exp(−|x|)
+	act, _ := c.function()
+	if c.activation() == "exp_neg" {
 		x.Data = slices.Clone(x.Data)
 		for i, v := range x.Data {
 			x.Data[i] = -float32(math.Abs(float64(v)))
 		}
 	}
 	dst := tensor.MakeMat(x.Rows, x.Cols)
-	activation.Apply(e, dst, x, activations[c.activation()])
+	activation.Apply(e, dst, x, act)
 	return y(c.in["x"].Shape, dst.Data)
 }
 
