@@ -83,7 +83,10 @@ func (s *Schedule) time(i, n int) float64 {
 	case Leading:
 		return float64((n-1-i)*(train/n) + s.Offset)
 	case Trailing:
-		return math.RoundToEven(float64(train)-float64(float64(i)*(float64(train)/float64(n)))) - 1
+		// The stride is rounded as by numpy's arange, which decides where a time is halfway.
+		first := float64(train)
+		stride := first - (first - first/float64(n))
+		return math.RoundToEven(first-float64(float64(i)*stride)) - 1
 	}
 	t := between(0, float64(train-1), n-1-i, n)
 	if !s.Fractional {

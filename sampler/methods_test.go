@@ -1,0 +1,170 @@
+package sampler_test
+
+import (
+	"context"
+	"math"
+	"testing"
+
+	"github.com/lanewise/lanewise/sampler"
+	"github.com/lanewise/lanewise/tensor"
+)
+
+// says is a model of a single value that says what it is given to say.
+func says(m float32) sampler.Predictor {
+	return func(_ context.Context, out, _ tensor.NHWC, _ sampler.Point) error {
+		out.Data[0] = m
+		return nil
+	}
+}
+
+// constant is a source of noise that is always the same.
+type constant float32
+
+func (c constant) Noise(x tensor.NHWC) {
+	for i := range x.Data {
+		x.Data[i] = float32(c)
+	}
+}
+
+// single makes one step of one value, and returns it and the estimate of the clean one.
+func single(t *testing.T, m sampler.Method, x, output float32, from, to sampler.Point) (next, x0 float64) {
+	t.Helper()
+	v := tensor.Make(1, 1, 1, 1)
+	v.Data[0] = x
+	for step, err := range sampler.Steps(context.Background(), says(output), v, []sampler.Point{from, to}, m) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		x0 = float64(step.X0.Data[0])
+	}
+	return float64(v.Data[0]), x0
+}
+
+var from, to = sampler.Point{T: 500, Alpha: 0.6, Sigma: 0.8}, sampler.Point{T: 250, Alpha: 0.8, Sigma: 0.6}
+
+// One step of DDIM by hand, with a = Alpha² and b = Sigma² as the paper has them.
+func TestDDIMStep(t *testing.T) {
+	const x, m = 1.5, 0.7
+	a, b, a2 := from.Alpha, from.Sigma, to.Alpha
+	std := 0.5 * math.Sqrt((1-a2*a2)/(1-a*a)*(1-a*a/(a2*a2)))
+	for _, test := range []struct {
+		name   string
+		method sampler.DDIM
+		x0, e  float64
+		std    float64
+	}{
+		{"epsilon", sampler.DDIM{}, (x - b*m) / a, m, 0},
+		{"velocity", sampler.DDIM{Prediction: sampler.Velocity}, a*x - b*m, b*x + a*m, 0},
+		{"sample", sampler.DDIM{Prediction: sampler.Sample}, m, (x - a*m) / b, 0},
+		{"clip", sampler.DDIM{Clip: 1}, 1, m, 0},
+		{"clip not reached", sampler.DDIM{Clip: 10}, (x - b*m) / a, m, 0},
+		{"clip below", sampler.DDIM{Prediction: sampler.Sample, Clip: 0.25}, 0.25, (x - a*m) / b, 0},
+		{"clip and fit", sampler.DDIM{Clip: 1, FitNoise: true}, 1, (x - a) / b, 0},
+		{"eta", sampler.DDIM{Eta: 0.5, Noise: constant(-2)}, (x - b*m) / a, m, std},
+	} {
+		next, x0 := single(t, test.method, x, m, from, to)
+		want := a2*test.x0 + math.Sqrt(1-a2*a2-test.std*test.std)*test.e - 2*test.std
+		if math.Abs(next-want) > 1e-6 || math.Abs(x0-test.x0) > 1e-6 {
+			t.Errorf("%s: x' %.7f, x0 %.7f; want %.7f and %.7f", test.name, next, x0, want, test.x0)
+		}
+	}
+}
+
+// Next decides where a step ends.
+func TestDDIMNext(t *testing.T) {
+	other := sampler.Point{T: 300, Alpha: 0.7, Sigma: math.Sqrt(0.51)}
+	got, _ := single(t, sampler.DDIM{Next: func(p sampler.Point) sampler.Point {
+		if p != from {
+			t.Errorf("asked for what follows %v", p)
+		}
+		return other
+	}}, 1.5, 0.7, from, to)
+	if want, _ := single(t, sampler.DDIM{}, 1.5, 0.7, from, other); got != want {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+// One step of Euler by hand in sigma space, as k-diffusion and diffusers write it.
+func TestEulerStep(t *testing.T) {
+	const x, m, z = 1.5, 0.7, -2
+	s, s2 := from.Sigma/from.Alpha, to.Sigma/to.Alpha
+	for _, test := range []struct {
+		name   string
+		method sampler.Euler
+		gamma  float64
+		spread float64
+	}{
+		{"epsilon", sampler.Euler{}, 0, 1},
+		{"velocity", sampler.Euler{Prediction: sampler.Velocity}, 0, 1},
+		{"sample", sampler.Euler{Prediction: sampler.Sample}, 0, 1},
+		{"churn", sampler.Euler{Churn: 0.3, Noise: constant(z)}, 0.3, 1},
+		{"churn velocity", sampler.Euler{Churn: 0.3, Spread: 1.1, Prediction: sampler.Velocity, Noise: constant(z)}, 0.3, 1.1},
+		{"churn sample", sampler.Euler{Churn: 0.3, Prediction: sampler.Sample, Noise: constant(z)}, 0.3, 1},
+		{"churn capped", sampler.Euler{Churn: 2, Noise: constant(z)}, math.Sqrt2 - 1, 1},
+		{"churn below", sampler.Euler{Churn: 0.3, MinSigma: s * 1.01, Noise: constant(z)}, 0, 1},
+		{"churn above", sampler.Euler{Churn: 0.3, MaxSigma: s * 0.99, Noise: constant(z)}, 0, 1},
+		{"churn within", sampler.Euler{Churn: 0.3, MinSigma: s * 0.99, MaxSigma: s * 1.01, Noise: constant(z)}, 0.3, 1},
+	} {
+		y := x / from.Alpha
+		hat := s * (1 + test.gamma)
+		if test.gamma > 0 {
+			y += z * test.spread * math.Sqrt(hat*hat-s*s)
+		}
+		x0 := y - hat*m
+		switch test.method.Prediction {
+		case sampler.Velocity:
+			x0 = m*(-s/math.Sqrt(s*s+1)) + y/(s*s+1)
+		case sampler.Sample:
+			x0 = m
+		}
+		want := to.Alpha * (y + (y-x0)/hat*(s2-hat))
+		next, got0 := single(t, test.method, x, m, from, to)
+		if math.Abs(next-want) > 1e-6 || math.Abs(got0-x0) > 1e-6 {
+			t.Errorf("%s: x' %.7f, x0 %.7f; want %.7f and %.7f", test.name, next, got0, want, x0)
+		}
+	}
+}
+
+// Without noise and clipping, the two are the same.
+func TestEulerIsDDIM(t *testing.T) {
+	a, b := tensor.Make(1, 8, 8, 3), tensor.Make(1, 8, 8, 3)
+	sampler.Noise(a, 1)
+	sampler.Noise(b, 1)
+	finish(t, gaussian(sampler.Velocity), a, smooth(20), sampler.DDIM{Prediction: sampler.Velocity})
+	finish(t, gaussian(sampler.Velocity), b, smooth(20), sampler.Euler{Prediction: sampler.Velocity})
+	if d := distance(a.Data, b.Data); d > 1e-5 {
+		t.Errorf("off by %g", d)
+	}
+}
+
+// The same bits on every machine: a hash of a run of each method, taken on amd64.
+func TestBits(t *testing.T) {
+	cosine := sampler.Schedule{Levels: sampler.NewLevels(sampler.CosineBetas(1000)), Spacing: sampler.Trailing}
+	karras := sampler.Schedule{Levels: sampler.NewLevels(sampler.ScaledLinearBetas(1000, 0.00085, 0.012)),
+		Spacing: sampler.Linspace, Fractional: true, Karras: true}
+	half := func(_ context.Context, out, x tensor.NHWC, p sampler.Point) error {
+		for i, v := range x.Data {
+			out.Data[i] = v * 0.5
+		}
+		return nil
+	}
+	for _, test := range []struct {
+		name     string
+		schedule sampler.Schedule
+		method   sampler.Method
+		want     string
+	}{
+		{"ddim", cosine, sampler.DDIM{Prediction: sampler.Velocity, Clip: 1, Eta: 0.5, Noise: sampler.NewGenerator(2)}, "53406f616002bafe"},
+		{"euler", karras, sampler.Euler{Churn: 0.1, Noise: sampler.NewGenerator(2)}, "da4a8b4c67a2dba5"},
+	} {
+		points, err := test.schedule.Points(20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := tensor.Make(2, 4, 4, 3)
+		sampler.Noise(x, 1)
+		if got := hash(finish(t, sampler.Guide(half, 1.5), x, points, test.method).Data); got != test.want {
+			t.Errorf("%s: hash %s, want %s", test.name, got, test.want)
+		}
+	}
+}
