@@ -45,8 +45,8 @@ func ReadIndex(fsys fs.FS) (Index, error) {
 		Guidance: c.Float("default_guidance_scale", 1),
 	}
 	x.NoStyle = c.Int("unconditional_style", len(x.Styles))
-	if x.NoStyle < 0 {
-		c.Fail("unconditional_style", "a label")
+	if x.NoStyle < len(x.Styles) {
+		c.Fail("unconditional_style", fmt.Sprintf("a label above those of the %d styles", len(x.Styles)))
 	}
 	for i, s := range x.Styles {
 		if s == "" || slices.Contains(x.Styles[:i], s) {

@@ -47,7 +47,8 @@ func TestReadIndexErrors(t *testing.T) {
 		{"other encoder", replaced("CLIPTextModel", "T5EncoderModel"), []string{"text_encoder", "T5EncoderModel", "CLIPTextModel"}},
 		{"style twice", replaced("oil", "ink"), []string{"styles", "ink"}},
 		{"style without name", replaced("oil", ""), []string{"styles"}},
-		{"label", replaced(": 2", ": -1"), []string{"unconditional_style", "-1"}},
+		{"negative label", replaced(": 2", ": -1"), []string{"unconditional_style", "-1"}},
+		{"label of a style", replaced(": 2", ": 1"), []string{"unconditional_style", "1", "2 styles"}},
 		{"size", replaced(": 16", ": 0"), []string{"image_size", "0"}},
 	} {
 		_, err := ReadIndex(c.files)
