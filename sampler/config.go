@@ -14,16 +14,17 @@ import (
 type Config struct {
 	Name     string // of the sampler, one of Names
 	Schedule Schedule
-	Unknown  []string // keys of the file that are not known, and so have no effect
+	Unknown  []string // keys of the file that no sampler knows, and so have no effect
 
-	method    methodFor
-	sigmaInit bool
+	method     methodFor
+	scaleNoise bool // Plan.NoiseScale is Points[0].Sigma
 }
 
 // methodFor returns the method for a run of n steps in all.
 type methodFor func(n int) Method
 
-// A Plan is what Steps needs for a number of steps.
+// A Plan is what Steps needs for a number of steps. What a file does not say, such as DDIM's Eta,
+// is set on a copy of the Method.
 type Plan struct {
 	Points []Point
 	Method Method
@@ -37,12 +38,13 @@ type Plan struct {
 type family struct {
 	name, class string // what a user calls it; diffusers' class
 	read        func(*config.Config, *Schedule) (methodFor, error)
-	sigmaSpace  bool // samples are kept at x/Alpha there
+	keys        []string // its own, besides those of readConfig
+	sigmaSpace  bool     // samples are kept at x/Alpha there
 }
 
 var families = []family{
-	{name: "ddim", class: "DDIMScheduler", read: readDDIM},
-	{name: "euler", class: "EulerDiscreteScheduler", read: readEuler, sigmaSpace: true},
+	{name: "ddim", class: "DDIMScheduler", read: readDDIM, keys: ddimKeys},
+	{name: "euler", class: "EulerDiscreteScheduler", read: readEuler, keys: eulerKeys, sigmaSpace: true},
 }
 
 // Names returns the names of the samplers that ReadConfig knows: "ddim", "euler".
@@ -85,6 +87,9 @@ func readConfig(c *config.Config, sampler string) (*Config, error) {
 		}
 		return nil, fmt.Errorf("unknown sampler %q; there are %s", sampler, strings.Join(Names(), ", "))
 	}
+	for _, other := range families {
+		c.Ignore(other.keys...) // a file may have been another's before
+	}
 	s := Schedule{Levels: readLevels(c), Offset: c.Int("steps_offset", 0)}
 	if err := c.Err(); err != nil {
 		return nil, err
@@ -94,11 +99,11 @@ func readConfig(c *config.Config, sampler string) (*Config, error) {
 		return nil, err
 	}
 	return &Config{
-		Name:      f.name,
-		Schedule:  s,
-		Unknown:   c.Unknown(),
-		method:    method,
-		sigmaInit: f.sigmaSpace && s.Spacing != Leading,
+		Name:       f.name,
+		Schedule:   s,
+		Unknown:    c.Unknown(),
+		method:     method,
+		scaleNoise: f.sigmaSpace && s.Spacing != Leading,
 	}, nil
 }
 
@@ -109,16 +114,20 @@ func (c *Config) Plan(n int) (*Plan, error) {
 		return nil, err
 	}
 	p := &Plan{Points: points, Method: c.method(n), NoiseScale: 1}
-	if c.sigmaInit {
+	if c.scaleNoise {
 		p.NoiseScale = points[0].Sigma
 	}
 	return p, nil
 }
 
-// Begin makes standard normal noise in x a sample at Points[0].
+// Begin makes standard normal noise in x a sample at Points[0]: it multiplies by NoiseScale.
 func (p *Plan) Begin(x tensor.NHWC) {
-	if p.NoiseScale != 1 {
-		Scale(x, p.NoiseScale)
+	m := x.Tokens()
+	for r := range m.Rows {
+		row := m.Row(r)
+		for c, v := range row {
+			row[c] = float32(p.NoiseScale * float64(v))
+		}
 	}
 }
 

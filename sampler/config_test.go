@@ -145,7 +145,7 @@ func TestConfigAs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{"clip_sample", "custom", "thresholding"}; !slices.Equal(c.Unknown, want) {
+	if want := []string{"custom"}; !slices.Equal(c.Unknown, want) {
 		t.Errorf("unknown keys are %q, want %q", c.Unknown, want)
 	}
 	if want := []string{"ddim", "euler"}; !slices.Equal(sampler.Names(), want) {

@@ -100,6 +100,10 @@ func (d DDIM) fresh(from, to Point) float64 {
 	return d.Eta * (to.Sigma / from.Sigma) * math.Sqrt(max(0, 1-float64(ratio*ratio)))
 }
 
+// ddimKeys are those of readDDIM, and two of thresholding.
+var ddimKeys = []string{"clip_sample", "clip_sample_range", "thresholding", "dynamic_thresholding_ratio",
+	"sample_max_value", "set_alpha_to_one"}
+
 // readDDIM reads what diffusers' DDIMScheduler adds to the keys that all share.
 func readDDIM(c *config.Config, s *Schedule) (methodFor, error) {
 	d := DDIM{Prediction: readPrediction(c)}
@@ -109,7 +113,6 @@ func readDDIM(c *config.Config, s *Schedule) (methodFor, error) {
 		}
 	}
 	c.Only("thresholding", false, nil)
-	c.Ignore("dynamic_thresholding_ratio", "sample_max_value") // of thresholding
 	s.Spacing = readSpacing(c, Leading)
 	s.FinalNoise = !c.Bool("set_alpha_to_one", true)
 	return func(n int) Method {

@@ -97,6 +97,10 @@ func (e Euler) spread() float64 {
 	return e.Spread
 }
 
+// eulerKeys are those of readEuler.
+var eulerKeys = []string{"use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "sigma_min", "sigma_max",
+	"final_sigmas_type", "interpolation_type", "timestep_type"}
+
 // readEuler reads what diffusers' EulerDiscreteScheduler adds to the keys that all share.
 func readEuler(c *config.Config, s *Schedule) (methodFor, error) {
 	e := Euler{Prediction: readPrediction(c)}

@@ -21,12 +21,12 @@ import (
 func Guide(p Predictor, scale float64) Predictor {
 	var in, both tensor.NHWC
 	return func(ctx context.Context, out, x tensor.NHWC, point Point) error {
-		if !out.SameShape(x) {
+		if out.N != x.N || out.H != x.H || out.W != x.W {
 			panic(fmt.Sprintf("sampler: prediction of %s for %s", out.Shape(), x.Shape()))
 		}
-		if in.N != 2*x.N || in.H != x.H || in.W != x.W || in.C != x.C {
+		if in.N != 2*x.N || in.H != x.H || in.W != x.W || in.C != x.C || both.C != out.C {
 			in = tensor.Make(2*x.N, x.H, x.W, x.C)
-			both = tensor.Make(2*x.N, x.H, x.W, x.C)
+			both = tensor.Make(2*x.N, x.H, x.W, out.C)
 		}
 		tensor.Copy(in.Images(0, x.N), x)
 		tensor.Copy(in.Images(x.N, 2*x.N), x)

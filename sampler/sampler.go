@@ -30,7 +30,8 @@ import (
 type Point struct{ T, Alpha, Sigma float64 }
 
 // A Predictor writes to out what a model says of x, which is at level p: the noise, the sample, or
-// a mixture (see Prediction). out has x's shape and does not overlap it. x must not change.
+// a mixture (see Prediction). out has x's images, rows and columns, and x's channels unless the
+// model says more than a method for any model asks. It does not overlap x, which must not change.
 type Predictor func(ctx context.Context, out, x tensor.NHWC, p Point) error
 
 // A Method takes samples from one point to the next. What the model's output means, and how the
@@ -101,8 +102,8 @@ func Steps(ctx context.Context, p Predictor, x tensor.NHWC, points []Point, m Me
 // start begins a run with a predictor whose every prediction is checked.
 func start(p Predictor, x tensor.NHWC, points []Point, m Method) (StepFunc, error) {
 	for i, q := range points {
-		last := i == len(points)-1
-		if !(q.Alpha >= 0 && q.Sigma >= 0) || q.Alpha+q.Sigma > 2 || q.Sigma == 0 && !last || q.Alpha == 0 && i > 0 {
+		noisy, bounded := q.Sigma > 0 || i == len(points)-1, !math.IsInf(q.Alpha+q.Sigma, 1)
+		if !(q.Alpha >= 0 && q.Sigma >= 0 && bounded && noisy) || q.Alpha == 0 && i > 0 {
 			return nil, fmt.Errorf("sampler: point %d of %d has alpha %g and sigma %g", i, len(points), q.Alpha, q.Sigma)
 		}
 	}
@@ -140,17 +141,6 @@ func AddNoise(dst, x0, noise tensor.NHWC, p Point) {
 		out, s, z := d.Row(r), s.Row(r), z.Row(r)
 		for c := range out {
 			out[c] = float32(float64(p.Alpha*float64(s[c])) + float64(p.Sigma*float64(z[c])))
-		}
-	}
-}
-
-// Scale multiplies x by a factor.
-func Scale(x tensor.NHWC, factor float64) {
-	m := x.Tokens()
-	for r := range m.Rows {
-		row := m.Row(r)
-		for c, v := range row {
-			row[c] = float32(factor * float64(v))
 		}
 	}
 }

@@ -106,7 +106,7 @@ func (s *scheduler) checkAddNoise(runs map[string]schedulerRun) error {
 		}
 		sampler.AddNoise(part(got), part(x0), part(noise), p)
 		if s.sigmas {
-			sampler.Scale(part(got), 1/p.Alpha)
+			scale(part(got), 1/p.Alpha)
 		}
 	}
 	return s.CompareWithin("add_noise.y", got, func(want float64) float64 { return 5e-5 * (1 + math.Abs(want)) })
@@ -212,7 +212,7 @@ func (s *scheduler) sample(run schedulerRun, plan *sampler.Plan) (tensor.NHWC, e
 	case run.Start == 0:
 		plan.Begin(x)
 	case s.sigmas:
-		sampler.Scale(x, run.InitSigma*plan.Points[run.Start].Alpha)
+		scale(x, run.InitSigma*plan.Points[run.Start].Alpha)
 	}
 	return x, nil
 }
@@ -286,6 +286,13 @@ type recording struct {
 	steps       []int64 // at which diffusers drew it
 	step, drawn int
 	wrong       bool // it was drawn at another step
+}
+
+// scale multiplies x by a factor.
+func scale(x tensor.NHWC, factor float64) {
+	for i, v := range x.Data {
+		x.Data[i] = float32(factor * float64(v))
+	}
 }
 
 // noise returns the recording of a run; one without noise has an empty one.
