@@ -177,7 +177,7 @@ func (f *generateFlags) complete(given func(flag string) bool, m *pipeline.TextS
 	if !given("guidance") {
 		f.guidance = m.Guidance
 	}
-	if !given("sampler") {
+	if f.sampler = strings.ToLower(f.sampler); !given("sampler") {
 		f.sampler = m.Sampler
 	}
 	if !given("columns") {
@@ -291,12 +291,15 @@ func (f generateFlags) describe(prompts []string) string {
 	return fmt.Sprintf("%s, %s, %s, %s", quoted(prompts), strings.Join(styles, ", "), seeds, count(f.steps, "step"))
 }
 
-// notes is the text that the file carries: under "parameters" the prompt and after it the
+// notes is the text that the file carries: under "parameters" the prompts and below them the
 // settings, as other programs write and read it, and under "Comment" the command that makes the file.
 func (f generateFlags) notes(prompts []string, size int) []note {
 	var styles []string
 	for _, s := range f.styles {
-		styles = append(styles, strings.TrimPrefix(styleName(s), "style "))
+		if s == "" {
+			s = noStyle
+		}
+		styles = append(styles, s)
 	}
 	guidance := strconv.FormatFloat(f.guidance, 'g', -1, 64)
 	model := "emoji"
@@ -305,16 +308,16 @@ func (f generateFlags) notes(prompts []string, size int) []note {
 	}
 	parameters := fmt.Sprintf("%s\nSteps: %d, Sampler: %s, CFG scale: %s, Seed: %d, Size: %dx%d, Model: %s, Style: %s, Images: %d",
 		strings.Join(prompts, "\n"), f.steps, f.sampler, guidance, f.seed, size, size, model, strings.Join(styles, " "), f.n)
-	command := []string{"lanewise", "generate"}
-	for _, p := range prompts {
-		command = append(command, shellQuote(p))
-	}
-	command = append(command, "--style", strings.Join(styles, ","), "--seed", strconv.FormatUint(f.seed, 10), "--steps", strconv.Itoa(f.steps),
-		"--guidance", guidance, "--sampler", f.sampler, "-n", strconv.Itoa(f.n), "--scale", strconv.Itoa(f.scale), "--columns", strconv.Itoa(f.columns))
+	command := fmt.Sprintf("lanewise generate --style %s --seed %d --steps %d --guidance %s --sampler %s -n %d --scale %d --columns %d",
+		strings.Join(styles, ","), f.seed, f.steps, guidance, f.sampler, f.n, f.scale, f.columns)
 	if f.model != "" {
-		command = append(command, "--model", shellQuote(f.model))
+		command += " --model " + shellQuote(f.model)
 	}
-	return []note{{"Software", "Lanewise " + version()}, {"parameters", parameters}, {"Comment", strings.Join(command, " ")}}
+	command += " --" // what follows is a prompt even if it begins with a dash
+	for _, p := range prompts {
+		command += " " + shellQuote(p)
+	}
+	return []note{{"Software", "Lanewise " + version()}, {"parameters", parameters}, {"Comment", command}}
 }
 
 // shellQuote returns s as one word of a shell's command line.

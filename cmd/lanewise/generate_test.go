@@ -1,0 +1,251 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"image/png"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// lanewise runs the command in dir.
+func lanewise(t *testing.T, dir string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	t.Chdir(dir)
+	var out, errs bytes.Buffer
+	code = run(t.Context(), args, &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+// picture returns a file of dir, its size in pixels and its notes by keyword.
+func picture(t *testing.T, dir, name string) (content []byte, width, height int, notes map[string]string) {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := png.Decode(bytes.NewReader(content))
+	if err != nil {
+		t.Fatal(err)
+	}
+	notes = make(map[string]string)
+	for _, n := range notesOf(t, content) {
+		notes[n.keyword] = n.text
+	}
+	return content, img.Bounds().Dx(), img.Bounds().Dy(), notes
+}
+
+func TestGenerate(t *testing.T) {
+	const took = `\d+\.\d+ s`
+	for _, c := range []struct {
+		name          string
+		args          []string
+		width, height int
+		stdout        string // regular expressions
+		stderr        string
+		parameters    string
+		command       string
+	}{
+		{
+			"one picture",
+			[]string{"red heart", "--seed", "7", "--steps", "1"}, 256, 256,
+			`out\.png: 256×256 pixels, "red heart", style noto, seed 7, 1 step, ` + took + "\n", "",
+			"red heart\nSteps: 1, Sampler: ddim, CFG scale: 1.5, Seed: 7, Size: 32x32, Model: emoji, Style: noto, Images: 1",
+			"lanewise generate --style noto --seed 7 --steps 1 --guidance 1.5 --sampler ddim -n 1 --scale 8 --columns 1 -- 'red heart'",
+		},
+		{
+			"several seeds",
+			[]string{"star", "--seed", "7", "--steps", "1", "-n", "3", "--scale", "1", "--guidance", "1", "--sampler", "Euler", "--style", "flat", "-o", "out.png"},
+			65, 65,
+			`out\.png: 65×65 pixels, "star", style flat, seeds 7 to 9, 1 step, ` + took + "\n",
+			`picture 1 of 3: "star", style flat, seed 7, ` + took + "\n" + `picture 2 of 3: "star", style flat, seed 8, ` + took + "\n" +
+				`picture 3 of 3: "star", style flat, seed 9, ` + took + "\n",
+			"star\nSteps: 1, Sampler: euler, CFG scale: 1, Seed: 7, Size: 32x32, Model: emoji, Style: flat, Images: 3",
+			"lanewise generate --style flat --seed 7 --steps 1 --guidance 1 --sampler euler -n 3 --scale 1 --columns 2 -- 'star'",
+		},
+		{
+			"prompts and styles",
+			[]string{"zebra's STAR", "", "--seed", "1", "--steps", "1", "--style", "Noto,none, fluent,noto", "--scale", "2", "--quiet", "--guidance", "1"},
+			3*64 + 2*2, 2*64 + 2, "", `lanewise: warning: the model does not know "zebras"` + "\n",
+			"zebra's STAR\n\nSteps: 1, Sampler: ddim, CFG scale: 1, Seed: 1, Size: 32x32, Model: emoji, Style: noto none fluent, Images: 1",
+			`lanewise generate --style noto,none,fluent --seed 1 --steps 1 --guidance 1 --sampler ddim -n 1 --scale 2 --columns 3 -- 'zebra'\''s STAR' ''`,
+		},
+		{
+			"columns",
+			[]string{"sun", "--seed", "1", "--steps", "1", "--style", "all", "--scale", "1", "-q", "--guidance", "1", "--columns", "2"},
+			2*32 + 1, 3*32 + 2*1, "", "",
+			"sun\nSteps: 1, Sampler: ddim, CFG scale: 1, Seed: 1, Size: 32x32, Model: emoji, Style: noto blob twemoji flat fluent, Images: 1",
+			"lanewise generate --style noto,blob,twemoji,flat,fluent --seed 1 --steps 1 --guidance 1 --sampler ddim -n 1 --scale 1 --columns 2 -- 'sun'",
+		},
+		{
+			"long prompt",
+			[]string{strings.Repeat("red ", 15) + "heart", "--seed", "1", "--steps", "1", "-q", "--guidance", "1", "--scale", "1"},
+			32, 32, "", `lanewise: warning: the model takes 14 words and does not see "red", "heart"` + "\n",
+			strings.Repeat("red ", 15) + "heart\nSteps: 1, Sampler: ddim, CFG scale: 1, Seed: 1, Size: 32x32, Model: emoji, Style: noto, Images: 1",
+			"lanewise generate --style noto --seed 1 --steps 1 --guidance 1 --sampler ddim -n 1 --scale 1 --columns 1 -- '" + strings.Repeat("red ", 15) + "heart'",
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			code, stdout, stderr := lanewise(t, dir, append([]string{"generate"}, c.args...)...)
+			if code != 0 {
+				t.Fatalf("exit code %d: %s", code, stderr)
+			}
+			for _, o := range []struct{ name, got, want string }{{"stdout", stdout, c.stdout}, {"stderr", stderr, c.stderr}} {
+				if !regexp.MustCompile("^(?:" + o.want + ")$").MatchString(o.got) {
+					t.Errorf("%s is %q, want %q", o.name, o.got, o.want)
+				}
+			}
+			_, width, height, notes := picture(t, dir, "out.png")
+			if width != c.width || height != c.height {
+				t.Errorf("%d×%d pixels, want %d×%d", width, height, c.width, c.height)
+			}
+			if notes["parameters"] != c.parameters {
+				t.Errorf("parameters are %q, want %q", notes["parameters"], c.parameters)
+			}
+			if notes["Comment"] != c.command {
+				t.Errorf("the command is %q, want %q", notes["Comment"], c.command)
+			}
+			if !strings.HasPrefix(notes["Software"], "Lanewise ") {
+				t.Errorf("made by %q", notes["Software"])
+			}
+			if got := names(t, dir); got != "out.png" {
+				t.Errorf("the directory holds %s", got)
+			}
+		})
+	}
+}
+
+// What a run says its seed was makes the same file again; the pictures of a sheet are those of
+// its seeds alone.
+func TestGenerateAgain(t *testing.T) {
+	dir := t.TempDir()
+	code, stdout, stderr := lanewise(t, dir, "generate", "red heart", "--steps", "1", "--scale", "1")
+	seed := regexp.MustCompile(`seed (\d+),`).FindStringSubmatch(stdout)
+	if code != 0 || seed == nil {
+		t.Fatalf("exit code %d: %s%s", code, stdout, stderr)
+	}
+	first, _, _, _ := picture(t, dir, "out.png")
+	for _, workers := range []string{"1", "3"} {
+		if code, _, stderr := lanewise(t, dir, "generate", "red heart", "--steps", "1", "--scale", "1", "--seed", seed[1], "--workers", workers); code != 0 {
+			t.Fatal(stderr)
+		}
+		if again, _, _, _ := picture(t, dir, "out.png"); !bytes.Equal(again, first) {
+			t.Errorf("seed %s makes another file with %s workers", seed[1], workers)
+		}
+	}
+}
+
+func TestGenerateErrors(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want []string
+	}{
+		{nil, []string{"needs a prompt", `generate "red heart"`}},
+		{[]string{"a", "--style", "oil"}, []string{`unknown style "oil" (styles: noto, blob, twemoji, flat, fluent, all, none)`}},
+		{[]string{"a", "--style", ""}, []string{"--style is empty", "noto"}},
+		{[]string{"a", "--sampler", "magic"}, []string{`unknown sampler "magic" (samplers: ddim, euler)`}},
+		{[]string{"a", "--sampler", ""}, []string{`unknown sampler ""`}},
+		{[]string{"a", "--steps", "0"}, []string{"--steps is 0", "1 to 1000"}},
+		{[]string{"a", "--steps", "1001"}, []string{"--steps is 1001"}},
+		{[]string{"a", "--steps", "many"}, []string{"steps", "many"}},
+		{[]string{"a", "--guidance", "NaN"}, []string{"--guidance is NaN", "above 0"}},
+		{[]string{"a", "--guidance", "Inf"}, []string{"--guidance is +Inf"}},
+		{[]string{"a", "--guidance", "0"}, []string{"--guidance is 0"}},
+		{[]string{"a", "-n", "0"}, []string{"--number is 0"}},
+		{[]string{"a", "-n", "-2"}, []string{"--number is -2"}},
+		{[]string{"a", "--scale", "0"}, []string{"--scale is 0", "1 to 64"}},
+		{[]string{"a", "--scale", "65"}, []string{"--scale is 65"}},
+		{[]string{"a", "--columns", "0"}, []string{"--columns is 0"}},
+		{[]string{"a", "--workers", "-1"}, []string{"--workers is -1"}},
+		{[]string{"a", "--seed", "-1"}, []string{"seed", "-1"}},
+		{[]string{"a", "-n", "9000", "--scale", "64"}, []string{"9000 pictures of 2048×2048", "268435456 pixels"}},
+		{[]string{"a", "b", "-n", "9000", "--scale", "1"}, []string{"18000 pictures"}},
+		{[]string{"a", "-o", "."}, []string{"is a directory", "out.png"}},
+		{[]string{"a", "-o", "none/out.png"}, []string{"none"}},
+		{[]string{"a", "--model", "none"}, []string{"--model", "none"}},
+		{[]string{"a", "--model", "."}, []string{"--model .", "model_index.json", "holds notes.txt"}},
+		{[]string{"a", "--model", "notes.txt"}, []string{"--model", "not a directory"}},
+		{[]string{"a", "--colour", "red"}, []string{"--colour"}},
+	} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "notes.txt"), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		code, stdout, stderr := lanewise(t, dir, append([]string{"generate"}, c.args...)...)
+		if code != 1 || stdout != "" {
+			t.Errorf("%q: exit code %d, stdout %q", c.args, code, stdout)
+		}
+		if !strings.HasPrefix(stderr, "lanewise: ") || strings.Count(stderr, "\n") != 1 {
+			t.Errorf("%q: not a line: %q", c.args, stderr)
+		}
+		for _, want := range c.want {
+			if !strings.Contains(stderr, want) {
+				t.Errorf("%q: %q does not say %q", c.args, stderr, want)
+			}
+		}
+		if got := names(t, dir); got != "notes.txt" {
+			t.Errorf("%q: the directory holds %s", c.args, got)
+		}
+	}
+}
+
+func TestGenerateUnknownISA(t *testing.T) {
+	t.Setenv("LANEWISE_ISA", "mmx")
+	if code, _, stderr := lanewise(t, t.TempDir(), "generate", "a"); code != 1 || !strings.Contains(stderr, "mmx") || !strings.Contains(stderr, "generic") {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+}
+
+// cancelOn cancels a context when it is written to.
+type cancelOn struct {
+	cancel context.CancelFunc
+	w      io.Writer
+}
+
+func (c cancelOn) Write(p []byte) (int, error) {
+	c.cancel()
+	return c.w.Write(p)
+}
+
+// An interrupted run leaves the file as it was.
+func TestGenerateCanceled(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	if err := os.WriteFile("out.png", []byte("old"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var stdout, stderr bytes.Buffer
+	// The first picture's line cancels the second.
+	code := run(ctx, []string{"generate", "star", "-n", "50", "--steps", "1", "--guidance", "1"}, &stdout, cancelOn{cancel, &stderr})
+	if code != 130 || stdout.Len() > 0 || !strings.HasSuffix(stderr.String(), "lanewise: interrupted; nothing was written\n") {
+		t.Errorf("exit code %d, stdout %q, stderr %q", code, &stdout, &stderr)
+	}
+	if n := strings.Count(stderr.String(), "picture "); n != 1 {
+		t.Errorf("%d pictures made", n)
+	}
+	if got := names(t, dir); got != "out.png" {
+		t.Errorf("the directory holds %s", got)
+	}
+	if got, err := os.ReadFile("out.png"); err != nil || string(got) != "old" {
+		t.Errorf("the file holds %q (%v)", got, err)
+	}
+}
+
+func TestProfile(t *testing.T) {
+	code, stdout, stderr := lanewise(t, t.TempDir(), "generate", "star", "--steps", "2", "--profile", "--workers", "1")
+	if code != 0 {
+		t.Fatal(stderr)
+	}
+	for _, want := range []string{`the peak is \d+ GFLOP/s \(\w+, 1 worker\)`, `GFLOP/s +% peak`, `\bconv\b`, `\bgemm\b`, `\bnorm\b`, `\battention\b`, `\btotal\b`} {
+		if !regexp.MustCompile(want).MatchString(stdout) {
+			t.Errorf("%q does not say %q", stdout, want)
+		}
+	}
+}
