@@ -1,0 +1,218 @@
+package unet_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/lanewise/lanewise/engine"
+	"github.com/lanewise/lanewise/internal/kerneltest"
+	"github.com/lanewise/lanewise/kernels"
+	"github.com/lanewise/lanewise/tensor"
+	"github.com/lanewise/lanewise/unet"
+)
+
+// diffusers is a config.json with the keys that tests vary, every list written out.
+type diffusers struct {
+	InChannels        int      `json:"in_channels"`
+	OutChannels       int      `json:"out_channels"`
+	Channels          []int    `json:"block_out_channels"`
+	Down              []string `json:"down_block_types"`
+	Mid               any      `json:"mid_block_type"`
+	Up                []string `json:"up_block_types"`
+	Layers            []int    `json:"layers_per_block"`
+	Transformers      []int    `json:"transformer_layers_per_block"`
+	Heads             []int    `json:"attention_head_dim"`
+	OnlyCross         []bool   `json:"only_cross_attention"`
+	ContextDim        int      `json:"cross_attention_dim"`
+	Linear            bool     `json:"use_linear_projection"`
+	Act               string   `json:"act_fn"`
+	Groups            int      `json:"norm_num_groups"`
+	Eps               float64  `json:"norm_eps"`
+	TimeScaleShift    string   `json:"resnet_time_scale_shift"`
+	DownsamplePadding int      `json:"downsample_padding"`
+	FlipSinToCos      bool     `json:"flip_sin_to_cos"`
+	FreqShift         float64  `json:"freq_shift"`
+	TimeDim           any      `json:"time_embedding_dim"`
+	TimeAct           any      `json:"time_embedding_act_fn"`
+	TimePostAct       any      `json:"timestep_post_act"`
+	Classes           any      `json:"num_class_embeds"`
+	Center            bool     `json:"center_input_sample"`
+	ConvIn            int      `json:"conv_in_kernel"`
+	ConvOut           int      `json:"conv_out_kernel"`
+}
+
+const (
+	down, crossDown = "DownBlock2D", "CrossAttnDownBlock2D"
+	up, crossUp     = "UpBlock2D", "CrossAttnUpBlock2D"
+	crossMid        = "UNetMidBlock2DCrossAttn"
+)
+
+// small is Stable Diffusion's layout with two levels.
+func small() diffusers {
+	return diffusers{
+		InChannels: 4, OutChannels: 4, Channels: []int{8, 16},
+		Down: []string{crossDown, down}, Mid: crossMid, Up: []string{up, crossUp},
+		Layers: []int{1, 1}, Transformers: []int{1, 1}, Heads: []int{2, 4}, OnlyCross: []bool{false, false}, ContextDim: 12,
+		Act: "silu", Groups: 4, Eps: 1e-5, TimeScaleShift: "default", DownsamplePadding: 1,
+		FlipSinToCos: true, ConvIn: 3, ConvOut: 3,
+	}
+}
+
+// varied has three levels, classes and most of what small does without.
+func varied() diffusers {
+	c := small()
+	c.InChannels, c.OutChannels = 5, 3
+	c.Channels, c.Heads, c.OnlyCross = []int{32, 32, 48}, []int{4, 2, 6}, []bool{false, false, false}
+	c.Down, c.Up = []string{down, crossDown, crossDown}, []string{crossUp, crossUp, up}
+	c.Layers, c.Transformers = []int{1, 2, 1}, []int{1, 1, 2}
+	c.Linear, c.TimeScaleShift, c.Classes = true, "scale_shift", 7
+	return c
+}
+
+// weight is a tensor of a checkpoint.
+type weight struct {
+	shape []int
+	data  []float32
+}
+
+// files writes a model directory.
+func files(t testing.TB, c any, weights map[string]weight) fstest.MapFS {
+	t.Helper()
+	text, err := json.MarshalIndent(c, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fstest.MapFS{
+		"config.json":                         {Data: text},
+		"diffusion_pytorch_model.safetensors": {Data: encode(t, weights)},
+	}
+}
+
+// encode writes a safetensors file.
+func encode(t testing.TB, weights map[string]weight) []byte {
+	t.Helper()
+	header := map[string]any{}
+	var data bytes.Buffer
+	for _, name := range slices.Sorted(maps.Keys(weights)) {
+		w := weights[name]
+		from := data.Len()
+		if err := binary.Write(&data, binary.LittleEndian, w.data); err != nil {
+			t.Fatal(err)
+		}
+		header[name] = map[string]any{"dtype": "F32", "shape": w.shape, "data_offsets": []int{from, data.Len()}}
+	}
+	text, err := json.Marshal(header)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.Concat(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text, data.Bytes())
+}
+
+// randomWeights makes a tensor of every name that a configuration asks for: what loading it from an
+// empty checkpoint says is missing.
+func randomWeights(t testing.TB, c diffusers, seed uint64) map[string]weight {
+	t.Helper()
+	_, err := unet.Load(newEngine(t, kernels.Available()[0], 1), files(t, c, nil))
+	if err == nil {
+		t.Fatal("no error from an empty checkpoint")
+	}
+	weights := map[string]weight{}
+	for line := range strings.Lines(err.Error()) {
+		name, rest, ok := strings.Cut(strings.TrimPrefix(line, "unet: "), ": missing, want [")
+		sizes, _, ok2 := strings.Cut(rest, "]")
+		if !ok || !ok2 {
+			t.Fatalf("from an empty checkpoint: %s", line)
+		}
+		var w weight
+		n := 1
+		for _, s := range strings.Fields(sizes) {
+			var size int
+			if _, err := fmt.Sscan(s, &size); err != nil {
+				t.Fatal(err)
+			}
+			w.shape = append(w.shape, size)
+			n *= size
+		}
+		w.data = kerneltest.Random(seed+uint64(len(weights)), n)
+		scale, shift := 1/math.Sqrt(float64(n/w.shape[0])), 0.0 // of a layer's weight
+		if len(w.shape) == 1 {                                  // of a bias
+			scale = 0.2
+			if strings.HasSuffix(name, "weight") { // of a norm
+				shift = 1
+			}
+		}
+		for i, v := range w.data {
+			w.data[i] = float32(float64(v)*scale + shift)
+		}
+		weights[name] = w
+	}
+	return weights
+}
+
+// randomModel writes the directory of a model with random weights.
+func randomModel(t testing.TB, c diffusers) fs.FS { return files(t, c, randomWeights(t, c, 1)) }
+
+func newEngine(t testing.TB, set *kernels.Set, workers int) *engine.Engine {
+	t.Helper()
+	return kerneltest.Engine(t, set, workers)
+}
+
+func loadModel(t testing.TB, e *engine.Engine, fsys fs.FS) *unet.Model {
+	t.Helper()
+	m, err := unet.Load(e, fsys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// bind makes a session and binds it.
+func bind(t testing.TB, m *unet.Model, batch, h, w int, conds ...unet.Cond) *unet.Bound {
+	t.Helper()
+	s, err := m.Session(batch, h, w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := s.Bind(conds...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// randomImages returns n images with values from the standard normal distribution.
+func randomImages(seed uint64, n, h, w, c int) tensor.NHWC {
+	return tensor.NHWC{N: n, H: h, W: w, C: c, Stride: c, Data: kerneltest.Random(seed, n*h*w*c)}
+}
+
+// randomCond returns a condition that fits m.
+func randomCond(seed uint64, m *unet.Model, tokens int) unet.Cond {
+	var c unet.Cond
+	if dim := m.Config.ContextDim; m.Config.Attends() {
+		c.Context = []unet.Context{{Tokens: tensor.Mat{Rows: tokens, Cols: dim, Stride: dim, Data: kerneltest.Random(seed, tokens*dim)}}}
+	}
+	if m.Config.Classes > 0 {
+		c.Class = int(seed) % m.Config.Classes
+	}
+	return c
+}
+
+// forward runs b on x at times and returns the output.
+func forward(t testing.TB, b *unet.Bound, x tensor.NHWC, outChannels int, times ...float64) tensor.NHWC {
+	t.Helper()
+	out := tensor.Make(len(times), x.H, x.W, outChannels)
+	kerneltest.Fill(out.Data)
+	if err := b.ForwardEach(t.Context(), out, x, times); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}

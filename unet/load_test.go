@@ -1,0 +1,242 @@
+package unet_test
+
+import (
+	"errors"
+	"io/fs"
+	"maps"
+	"math"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/lanewise/lanewise/config"
+	"github.com/lanewise/lanewise/kernels"
+	"github.com/lanewise/lanewise/tensor"
+	"github.com/lanewise/lanewise/unet"
+)
+
+// A load that fails says everything that is wrong with the weights, each with tensor, file, and
+// what is there and what should be.
+func TestLoadListsBadTensors(t *testing.T) {
+	c := small()
+	c.Linear = true
+	weights := randomWeights(t, c, 1)
+	const file = "(diffusion_pytorch_model.safetensors)"
+
+	proj := weights["down_blocks.0.attentions.0.proj_in.weight"]
+	weights["down_blocks.0.attentions.0.proj_in.weight"] = weight{[]int{8, 8, 1, 1}, proj.data}
+	weights["mid_block.resnets.1.time_emb_proj.bias"] = weight{[]int{8}, make([]float32, 8)}
+	delete(weights, "mid_block.attentions.0.transformer_blocks.0.attn1.to_k.weight")
+	delete(weights, "up_blocks.0.resnets.0.conv1.weight")
+	delete(weights, "conv_norm_out.bias")
+	weights["conv_in.weight"].data[17] = float32(math.NaN())
+	weights["time_embedding.linear_2.bias"].data[3] = float32(math.Inf(-1))
+	weights["up_blocks.0.resnets.0.conv_1.weight"] = weight{[]int{1}, []float32{1}}
+
+	_, err := unet.Load(newEngine(t, kernels.Available()[0], 1), files(t, c, weights))
+	if err == nil {
+		t.Fatal("no error")
+	}
+	want := []string{
+		"unet: down_blocks.0.attentions.0.proj_in.weight: shape [8 8 1 1], want [8 8] " + file,
+		"unet: mid_block.resnets.1.time_emb_proj.bias: shape [8], want [16] " + file,
+		"unet: mid_block.attentions.0.transformer_blocks.0.attn1.to_k.weight: missing, want [16 16] " + file,
+		"unet: up_blocks.0.resnets.0.conv1.weight: missing, want [16 32 3 3] " + file,
+		"unet: conv_norm_out.bias: missing, want [8] " + file,
+		"unet: conv_in.weight: value 17 is NaN " + file,
+		"unet: time_embedding.linear_2.bias: value 3 is -Inf " + file,
+		"unet: tensors not used: up_blocks.0.resnets.0.conv_1.weight " + file,
+	}
+	got := strings.Split(err.Error(), "\n")
+	slices.Sort(want)
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n\t%s\nwant\n\t%s", strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
+	}
+}
+
+// What is merely too much is ignored and listed.
+func TestLoadListsUnused(t *testing.T) {
+	c := small()
+	weights := randomWeights(t, c, 1)
+	weights["position_net.weight"] = weight{[]int{2}, []float32{1, 2}}
+	fsys := files(t, c, weights)
+	text := string(fsys["config.json"].Data)
+	fsys["config.json"].Data = []byte(strings.Replace(text, "{", `{"_diffusers_version": "0.31.0", "novelty": 3,`, 1))
+	m := loadModel(t, newEngine(t, kernels.Available()[0], 1), fsys)
+	if want := []string{"position_net.weight"}; !slices.Equal(m.Unused, want) {
+		t.Errorf("unused %v, want %v", m.Unused, want)
+	}
+	if want := []string{"novelty"}; !slices.Equal(m.Unknown, want) {
+		t.Errorf("unknown %v, want %v", m.Unknown, want)
+	}
+}
+
+func TestLoadMissingFiles(t *testing.T) {
+	e := newEngine(t, kernels.Available()[0], 1)
+	for _, missing := range []string{"config.json", "diffusion_pytorch_model.safetensors"} {
+		fsys := files(t, small(), nil)
+		delete(fsys, missing)
+		_, err := unet.Load(e, fsys)
+		if !errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(err.Error(), "unet: ") || !strings.Contains(err.Error(), missing) {
+			t.Errorf("without %s: %v", missing, err)
+		}
+	}
+	fsys := files(t, small(), nil)
+	fsys["diffusion_pytorch_model.safetensors"] = &fstest.MapFile{Data: []byte("too short")}
+	if _, err := unet.Load(e, fsys); err == nil || !strings.Contains(err.Error(), "diffusion_pytorch_model.safetensors") {
+		t.Errorf("from a broken file: %v", err)
+	}
+}
+
+// Values that ask for what there is not are errors, never another model's picture.
+func TestReadConfigErrors(t *testing.T) {
+	for text, want := range map[string]string{
+		`"_class_name": "UNet2DModel"`:                                         `_class_name is "UNet2DModel", supported: "UNet2DConditionModel"`,
+		`"down_block_types": ["SimpleCrossAttnDownBlock2D", "DownBlock2D"]`:    `down_block_types is ["SimpleCrossAttnDownBlock2D", "DownBlock2D"]`,
+		`"up_block_types": ["UpBlock2D", "ResnetUpsampleBlock2D"]`:             `supported: a list of "UpBlock2D" or "CrossAttnUpBlock2D"`,
+		`"up_block_types": ["UpBlock2D"]`:                                      `up_block_types is ["UpBlock2D"], supported: a list of 2`,
+		`"mid_block_type": "UNetMidBlock2DSimpleCrossAttn"`:                    `mid_block_type is "UNetMidBlock2DSimpleCrossAttn", supported: "UNetMidBlock2DCrossAttn" or "UNetMidBlock2D" or null`,
+		`"layers_per_block": [1, 2, 3]`:                                        `layers_per_block is [1, 2, 3]`,
+		`"act_fn": "snake"`:                                                    `act_fn is "snake", supported: "silu"`,
+		`"norm_num_groups": 3`:                                                 `norm_num_groups is 3, supported: a divisor of the block_out_channels, [8 16]`,
+		`"norm_num_groups": null`:                                              `norm_num_groups is null`,
+		`"attention_head_dim": 9`:                                              `attention_head_dim is 9, supported: at most as many heads as block_out_channels, [8 16]`,
+		`"num_attention_heads": [2, 17]`:                                       `num_attention_heads is [2, 17]`,
+		`"cross_attention_dim": [8, 16]`:                                       `cross_attention_dim is [8, 16], supported: one size for all levels`,
+		`"freq_shift": 4`:                                                      `freq_shift is 4`,
+		`"conv_in_kernel": 4`:                                                  `conv_in_kernel is 4, supported: an odd size`,
+		`"resnet_time_scale_shift": "ada_group"`:                               `resnet_time_scale_shift is "ada_group", supported: "default" or "scale_shift"`,
+		`"downsample_padding": 2`:                                              `downsample_padding is 2, supported: 0 or 1`,
+		`"class_embed_type": "timestep"`:                                       `class_embed_type is "timestep", supported: null`,
+		`"class_embeddings_concat": true`:                                      `class_embeddings_concat is true, supported: false`,
+		`"addition_embed_type": "text_time"`:                                   `addition_embed_type is "text_time", supported: null`,
+		`"encoder_hid_dim": 20`:                                                `encoder_hid_dim is 20, supported: null`,
+		`"encoder_hid_dim_type": "text_proj"`:                                  `encoder_hid_dim_type is "text_proj", supported: null`,
+		`"time_cond_proj_dim": 256`:                                            `time_cond_proj_dim is 256, supported: null`,
+		`"time_embedding_type": "fourier"`:                                     `time_embedding_type is "fourier", supported: "positional"`,
+		`"attention_type": "gated"`:                                            `attention_type is "gated", supported: "default"`,
+		`"dual_cross_attention": true`:                                         `dual_cross_attention is true, supported: false`,
+		`"mid_block_scale_factor": 1.5`:                                        `mid_block_scale_factor is 1.5, supported: 1`,
+		`"reverse_transformer_layers_per_block": [1, 2]`:                       `reverse_transformer_layers_per_block is [1, 2], supported: null`,
+		`"transformer_layers_per_block": [[1, 2], 2]`:                          `transformer_layers_per_block is [[1, 2], 2]`,
+		`"num_class_embeds": -1`:                                               `num_class_embeds is -1`,
+		`"down_block_types": ["DownBlock2D"], "up_block_types": ["UpBlock2D"]`: `down_block_types is ["DownBlock2D"], supported: a list of 2`,
+	} {
+		file, err := config.Parse("config.json", []byte(`{"block_out_channels": [8, 16], "norm_num_groups": 4, `+text+"}"))
+		if strings.Contains(text, "norm_num_groups") {
+			file, err = config.Parse("config.json", []byte(`{"block_out_channels": [8, 16], `+text+"}"))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := unet.ReadConfig(file); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "config.json") {
+			t.Errorf("%s:\n\tgot  %v\n\twant %s", text, err, want)
+		}
+	}
+}
+
+// A missing key has diffusers' default: Stable Diffusion 1's U-Net.
+func TestReadConfigDefaults(t *testing.T) {
+	file, err := config.Parse("config.json", []byte("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := unet.ReadConfig(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	level := unet.Level{Layers: 2, DownAttention: true, UpAttention: true, Heads: 8, Transformers: 1}
+	var levels []unet.Level
+	for i, n := range []int{320, 640, 1280, 1280} {
+		l := level
+		l.Channels, l.DownAttention, l.UpAttention = n, i < 3, i < 3
+		levels = append(levels, l)
+	}
+	want := unet.Config{
+		InChannels: 4, OutChannels: 4, InKernel: 3, OutKernel: 3, Levels: levels, Mid: unet.CrossMid,
+		Act: kernels.SiLU, Groups: 32, Eps: 1e-5, DownsamplePadding: 1,
+		TimeDim: 1280, CosFirst: true, ContextDim: 1280,
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+func TestBindErrors(t *testing.T) {
+	e := newEngine(t, kernels.Available()[0], 1)
+	plain := small()
+	plain.Down, plain.Up, plain.Mid = []string{down, down}, []string{up, up}, nil
+	classes := small()
+	classes.Classes = 3
+	models := map[string]*unet.Model{}
+	for name, c := range map[string]diffusers{"small": small(), "plain": plain, "classes": classes} {
+		models[name] = loadModel(t, e, randomModel(t, c))
+	}
+	context := func(tokens, dim int) unet.Context { return unet.Context{Tokens: tensor.MakeMat(tokens, dim)} }
+	spoiled := context(3, 12)
+	spoiled.Tokens.Row(2)[5] = float32(math.NaN())
+	masked, shortMask, nanMask := context(3, 12), context(3, 12), context(3, 12)
+	masked.Mask, shortMask.Mask, nanMask.Mask = make([]float32, 3), make([]float32, 2), []float32{0, 0, float32(math.NaN())}
+	scaled, nanScale := context(3, 12), context(3, 12)
+	scaled.Scale, nanScale.Scale = 0.5, float32(math.NaN())
+	with := func(c ...unet.Context) unet.Cond { return unet.Cond{Context: c} }
+	for _, test := range []struct {
+		model string
+		conds []unet.Cond
+		want  string
+	}{
+		{"small", nil, "0 conditions for a batch of 2"},
+		{"small", slices.Repeat([]unet.Cond{with(context(3, 12))}, 3), "3 conditions for a batch of 2"},
+		{"small", []unet.Cond{with(context(3, 12)), {}}, "condition 1: 0 contexts, want 1"},
+		{"small", []unet.Cond{with(context(3, 12), context(3, 12))}, "condition 0: 2 contexts, want 1"},
+		{"small", []unet.Cond{with(context(3, 16))}, "condition 0: context of 3 tokens of 16 values, want at least 1 of 12"},
+		{"small", []unet.Cond{with(context(0, 12))}, "context of 0 tokens"},
+		{"small", []unet.Cond{with(context(3, 12)), with(context(4, 12))}, "condition 1: context of 4 tokens, want 3 as in condition 0"},
+		{"small", []unet.Cond{with(spoiled)}, "condition 0: token 2 is NaN at value 5"},
+		{"small", []unet.Cond{with(context(3, 12)), with(masked)}, "condition 1: context with a mask beside one without"},
+		{"small", []unet.Cond{with(shortMask)}, "mask of 2 values for 3 tokens"},
+		{"small", []unet.Cond{with(nanMask)}, "mask with a value that is NaN"},
+		{"small", []unet.Cond{with(scaled), with(context(3, 12))}, "condition 1: context with scale 0, want 0.5"},
+		{"small", []unet.Cond{with(nanScale)}, "context with scale NaN"},
+		{"small", []unet.Cond{{Context: []unet.Context{context(3, 12)}, Class: 1}}, "class 1, but the model has no classes"},
+		{"plain", []unet.Cond{with(context(3, 12))}, "1 contexts, want 0"},
+		{"classes", []unet.Cond{{Context: []unet.Context{context(3, 12)}, Class: 3}}, "class 3 of 3, want 0 to 2"},
+		{"classes", []unet.Cond{{Context: []unet.Context{context(3, 12)}, Class: -1}}, "class -1 of 3"},
+	} {
+		s, err := models[test.model].Session(2, 4, 4)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Bind(test.conds...); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: error %v, want %q", test.model, err, test.want)
+		}
+	}
+}
+
+// The shapes of 1 × 1 convolutions and of linear layers hold the same numbers.
+func TestProjectionShapes(t *testing.T) {
+	c := small()
+	conv := randomWeights(t, c, 1)
+	linear := maps.Clone(conv)
+	for name, w := range conv {
+		if strings.HasSuffix(name, "proj_in.weight") || strings.HasSuffix(name, "proj_out.weight") {
+			if len(w.shape) != 4 {
+				t.Fatalf("%s has shape %v", name, w.shape)
+			}
+			linear[name] = weight{w.shape[:2], w.data}
+		}
+	}
+	e := newEngine(t, kernels.Available()[0], 1)
+	x := randomImages(1, 1, 4, 4, c.InChannels)
+	m := loadModel(t, e, files(t, c, conv))
+	want := forward(t, bind(t, m, 1, 4, 4, randomCond(2, m, 3)), x, c.OutChannels, 1)
+	c.Linear = true
+	m = loadModel(t, e, files(t, c, linear))
+	got := forward(t, bind(t, m, 1, 4, 4, randomCond(2, m, 3)), x, c.OutChannels, 1)
+	if !slices.Equal(got.Data, want.Data) {
+		t.Error("linear projections make another output than the same convolutions")
+	}
+}

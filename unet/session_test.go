@@ -1,0 +1,360 @@
+package unet_test
+
+import (
+	"context"
+	"errors"
+	"math"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/lanewise/lanewise/internal/kerneltest"
+	"github.com/lanewise/lanewise/kernels"
+	"github.com/lanewise/lanewise/tensor"
+	"github.com/lanewise/lanewise/unet"
+)
+
+// A batch is its images alone, any number of workers is one, and the assembly Sets are each other,
+// bit for bit.
+func TestSameBits(t *testing.T) {
+	for name, c := range map[string]diffusers{"small": small(), "varied": varied()} {
+		t.Run(name, func(t *testing.T) {
+			fsys := randomModel(t, c)
+			var first []float32 // of the best Set
+			kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
+				h, w := 23, 18
+				if set.ISA == kernels.Generic {
+					h, w = 9, 8 // it is slow
+				}
+				var alone []float32 // both images, one by one, on one worker
+				for _, workers := range []int{1, 2, 7} {
+					m := loadModel(t, newEngine(t, set, workers), fsys)
+					x := randomImages(1, 2, h, w, c.InChannels)
+					conds := []unet.Cond{randomCond(2, m, 7), randomCond(3, m, 7)}
+					times := []float64{981, 20.5}
+					if workers == 1 {
+						for i := range 2 {
+							y := forward(t, bind(t, m, 1, h, w, conds[i]), x.Images(i, i+1), c.OutChannels, times[i])
+							alone = append(alone, y.Data...)
+						}
+					}
+					both := forward(t, bind(t, m, 2, h, w, conds...), x, c.OutChannels, times...)
+					kerneltest.Same(t, kerneltest.Name("workers", workers), both.Data, alone)
+				}
+				switch {
+				case set.ISA == kernels.Generic: // rounds twice at times
+				case first == nil:
+					first = alone
+				default:
+					kerneltest.Same(t, "another Set's output", alone, first)
+				}
+			})
+		})
+	}
+}
+
+// One x with several conditions is what guidance runs: the same as that x repeated.
+func TestForwardRepeatsInput(t *testing.T) {
+	c := varied()
+	m := loadModel(t, newEngine(t, kernels.Available()[0], 2), randomModel(t, c))
+	const h, w = 6, 5
+	uncond, cond := randomCond(1, m, 4), randomCond(2, m, 4)
+	x := randomImages(3, 2, h, w, c.InChannels)
+	twice := tensor.Make(4, h, w, c.InChannels)
+	tensor.Copy(twice.Images(0, 2), x)
+	tensor.Copy(twice.Images(2, 4), x)
+	want := forward(t, bind(t, m, 4, h, w, uncond, uncond, cond, cond), twice, c.OutChannels, 500, 500, 500, 500)
+
+	got := tensor.Make(4, h, w, c.OutChannels)
+	if err := bind(t, m, 4, h, w, uncond, cond).Forward(t.Context(), got, x, 500); err != nil {
+		t.Fatal(err)
+	}
+	kerneltest.Same(t, "out", got.Data, want.Data)
+	kerneltest.Same(t, "image 2", got.Images(2, 3).Data, forward(t, bind(t, m, 1, h, w, cond), x.Images(0, 1), c.OutChannels, 500).Data)
+}
+
+// Operands may be parts of wider images, and nothing beside them is touched.
+func TestForwardStrides(t *testing.T) {
+	c := small()
+	m := loadModel(t, newEngine(t, kernels.Available()[0], 2), randomModel(t, c))
+	b := bind(t, m, 1, 5, 6, randomCond(1, m, 3))
+	x := randomImages(2, 1, 5, 6, c.InChannels)
+	want := forward(t, b, x, c.OutChannels, 7)
+
+	wide := tensor.Make(1, 5, 6, 16)
+	kerneltest.Fill(wide.Data)
+	in, out := wide.Channels(1, 5), wide.Channels(9, 13)
+	tensor.Copy(in, x)
+	if err := b.Forward(t.Context(), out, in, 7); err != nil {
+		t.Fatal(err)
+	}
+	for p := range 5 * 6 {
+		kerneltest.Same(t, "out", out.Tokens().Row(p), want.Tokens().Row(p))
+		for ch, v := range wide.Tokens().Row(p) {
+			if inside := ch >= 1 && ch < 5 || ch >= 9 && ch < 13; !inside && !kerneltest.Untouched(v) {
+				t.Fatalf("pixel %d, channel %d was written", p, ch)
+			}
+		}
+	}
+	// In place.
+	if err := b.Forward(t.Context(), in, in, 7); err != nil {
+		t.Fatal(err)
+	}
+	for p := range 5 * 6 {
+		kerneltest.Same(t, "out over x", in.Tokens().Row(p), want.Tokens().Row(p))
+	}
+}
+
+// Bounds of a session take turns, and nothing of a run, not even a NaN, is left for the next.
+func TestBoundsTakeTurns(t *testing.T) {
+	c := varied()
+	m := loadModel(t, newEngine(t, kernels.Available()[0], 2), randomModel(t, c))
+	s, err := m.Session(1, 8, 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, nan := randomImages(1, 1, 8, 8, c.InChannels), tensor.Make(1, 8, 8, c.InChannels)
+	for i := range nan.Data {
+		nan.Data[i] = float32(math.NaN())
+	}
+	var bounds []*unet.Bound
+	var want [][]float32
+	for i := range 2 {
+		cond := randomCond(uint64(i+2), m, 4+i)
+		b, err := s.Bind(cond)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bounds = append(bounds, b)
+		want = append(want, forward(t, bind(t, m, 1, 8, 8, cond), x, c.OutChannels, 99).Data)
+	}
+	for i := range 4 {
+		kerneltest.Same(t, "out", forward(t, bounds[i%2], x, c.OutChannels, 99).Data, want[i%2])
+		if y := forward(t, bounds[i%2], nan, c.OutChannels, 99); y.Data[0] == y.Data[0] {
+			t.Error("NaN in, a number out")
+		}
+	}
+}
+
+// What is bound is what the tokens were.
+func TestBindKeepsNoTokens(t *testing.T) {
+	c := small()
+	m := loadModel(t, newEngine(t, kernels.Available()[0], 1), randomModel(t, c))
+	cond := randomCond(1, m, 4)
+	b := bind(t, m, 1, 4, 4, cond)
+	x := randomImages(2, 1, 4, 4, c.InChannels)
+	want := forward(t, b, x, c.OutChannels, 1)
+	clear(cond.Context[0].Tokens.Data)
+	kerneltest.Same(t, "out", forward(t, b, x, c.OutChannels, 1).Data, want.Data)
+}
+
+// Tokens that are masked are as good as absent, and a scale of 0.5 halves what is attended to.
+func TestContextMask(t *testing.T) {
+	c := small()
+	m := loadModel(t, newEngine(t, kernels.Available()[0], 2), randomModel(t, c))
+	x := randomImages(1, 2, 4, 4, c.InChannels)
+	var short, masked [2]unet.Cond
+	for i := range masked {
+		masked[i] = randomCond(uint64(2+i), m, 9)
+		all := &masked[i].Context[0]
+		short[i].Context = []unet.Context{{Tokens: all.Tokens.Slice(0, 5)}}
+		all.Mask = []float32{0, 0, 0, 0, 0, -10000, -10000, -10000, -10000}
+	}
+	want := forward(t, bind(t, m, 2, 4, 4, short[:]...), x, c.OutChannels, 5, 5)
+	got := forward(t, bind(t, m, 2, 4, 4, masked[:]...), x, c.OutChannels, 5, 5)
+	near := make([]float64, len(want.Data))
+	for i, v := range want.Data {
+		near[i] = float64(v)
+	}
+	kerneltest.Near(t, "out", got.Data, near, func(int) float64 { return 1e-5 })
+}
+
+func TestForwardDoesNotAllocate(t *testing.T) {
+	c := varied()
+	fsys := randomModel(t, c)
+	for _, workers := range []int{1, 2} {
+		m := loadModel(t, newEngine(t, kernels.Available()[0], workers), fsys)
+		b := bind(t, m, 2, 8, 8, randomCond(1, m, 7), randomCond(2, m, 7))
+		x, out := randomImages(3, 1, 8, 8, c.InChannels), tensor.Make(2, 8, 8, c.OutChannels)
+		ctx, cancel := context.WithCancel(t.Context())
+		run := func() {
+			if err := b.Forward(ctx, out, x, 500); err != nil {
+				t.Fatal(err)
+			}
+		}
+		kerneltest.NoAllocations(t, kerneltest.Name("workers", workers), run)
+		cancel()
+	}
+}
+
+// canceled becomes canceled when Err was called n times.
+type canceled struct {
+	context.Context
+	n int
+}
+
+func (c *canceled) Err() error {
+	if c.n--; c.n < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+func TestForwardStopsWithinOneOp(t *testing.T) {
+	c := small()
+	m := loadModel(t, newEngine(t, kernels.Available()[0], 2), randomModel(t, c))
+	s, err := m.Session(1, 4, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := s.Bind(randomCond(1, m, 3))
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := randomImages(2, 1, 4, 4, c.InChannels)
+	out := tensor.Make(1, 4, 4, c.OutChannels)
+	ran := 0
+	s.Program().Observe(func(string, tensor.NHWC) { ran++ })
+	ops := len(s.Program().Names())
+	for n := range ops {
+		ran = 0
+		kerneltest.Fill(out.Data)
+		if err := b.Forward(&canceled{t.Context(), n}, out, x, 1); !errors.Is(err, context.Canceled) {
+			t.Fatalf("canceled after %d ops: error %v", n, err)
+		}
+		if ran != n {
+			t.Errorf("canceled after %d ops, %d ran", n, ran)
+		}
+		for i, v := range out.Data {
+			if !kerneltest.Untouched(v) {
+				t.Fatalf("canceled after %d ops: out[%d] was written", n, i)
+			}
+		}
+	}
+	if err := b.Forward(&canceled{t.Context(), ops}, out, x, 1); err != nil {
+		t.Errorf("canceled after the last op: %v", err)
+	}
+}
+
+// Sessions of one model run at the same time; one session does not.
+func TestConcurrentSessions(t *testing.T) {
+	c := small()
+	m := loadModel(t, newEngine(t, kernels.Available()[0], 3), randomModel(t, c))
+	x := randomImages(1, 1, 8, 8, c.InChannels)
+	cond := randomCond(2, m, 3)
+	want := forward(t, bind(t, m, 1, 8, 8, cond), x, c.OutChannels, 3)
+	var wait sync.WaitGroup
+	for range 4 {
+		wait.Go(func() {
+			s, err := m.Session(1, 8, 8)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			for range 5 {
+				b, err := s.Bind(cond)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				out := tensor.Make(1, 8, 8, c.OutChannels)
+				if err := b.Forward(t.Context(), out, x, 3); err != nil {
+					t.Error(err)
+					return
+				}
+				for i, v := range out.Data {
+					if v != want.Data[i] {
+						t.Errorf("out[%d] = %v, want %v", i, v, want.Data[i])
+						return
+					}
+				}
+			}
+		})
+	}
+	wait.Wait()
+}
+
+func TestSessionInUse(t *testing.T) {
+	c := small()
+	m := loadModel(t, newEngine(t, kernels.Available()[0], 1), randomModel(t, c))
+	s, err := m.Session(1, 4, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := s.Bind(randomCond(1, m, 3))
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, out := randomImages(1, 1, 4, 4, c.InChannels), tensor.Make(1, 4, 4, c.OutChannels)
+	tried := false
+	s.Program().Observe(func(string, tensor.NHWC) {
+		if !tried {
+			tried = true
+			if err := b.Forward(t.Context(), out, x, 1); err == nil || !strings.Contains(err.Error(), "in use") {
+				t.Errorf("Forward within Forward: %v", err)
+			}
+		}
+	})
+	if err := b.Forward(t.Context(), out, x, 1); err != nil {
+		t.Error(err)
+	}
+	if err := b.Forward(t.Context(), out, x, 1); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
+func TestSessionErrors(t *testing.T) {
+	c := small()
+	c.DownsamplePadding = 0
+	m := loadModel(t, newEngine(t, kernels.Available()[0], 1), randomModel(t, c))
+	for _, s := range [][3]int{{0, 8, 8}, {1, 0, 8}, {1, 8, -1}, {1, 1, 8}, {1, 1 << 20, 1 << 20}, {1 << 62, 8, 8}} {
+		if _, err := m.Session(s[0], s[1], s[2]); err == nil {
+			t.Errorf("no error from a session of %v", s)
+		}
+	}
+}
+
+func TestForwardErrors(t *testing.T) {
+	c := small()
+	m := loadModel(t, newEngine(t, kernels.Available()[0], 1), randomModel(t, c))
+	b := bind(t, m, 2, 8, 8, randomCond(1, m, 3))
+	good := func() (out, x tensor.NHWC) { return tensor.Make(2, 8, 8, 4), tensor.Make(2, 8, 8, 4) }
+	for want, f := range map[string]func() error{
+		"x is 2×8×7×4, want n×8×8×4": func() error {
+			out, _ := good()
+			return b.Forward(t.Context(), out, tensor.Make(2, 8, 7, 4), 1)
+		},
+		"x is 3×8×8×4": func() error {
+			out, _ := good()
+			return b.Forward(t.Context(), out, tensor.Make(3, 8, 8, 4), 1)
+		},
+		"x is 0×8×8×4": func() error {
+			out, _ := good()
+			return b.Forward(t.Context(), out, tensor.Make(0, 8, 8, 4), 1)
+		},
+		"out is 1×8×8×4, want 2×8×8×4": func() error {
+			_, x := good()
+			return b.Forward(t.Context(), tensor.Make(1, 8, 8, 4), x, 1)
+		},
+		"time NaN": func() error {
+			out, x := good()
+			return b.Forward(t.Context(), out, x, math.NaN())
+		},
+		"time +Inf": func() error {
+			out, x := good()
+			return b.ForwardEach(t.Context(), out, x, []float64{1, math.Inf(1)})
+		},
+		"1 times for a batch of 2": func() error {
+			out, x := good()
+			return b.ForwardEach(t.Context(), out, x, []float64{1})
+		},
+	} {
+		if err := f(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %q", err, want)
+		}
+	}
+	out, x := good()
+	if err := b.Forward(t.Context(), out, x, 1); err != nil {
+		t.Errorf("after errors: %v", err)
+	}
+}
