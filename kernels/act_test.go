@@ -10,10 +10,12 @@ import (
 	"github.com/lanewise/lanewise/kernels"
 )
 
-// actBound is what is promised of each function at x, in units of the last place of the truth,
-// below which an absolute error of floor is allowed: that of a product with a subnormal e^−|x|.
+// actBound is what is promised of each function at x: so many units of the last place of the
+// truth, or an absolute floor where e^−|x| leaves the range of float32.
 func actBound(a kernels.Act, x float64) (ulp, floor float64) {
-	const subnormal = 0x1p-149
+	if x < -9 {
+		floor = 4e-37
+	}
 	switch a {
 	case kernels.Identity, kernels.ReLU:
 		return 0, 0
@@ -21,18 +23,16 @@ func actBound(a kernels.Act, x float64) (ulp, floor float64) {
 		return 0.9, 0
 	case kernels.Tanh:
 		return 1.4, 0
-	case kernels.Sigmoid:
-		return 2.2, 0
-	case kernels.SiLU:
-		return 2.7, 60 * subnormal
-	case kernels.Mish:
-		return 3.5, 60 * subnormal
 	case kernels.GELU:
-		return 5.5, 20 * subnormal
+		return 5.5, 0
+	case kernels.Mish:
+		return 3.5, floor
+	case kernels.Sigmoid, kernels.SiLU:
+		return 2, floor
 	case kernels.QuickGELU: // the rounding of u = 1.702·x
-		return 2.7 - 1.1*min(1.702*x, 0), 60 * subnormal
+		return 2 - 1.1*min(1.702*x, 0), floor
 	case kernels.GELUTanh: // that of u = √(8/π)(x + 0.044715x³)
-		return 2.7 - 2.4*min(1.6*(x+0.044715*x*x*x), 0), 60 * subnormal
+		return 2 - 2.4*min(1.6*(x+0.044715*x*x*x), 0), floor
 	}
 	panic(a.String())
 }

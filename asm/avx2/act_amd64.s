@@ -251,78 +251,64 @@ row26:
 pair27:
 	VMOVUPS      (SI)(R10*1), Y0
 	VMOVUPS      32(SI)(R10*1), Y1
+	VMOVUPS      act_c2b20000<>+0(SB), Y2
+	VMOVUPS      act_c2b20000<>+0(SB), Y3
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y3, Y1
+	VXORPS       act_80000000<>+0(SB), Y0, Y2
+	VXORPS       act_80000000<>+0(SB), Y1, Y3
 	VMOVUPS      act_c2d00000<>+0(SB), Y4
-	VORPS        act_80000000<>+0(SB), Y0, Y2
 	VMAXPS       Y2, Y4, Y2
 	VMOVUPS      act_c2d00000<>+0(SB), Y5
-	VORPS        act_80000000<>+0(SB), Y1, Y3
 	VMAXPS       Y3, Y5, Y3
-	VMOVAPS      Y2, Y4
-	VMOVAPS      Y3, Y5
-	VMOVUPS      act_c2d00000<>+0(SB), Y6
-	VMAXPS       Y4, Y6, Y4
-	VMOVUPS      act_42b20000<>+0(SB), Y6
-	VMINPS       Y4, Y6, Y4
-	VMOVUPS      act_c2d00000<>+0(SB), Y7
-	VMAXPS       Y5, Y7, Y5
-	VMOVUPS      act_42b20000<>+0(SB), Y7
-	VMINPS       Y5, Y7, Y5
-	VMULPS       act_3fb8aa3b<>+0(SB), Y4, Y6
-	VMOVUPS      act_4b400000<>+0(SB), Y8
-	VADDPS       Y6, Y8, Y6
-	VSUBPS       Y8, Y6, Y8
-	VMULPS       act_3fb8aa3b<>+0(SB), Y5, Y7
-	VMOVUPS      act_4b400000<>+0(SB), Y9
-	VADDPS       Y7, Y9, Y7
-	VSUBPS       Y9, Y7, Y9
-	VFNMADD231PS act_3f317218<>+0(SB), Y8, Y4
-	VFNMADD231PS act_b102e308<>+0(SB), Y8, Y4
-	VFNMADD231PS act_3f317218<>+0(SB), Y9, Y5
-	VFNMADD231PS act_b102e308<>+0(SB), Y9, Y5
-	VMOVUPS      act_3ab52894<>+0(SB), Y8
-	VMOVUPS      act_3ab52894<>+0(SB), Y9
-	VFMADD213PS  act_3c091cbd<>+0(SB), Y4, Y8
-	VFMADD213PS  act_3c091cbd<>+0(SB), Y5, Y9
-	VFMADD213PS  act_3d2aac56<>+0(SB), Y4, Y8
-	VFMADD213PS  act_3d2aac56<>+0(SB), Y5, Y9
-	VFMADD213PS  act_3e2aaa49<>+0(SB), Y4, Y8
-	VFMADD213PS  act_3e2aaa49<>+0(SB), Y5, Y9
-	VFMADD213PS  act_3efffffe<>+0(SB), Y4, Y8
-	VFMADD213PS  act_3efffffe<>+0(SB), Y5, Y9
-	VFMADD213PS  act_3f800000<>+0(SB), Y4, Y8
-	VFMADD213PS  act_3f800000<>+0(SB), Y5, Y9
-	VFMADD213PS  act_3f800000<>+0(SB), Y4, Y8
-	VFMADD213PS  act_3f800000<>+0(SB), Y5, Y9
-	VPSUBD       act_4b400000<>+0(SB), Y6, Y6
-	VPSRAD       $0x01, Y6, Y4
-	VPSUBD       Y4, Y6, Y6
+	VMULPS       act_3fb8aa3b<>+0(SB), Y2, Y4
+	VMOVUPS      act_4b400000<>+0(SB), Y6
+	VADDPS       Y4, Y6, Y4
+	VSUBPS       Y6, Y4, Y6
+	VMULPS       act_3fb8aa3b<>+0(SB), Y3, Y5
+	VMOVUPS      act_4b400000<>+0(SB), Y7
+	VADDPS       Y5, Y7, Y5
+	VSUBPS       Y7, Y5, Y7
+	VFNMADD231PS act_3f317218<>+0(SB), Y6, Y2
+	VFNMADD231PS act_b102e308<>+0(SB), Y6, Y2
+	VFNMADD231PS act_3f317218<>+0(SB), Y7, Y3
+	VFNMADD231PS act_b102e308<>+0(SB), Y7, Y3
+	VMOVUPS      act_3ab52894<>+0(SB), Y6
+	VMOVUPS      act_3ab52894<>+0(SB), Y7
+	VFMADD213PS  act_3c091cbd<>+0(SB), Y2, Y6
+	VFMADD213PS  act_3c091cbd<>+0(SB), Y3, Y7
+	VFMADD213PS  act_3d2aac56<>+0(SB), Y2, Y6
+	VFMADD213PS  act_3d2aac56<>+0(SB), Y3, Y7
+	VFMADD213PS  act_3e2aaa49<>+0(SB), Y2, Y6
+	VFMADD213PS  act_3e2aaa49<>+0(SB), Y3, Y7
+	VFMADD213PS  act_3efffffe<>+0(SB), Y2, Y6
+	VFMADD213PS  act_3efffffe<>+0(SB), Y3, Y7
+	VFMADD213PS  act_3f800000<>+0(SB), Y2, Y6
+	VFMADD213PS  act_3f800000<>+0(SB), Y3, Y7
+	VFMADD213PS  act_3f800000<>+0(SB), Y2, Y6
+	VFMADD213PS  act_3f800000<>+0(SB), Y3, Y7
+	VPSUBD       act_4b400000<>+0(SB), Y4, Y4
+	VPSRAD       $0x01, Y4, Y2
+	VPSUBD       Y2, Y4, Y4
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       act_3f800000<>+0(SB), Y2, Y2
+	VMULPS       Y2, Y6, Y6
 	VPSLLD       $0x17, Y4, Y4
 	VPADDD       act_3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y8, Y8
-	VPSLLD       $0x17, Y6, Y6
-	VPADDD       act_3f800000<>+0(SB), Y6, Y6
-	VMULPS       Y6, Y8, Y8
-	VPSUBD       act_4b400000<>+0(SB), Y7, Y7
-	VPSRAD       $0x01, Y7, Y5
-	VPSUBD       Y5, Y7, Y7
+	VMULPS       Y4, Y6, Y6
+	VPSUBD       act_4b400000<>+0(SB), Y5, Y5
+	VPSRAD       $0x01, Y5, Y3
+	VPSUBD       Y3, Y5, Y5
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       act_3f800000<>+0(SB), Y3, Y3
+	VMULPS       Y3, Y7, Y7
 	VPSLLD       $0x17, Y5, Y5
 	VPADDD       act_3f800000<>+0(SB), Y5, Y5
-	VMULPS       Y5, Y9, Y9
-	VPSLLD       $0x17, Y7, Y7
-	VPADDD       act_3f800000<>+0(SB), Y7, Y7
-	VMULPS       Y7, Y9, Y9
-	VMULPS       Y8, Y2, Y2
-	VADDPS       act_3f800000<>+0(SB), Y8, Y8
-	VDIVPS       Y8, Y2, Y2
-	VMULPS       Y9, Y3, Y3
-	VADDPS       act_3f800000<>+0(SB), Y9, Y9
-	VDIVPS       Y9, Y3, Y3
-	VXORPS       Y6, Y6, Y6
-	VMAXPS       Y0, Y6, Y0
-	VADDPS       Y2, Y0, Y0
-	VXORPS       Y7, Y7, Y7
-	VMAXPS       Y1, Y7, Y1
-	VADDPS       Y3, Y1, Y1
+	VMULPS       Y5, Y7, Y7
+	VADDPS       act_3f800000<>+0(SB), Y6, Y6
+	VDIVPS       Y6, Y0, Y0
+	VADDPS       act_3f800000<>+0(SB), Y7, Y7
+	VDIVPS       Y7, Y1, Y1
 	TESTQ        R8, R8
 	JZ           ungated32
 	VMOVUPS      (R8)(R10*1), Y2
@@ -349,42 +335,35 @@ one28:
 	ADDQ         $0x08, R11
 	JL           rest29
 	VMOVUPS      (SI)(R10*1), Y0
+	VMOVUPS      act_c2b20000<>+0(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VXORPS       act_80000000<>+0(SB), Y0, Y2
 	VMOVUPS      act_c2d00000<>+0(SB), Y4
-	VORPS        act_80000000<>+0(SB), Y0, Y2
 	VMAXPS       Y2, Y4, Y2
-	VMOVAPS      Y2, Y4
-	VMOVUPS      act_c2d00000<>+0(SB), Y6
-	VMAXPS       Y4, Y6, Y4
-	VMOVUPS      act_42b20000<>+0(SB), Y6
-	VMINPS       Y4, Y6, Y4
-	VMULPS       act_3fb8aa3b<>+0(SB), Y4, Y6
-	VMOVUPS      act_4b400000<>+0(SB), Y8
-	VADDPS       Y6, Y8, Y6
-	VSUBPS       Y8, Y6, Y8
-	VFNMADD231PS act_3f317218<>+0(SB), Y8, Y4
-	VFNMADD231PS act_b102e308<>+0(SB), Y8, Y4
-	VMOVUPS      act_3ab52894<>+0(SB), Y8
-	VFMADD213PS  act_3c091cbd<>+0(SB), Y4, Y8
-	VFMADD213PS  act_3d2aac56<>+0(SB), Y4, Y8
-	VFMADD213PS  act_3e2aaa49<>+0(SB), Y4, Y8
-	VFMADD213PS  act_3efffffe<>+0(SB), Y4, Y8
-	VFMADD213PS  act_3f800000<>+0(SB), Y4, Y8
-	VFMADD213PS  act_3f800000<>+0(SB), Y4, Y8
-	VPSUBD       act_4b400000<>+0(SB), Y6, Y6
-	VPSRAD       $0x01, Y6, Y4
-	VPSUBD       Y4, Y6, Y6
+	VMULPS       act_3fb8aa3b<>+0(SB), Y2, Y4
+	VMOVUPS      act_4b400000<>+0(SB), Y6
+	VADDPS       Y4, Y6, Y4
+	VSUBPS       Y6, Y4, Y6
+	VFNMADD231PS act_3f317218<>+0(SB), Y6, Y2
+	VFNMADD231PS act_b102e308<>+0(SB), Y6, Y2
+	VMOVUPS      act_3ab52894<>+0(SB), Y6
+	VFMADD213PS  act_3c091cbd<>+0(SB), Y2, Y6
+	VFMADD213PS  act_3d2aac56<>+0(SB), Y2, Y6
+	VFMADD213PS  act_3e2aaa49<>+0(SB), Y2, Y6
+	VFMADD213PS  act_3efffffe<>+0(SB), Y2, Y6
+	VFMADD213PS  act_3f800000<>+0(SB), Y2, Y6
+	VFMADD213PS  act_3f800000<>+0(SB), Y2, Y6
+	VPSUBD       act_4b400000<>+0(SB), Y4, Y4
+	VPSRAD       $0x01, Y4, Y2
+	VPSUBD       Y2, Y4, Y4
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       act_3f800000<>+0(SB), Y2, Y2
+	VMULPS       Y2, Y6, Y6
 	VPSLLD       $0x17, Y4, Y4
 	VPADDD       act_3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y8, Y8
-	VPSLLD       $0x17, Y6, Y6
-	VPADDD       act_3f800000<>+0(SB), Y6, Y6
-	VMULPS       Y6, Y8, Y8
-	VMULPS       Y8, Y2, Y2
-	VADDPS       act_3f800000<>+0(SB), Y8, Y8
-	VDIVPS       Y8, Y2, Y2
-	VXORPS       Y6, Y6, Y6
-	VMAXPS       Y0, Y6, Y0
-	VADDPS       Y2, Y0, Y0
+	VMULPS       Y4, Y6, Y6
+	VADDPS       act_3f800000<>+0(SB), Y6, Y6
+	VDIVPS       Y6, Y0, Y0
 	TESTQ        R8, R8
 	JZ           ungated34
 	VMOVUPS      (R8)(R10*1), Y2
@@ -405,42 +384,35 @@ rest29:
 	ADDQ         $0x08, R11
 	JZ           end30
 	VMASKMOVPS   (SI)(R10*1), Y15, Y0
+	VMOVUPS      act_c2b20000<>+0(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VXORPS       act_80000000<>+0(SB), Y0, Y2
 	VMOVUPS      act_c2d00000<>+0(SB), Y4
-	VORPS        act_80000000<>+0(SB), Y0, Y2
 	VMAXPS       Y2, Y4, Y2
-	VMOVAPS      Y2, Y4
-	VMOVUPS      act_c2d00000<>+0(SB), Y6
-	VMAXPS       Y4, Y6, Y4
-	VMOVUPS      act_42b20000<>+0(SB), Y6
-	VMINPS       Y4, Y6, Y4
-	VMULPS       act_3fb8aa3b<>+0(SB), Y4, Y6
-	VMOVUPS      act_4b400000<>+0(SB), Y8
-	VADDPS       Y6, Y8, Y6
-	VSUBPS       Y8, Y6, Y8
-	VFNMADD231PS act_3f317218<>+0(SB), Y8, Y4
-	VFNMADD231PS act_b102e308<>+0(SB), Y8, Y4
-	VMOVUPS      act_3ab52894<>+0(SB), Y8
-	VFMADD213PS  act_3c091cbd<>+0(SB), Y4, Y8
-	VFMADD213PS  act_3d2aac56<>+0(SB), Y4, Y8
-	VFMADD213PS  act_3e2aaa49<>+0(SB), Y4, Y8
-	VFMADD213PS  act_3efffffe<>+0(SB), Y4, Y8
-	VFMADD213PS  act_3f800000<>+0(SB), Y4, Y8
-	VFMADD213PS  act_3f800000<>+0(SB), Y4, Y8
-	VPSUBD       act_4b400000<>+0(SB), Y6, Y6
-	VPSRAD       $0x01, Y6, Y4
-	VPSUBD       Y4, Y6, Y6
+	VMULPS       act_3fb8aa3b<>+0(SB), Y2, Y4
+	VMOVUPS      act_4b400000<>+0(SB), Y6
+	VADDPS       Y4, Y6, Y4
+	VSUBPS       Y6, Y4, Y6
+	VFNMADD231PS act_3f317218<>+0(SB), Y6, Y2
+	VFNMADD231PS act_b102e308<>+0(SB), Y6, Y2
+	VMOVUPS      act_3ab52894<>+0(SB), Y6
+	VFMADD213PS  act_3c091cbd<>+0(SB), Y2, Y6
+	VFMADD213PS  act_3d2aac56<>+0(SB), Y2, Y6
+	VFMADD213PS  act_3e2aaa49<>+0(SB), Y2, Y6
+	VFMADD213PS  act_3efffffe<>+0(SB), Y2, Y6
+	VFMADD213PS  act_3f800000<>+0(SB), Y2, Y6
+	VFMADD213PS  act_3f800000<>+0(SB), Y2, Y6
+	VPSUBD       act_4b400000<>+0(SB), Y4, Y4
+	VPSRAD       $0x01, Y4, Y2
+	VPSUBD       Y2, Y4, Y4
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       act_3f800000<>+0(SB), Y2, Y2
+	VMULPS       Y2, Y6, Y6
 	VPSLLD       $0x17, Y4, Y4
 	VPADDD       act_3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y8, Y8
-	VPSLLD       $0x17, Y6, Y6
-	VPADDD       act_3f800000<>+0(SB), Y6, Y6
-	VMULPS       Y6, Y8, Y8
-	VMULPS       Y8, Y2, Y2
-	VADDPS       act_3f800000<>+0(SB), Y8, Y8
-	VDIVPS       Y8, Y2, Y2
-	VXORPS       Y6, Y6, Y6
-	VMAXPS       Y0, Y6, Y0
-	VADDPS       Y2, Y0, Y0
+	VMULPS       Y4, Y6, Y6
+	VADDPS       act_3f800000<>+0(SB), Y6, Y6
+	VDIVPS       Y6, Y0, Y0
 	TESTQ        R8, R8
 	JZ           ungated36
 	VMASKMOVPS   (R8)(R10*1), Y15, Y2
@@ -481,78 +453,68 @@ row38:
 pair39:
 	VMOVUPS      (SI)(R10*1), Y0
 	VMOVUPS      32(SI)(R10*1), Y1
+	VMOVUPS      act_c2b20000<>+0(SB), Y2
+	VMOVUPS      act_c2b20000<>+0(SB), Y3
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y3, Y1
+	VMULPS       act_bfd9db23<>+0(SB), Y0, Y2
+	VMULPS       act_bfd9db23<>+0(SB), Y1, Y3
 	VMOVUPS      act_c2d00000<>+0(SB), Y4
-	VORPS        act_80000000<>+0(SB), Y0, Y2
 	VMAXPS       Y2, Y4, Y2
 	VMOVUPS      act_c2d00000<>+0(SB), Y5
-	VORPS        act_80000000<>+0(SB), Y1, Y3
 	VMAXPS       Y3, Y5, Y3
-	VMULPS       act_3fd9db23<>+0(SB), Y2, Y4
-	VMULPS       act_3fd9db23<>+0(SB), Y3, Y5
-	VMOVUPS      act_c2d00000<>+0(SB), Y6
-	VMAXPS       Y4, Y6, Y4
-	VMOVUPS      act_42b20000<>+0(SB), Y6
-	VMINPS       Y4, Y6, Y4
-	VMOVUPS      act_c2d00000<>+0(SB), Y7
-	VMAXPS       Y5, Y7, Y5
-	VMOVUPS      act_42b20000<>+0(SB), Y7
-	VMINPS       Y5, Y7, Y5
-	VMULPS       act_3fb8aa3b<>+0(SB), Y4, Y6
-	VMOVUPS      act_4b400000<>+0(SB), Y8
-	VADDPS       Y6, Y8, Y6
-	VSUBPS       Y8, Y6, Y8
-	VMULPS       act_3fb8aa3b<>+0(SB), Y5, Y7
-	VMOVUPS      act_4b400000<>+0(SB), Y9
-	VADDPS       Y7, Y9, Y7
-	VSUBPS       Y9, Y7, Y9
-	VFNMADD231PS act_3f317218<>+0(SB), Y8, Y4
-	VFNMADD231PS act_b102e308<>+0(SB), Y8, Y4
-	VFNMADD231PS act_3f317218<>+0(SB), Y9, Y5
-	VFNMADD231PS act_b102e308<>+0(SB), Y9, Y5
-	VMOVUPS      act_3ab52894<>+0(SB), Y8
-	VMOVUPS      act_3ab52894<>+0(SB), Y9
-	VFMADD213PS  act_3c091cbd<>+0(SB), Y4, Y8
-	VFMADD213PS  act_3c091cbd<>+0(SB), Y5, Y9
-	VFMADD213PS  act_3d2aac56<>+0(SB), Y4, Y8
-	VFMADD213PS  act_3d2aac56<>+0(SB), Y5, Y9
-	VFMADD213PS  act_3e2aaa49<>+0(SB), Y4, Y8
-	VFMADD213PS  act_3e2aaa49<>+0(SB), Y5, Y9
-	VFMADD213PS  act_3efffffe<>+0(SB), Y4, Y8
-	VFMADD213PS  act_3efffffe<>+0(SB), Y5, Y9
-	VFMADD213PS  act_3f800000<>+0(SB), Y4, Y8
-	VFMADD213PS  act_3f800000<>+0(SB), Y5, Y9
-	VFMADD213PS  act_3f800000<>+0(SB), Y4, Y8
-	VFMADD213PS  act_3f800000<>+0(SB), Y5, Y9
-	VPSUBD       act_4b400000<>+0(SB), Y6, Y6
-	VPSRAD       $0x01, Y6, Y4
-	VPSUBD       Y4, Y6, Y6
+	VMOVUPS      act_42b20000<>+0(SB), Y4
+	VMINPS       Y2, Y4, Y2
+	VMOVUPS      act_42b20000<>+0(SB), Y5
+	VMINPS       Y3, Y5, Y3
+	VMULPS       act_3fb8aa3b<>+0(SB), Y2, Y4
+	VMOVUPS      act_4b400000<>+0(SB), Y6
+	VADDPS       Y4, Y6, Y4
+	VSUBPS       Y6, Y4, Y6
+	VMULPS       act_3fb8aa3b<>+0(SB), Y3, Y5
+	VMOVUPS      act_4b400000<>+0(SB), Y7
+	VADDPS       Y5, Y7, Y5
+	VSUBPS       Y7, Y5, Y7
+	VFNMADD231PS act_3f317218<>+0(SB), Y6, Y2
+	VFNMADD231PS act_b102e308<>+0(SB), Y6, Y2
+	VFNMADD231PS act_3f317218<>+0(SB), Y7, Y3
+	VFNMADD231PS act_b102e308<>+0(SB), Y7, Y3
+	VMOVUPS      act_3ab52894<>+0(SB), Y6
+	VMOVUPS      act_3ab52894<>+0(SB), Y7
+	VFMADD213PS  act_3c091cbd<>+0(SB), Y2, Y6
+	VFMADD213PS  act_3c091cbd<>+0(SB), Y3, Y7
+	VFMADD213PS  act_3d2aac56<>+0(SB), Y2, Y6
+	VFMADD213PS  act_3d2aac56<>+0(SB), Y3, Y7
+	VFMADD213PS  act_3e2aaa49<>+0(SB), Y2, Y6
+	VFMADD213PS  act_3e2aaa49<>+0(SB), Y3, Y7
+	VFMADD213PS  act_3efffffe<>+0(SB), Y2, Y6
+	VFMADD213PS  act_3efffffe<>+0(SB), Y3, Y7
+	VFMADD213PS  act_3f800000<>+0(SB), Y2, Y6
+	VFMADD213PS  act_3f800000<>+0(SB), Y3, Y7
+	VFMADD213PS  act_3f800000<>+0(SB), Y2, Y6
+	VFMADD213PS  act_3f800000<>+0(SB), Y3, Y7
+	VPSUBD       act_4b400000<>+0(SB), Y4, Y4
+	VPSRAD       $0x01, Y4, Y2
+	VPSUBD       Y2, Y4, Y4
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       act_3f800000<>+0(SB), Y2, Y2
+	VMULPS       Y2, Y6, Y6
 	VPSLLD       $0x17, Y4, Y4
 	VPADDD       act_3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y8, Y8
-	VPSLLD       $0x17, Y6, Y6
-	VPADDD       act_3f800000<>+0(SB), Y6, Y6
-	VMULPS       Y6, Y8, Y8
-	VPSUBD       act_4b400000<>+0(SB), Y7, Y7
-	VPSRAD       $0x01, Y7, Y5
-	VPSUBD       Y5, Y7, Y7
+	VMULPS       Y4, Y6, Y6
+	VPSUBD       act_4b400000<>+0(SB), Y5, Y5
+	VPSRAD       $0x01, Y5, Y3
+	VPSUBD       Y3, Y5, Y5
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       act_3f800000<>+0(SB), Y3, Y3
+	VMULPS       Y3, Y7, Y7
 	VPSLLD       $0x17, Y5, Y5
 	VPADDD       act_3f800000<>+0(SB), Y5, Y5
-	VMULPS       Y5, Y9, Y9
-	VPSLLD       $0x17, Y7, Y7
-	VPADDD       act_3f800000<>+0(SB), Y7, Y7
-	VMULPS       Y7, Y9, Y9
-	VMULPS       Y8, Y2, Y2
-	VADDPS       act_3f800000<>+0(SB), Y8, Y8
-	VDIVPS       Y8, Y2, Y2
-	VMULPS       Y9, Y3, Y3
-	VADDPS       act_3f800000<>+0(SB), Y9, Y9
-	VDIVPS       Y9, Y3, Y3
-	VXORPS       Y6, Y6, Y6
-	VMAXPS       Y0, Y6, Y0
-	VADDPS       Y2, Y0, Y0
-	VXORPS       Y7, Y7, Y7
-	VMAXPS       Y1, Y7, Y1
-	VADDPS       Y3, Y1, Y1
+	VMULPS       Y5, Y7, Y7
+	VADDPS       act_3f800000<>+0(SB), Y6, Y6
+	VDIVPS       Y6, Y0, Y0
+	VADDPS       act_3f800000<>+0(SB), Y7, Y7
+	VDIVPS       Y7, Y1, Y1
 	TESTQ        R8, R8
 	JZ           ungated44
 	VMOVUPS      (R8)(R10*1), Y2
@@ -579,42 +541,37 @@ one40:
 	ADDQ         $0x08, R11
 	JL           rest41
 	VMOVUPS      (SI)(R10*1), Y0
+	VMOVUPS      act_c2b20000<>+0(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMULPS       act_bfd9db23<>+0(SB), Y0, Y2
 	VMOVUPS      act_c2d00000<>+0(SB), Y4
-	VORPS        act_80000000<>+0(SB), Y0, Y2
 	VMAXPS       Y2, Y4, Y2
-	VMULPS       act_3fd9db23<>+0(SB), Y2, Y4
-	VMOVUPS      act_c2d00000<>+0(SB), Y6
-	VMAXPS       Y4, Y6, Y4
-	VMOVUPS      act_42b20000<>+0(SB), Y6
-	VMINPS       Y4, Y6, Y4
-	VMULPS       act_3fb8aa3b<>+0(SB), Y4, Y6
-	VMOVUPS      act_4b400000<>+0(SB), Y8
-	VADDPS       Y6, Y8, Y6
-	VSUBPS       Y8, Y6, Y8
-	VFNMADD231PS act_3f317218<>+0(SB), Y8, Y4
-	VFNMADD231PS act_b102e308<>+0(SB), Y8, Y4
-	VMOVUPS      act_3ab52894<>+0(SB), Y8
-	VFMADD213PS  act_3c091cbd<>+0(SB), Y4, Y8
-	VFMADD213PS  act_3d2aac56<>+0(SB), Y4, Y8
-	VFMADD213PS  act_3e2aaa49<>+0(SB), Y4, Y8
-	VFMADD213PS  act_3efffffe<>+0(SB), Y4, Y8
-	VFMADD213PS  act_3f800000<>+0(SB), Y4, Y8
-	VFMADD213PS  act_3f800000<>+0(SB), Y4, Y8
-	VPSUBD       act_4b400000<>+0(SB), Y6, Y6
-	VPSRAD       $0x01, Y6, Y4
-	VPSUBD       Y4, Y6, Y6
+	VMOVUPS      act_42b20000<>+0(SB), Y4
+	VMINPS       Y2, Y4, Y2
+	VMULPS       act_3fb8aa3b<>+0(SB), Y2, Y4
+	VMOVUPS      act_4b400000<>+0(SB), Y6
+	VADDPS       Y4, Y6, Y4
+	VSUBPS       Y6, Y4, Y6
+	VFNMADD231PS act_3f317218<>+0(SB), Y6, Y2
+	VFNMADD231PS act_b102e308<>+0(SB), Y6, Y2
+	VMOVUPS      act_3ab52894<>+0(SB), Y6
+	VFMADD213PS  act_3c091cbd<>+0(SB), Y2, Y6
+	VFMADD213PS  act_3d2aac56<>+0(SB), Y2, Y6
+	VFMADD213PS  act_3e2aaa49<>+0(SB), Y2, Y6
+	VFMADD213PS  act_3efffffe<>+0(SB), Y2, Y6
+	VFMADD213PS  act_3f800000<>+0(SB), Y2, Y6
+	VFMADD213PS  act_3f800000<>+0(SB), Y2, Y6
+	VPSUBD       act_4b400000<>+0(SB), Y4, Y4
+	VPSRAD       $0x01, Y4, Y2
+	VPSUBD       Y2, Y4, Y4
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       act_3f800000<>+0(SB), Y2, Y2
+	VMULPS       Y2, Y6, Y6
 	VPSLLD       $0x17, Y4, Y4
 	VPADDD       act_3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y8, Y8
-	VPSLLD       $0x17, Y6, Y6
-	VPADDD       act_3f800000<>+0(SB), Y6, Y6
-	VMULPS       Y6, Y8, Y8
-	VMULPS       Y8, Y2, Y2
-	VADDPS       act_3f800000<>+0(SB), Y8, Y8
-	VDIVPS       Y8, Y2, Y2
-	VXORPS       Y6, Y6, Y6
-	VMAXPS       Y0, Y6, Y0
-	VADDPS       Y2, Y0, Y0
+	VMULPS       Y4, Y6, Y6
+	VADDPS       act_3f800000<>+0(SB), Y6, Y6
+	VDIVPS       Y6, Y0, Y0
 	TESTQ        R8, R8
 	JZ           ungated46
 	VMOVUPS      (R8)(R10*1), Y2
@@ -635,42 +592,37 @@ rest41:
 	ADDQ         $0x08, R11
 	JZ           end42
 	VMASKMOVPS   (SI)(R10*1), Y15, Y0
+	VMOVUPS      act_c2b20000<>+0(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMULPS       act_bfd9db23<>+0(SB), Y0, Y2
 	VMOVUPS      act_c2d00000<>+0(SB), Y4
-	VORPS        act_80000000<>+0(SB), Y0, Y2
 	VMAXPS       Y2, Y4, Y2
-	VMULPS       act_3fd9db23<>+0(SB), Y2, Y4
-	VMOVUPS      act_c2d00000<>+0(SB), Y6
-	VMAXPS       Y4, Y6, Y4
-	VMOVUPS      act_42b20000<>+0(SB), Y6
-	VMINPS       Y4, Y6, Y4
-	VMULPS       act_3fb8aa3b<>+0(SB), Y4, Y6
-	VMOVUPS      act_4b400000<>+0(SB), Y8
-	VADDPS       Y6, Y8, Y6
-	VSUBPS       Y8, Y6, Y8
-	VFNMADD231PS act_3f317218<>+0(SB), Y8, Y4
-	VFNMADD231PS act_b102e308<>+0(SB), Y8, Y4
-	VMOVUPS      act_3ab52894<>+0(SB), Y8
-	VFMADD213PS  act_3c091cbd<>+0(SB), Y4, Y8
-	VFMADD213PS  act_3d2aac56<>+0(SB), Y4, Y8
-	VFMADD213PS  act_3e2aaa49<>+0(SB), Y4, Y8
-	VFMADD213PS  act_3efffffe<>+0(SB), Y4, Y8
-	VFMADD213PS  act_3f800000<>+0(SB), Y4, Y8
-	VFMADD213PS  act_3f800000<>+0(SB), Y4, Y8
-	VPSUBD       act_4b400000<>+0(SB), Y6, Y6
-	VPSRAD       $0x01, Y6, Y4
-	VPSUBD       Y4, Y6, Y6
+	VMOVUPS      act_42b20000<>+0(SB), Y4
+	VMINPS       Y2, Y4, Y2
+	VMULPS       act_3fb8aa3b<>+0(SB), Y2, Y4
+	VMOVUPS      act_4b400000<>+0(SB), Y6
+	VADDPS       Y4, Y6, Y4
+	VSUBPS       Y6, Y4, Y6
+	VFNMADD231PS act_3f317218<>+0(SB), Y6, Y2
+	VFNMADD231PS act_b102e308<>+0(SB), Y6, Y2
+	VMOVUPS      act_3ab52894<>+0(SB), Y6
+	VFMADD213PS  act_3c091cbd<>+0(SB), Y2, Y6
+	VFMADD213PS  act_3d2aac56<>+0(SB), Y2, Y6
+	VFMADD213PS  act_3e2aaa49<>+0(SB), Y2, Y6
+	VFMADD213PS  act_3efffffe<>+0(SB), Y2, Y6
+	VFMADD213PS  act_3f800000<>+0(SB), Y2, Y6
+	VFMADD213PS  act_3f800000<>+0(SB), Y2, Y6
+	VPSUBD       act_4b400000<>+0(SB), Y4, Y4
+	VPSRAD       $0x01, Y4, Y2
+	VPSUBD       Y2, Y4, Y4
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       act_3f800000<>+0(SB), Y2, Y2
+	VMULPS       Y2, Y6, Y6
 	VPSLLD       $0x17, Y4, Y4
 	VPADDD       act_3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y8, Y8
-	VPSLLD       $0x17, Y6, Y6
-	VPADDD       act_3f800000<>+0(SB), Y6, Y6
-	VMULPS       Y6, Y8, Y8
-	VMULPS       Y8, Y2, Y2
-	VADDPS       act_3f800000<>+0(SB), Y8, Y8
-	VDIVPS       Y8, Y2, Y2
-	VXORPS       Y6, Y6, Y6
-	VMAXPS       Y0, Y6, Y0
-	VADDPS       Y2, Y0, Y0
+	VMULPS       Y4, Y6, Y6
+	VADDPS       act_3f800000<>+0(SB), Y6, Y6
+	VDIVPS       Y6, Y0, Y0
 	TESTQ        R8, R8
 	JZ           ungated48
 	VMASKMOVPS   (R8)(R10*1), Y15, Y2
@@ -729,10 +681,10 @@ pair51:
 	VMULPS       act_bf000000<>+0(SB), Y7, Y7
 	VMOVUPS      act_c2d00000<>+0(SB), Y8
 	VMAXPS       Y6, Y8, Y6
-	VMOVUPS      act_42b20000<>+0(SB), Y8
-	VMINPS       Y6, Y8, Y6
 	VMOVUPS      act_c2d00000<>+0(SB), Y9
 	VMAXPS       Y7, Y9, Y7
+	VMOVUPS      act_42b20000<>+0(SB), Y8
+	VMINPS       Y6, Y8, Y6
 	VMOVUPS      act_42b20000<>+0(SB), Y9
 	VMINPS       Y7, Y9, Y7
 	VMULPS       act_3fb8aa3b<>+0(SB), Y6, Y8
@@ -1013,260 +965,26 @@ row62:
 pair63:
 	VMOVUPS      (SI)(R10*1), Y0
 	VMOVUPS      32(SI)(R10*1), Y1
+	VMOVUPS      act_c2b20000<>+0(SB), Y2
+	VMOVUPS      act_c2b20000<>+0(SB), Y3
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VMOVUPS      act_bd922279<>+0(SB), Y2
+	VMOVUPS      act_bd922279<>+0(SB), Y3
+	VMOVUPS      act_bfcc422a<>+0(SB), Y6
+	VMOVUPS      act_bfcc422a<>+0(SB), Y7
+	VFMADD213PS  Y6, Y4, Y2
+	VFMADD213PS  Y7, Y5, Y3
+	VMULPS       Y0, Y2, Y2
+	VMULPS       Y1, Y3, Y3
 	VMOVUPS      act_c2d00000<>+0(SB), Y4
-	VORPS        act_80000000<>+0(SB), Y0, Y2
 	VMAXPS       Y2, Y4, Y2
 	VMOVUPS      act_c2d00000<>+0(SB), Y5
-	VORPS        act_80000000<>+0(SB), Y1, Y3
 	VMAXPS       Y3, Y5, Y3
-	VMOVUPS      act_3d922279<>+0(SB), Y4
-	VMOVUPS      act_3d922279<>+0(SB), Y5
-	VMULPS       Y2, Y2, Y6
-	VMULPS       Y3, Y3, Y7
-	VFMADD213PS  act_3fcc422a<>+0(SB), Y6, Y4
-	VFMADD213PS  act_3fcc422a<>+0(SB), Y7, Y5
-	VMULPS       Y2, Y4, Y4
-	VMULPS       Y3, Y5, Y5
-	VMOVUPS      act_c2d00000<>+0(SB), Y6
-	VMAXPS       Y4, Y6, Y4
-	VMOVUPS      act_42b20000<>+0(SB), Y6
-	VMINPS       Y4, Y6, Y4
-	VMOVUPS      act_c2d00000<>+0(SB), Y7
-	VMAXPS       Y5, Y7, Y5
-	VMOVUPS      act_42b20000<>+0(SB), Y7
-	VMINPS       Y5, Y7, Y5
-	VMULPS       act_3fb8aa3b<>+0(SB), Y4, Y6
-	VMOVUPS      act_4b400000<>+0(SB), Y8
-	VADDPS       Y6, Y8, Y6
-	VSUBPS       Y8, Y6, Y8
-	VMULPS       act_3fb8aa3b<>+0(SB), Y5, Y7
-	VMOVUPS      act_4b400000<>+0(SB), Y9
-	VADDPS       Y7, Y9, Y7
-	VSUBPS       Y9, Y7, Y9
-	VFNMADD231PS act_3f317218<>+0(SB), Y8, Y4
-	VFNMADD231PS act_b102e308<>+0(SB), Y8, Y4
-	VFNMADD231PS act_3f317218<>+0(SB), Y9, Y5
-	VFNMADD231PS act_b102e308<>+0(SB), Y9, Y5
-	VMOVUPS      act_3ab52894<>+0(SB), Y8
-	VMOVUPS      act_3ab52894<>+0(SB), Y9
-	VFMADD213PS  act_3c091cbd<>+0(SB), Y4, Y8
-	VFMADD213PS  act_3c091cbd<>+0(SB), Y5, Y9
-	VFMADD213PS  act_3d2aac56<>+0(SB), Y4, Y8
-	VFMADD213PS  act_3d2aac56<>+0(SB), Y5, Y9
-	VFMADD213PS  act_3e2aaa49<>+0(SB), Y4, Y8
-	VFMADD213PS  act_3e2aaa49<>+0(SB), Y5, Y9
-	VFMADD213PS  act_3efffffe<>+0(SB), Y4, Y8
-	VFMADD213PS  act_3efffffe<>+0(SB), Y5, Y9
-	VFMADD213PS  act_3f800000<>+0(SB), Y4, Y8
-	VFMADD213PS  act_3f800000<>+0(SB), Y5, Y9
-	VFMADD213PS  act_3f800000<>+0(SB), Y4, Y8
-	VFMADD213PS  act_3f800000<>+0(SB), Y5, Y9
-	VPSUBD       act_4b400000<>+0(SB), Y6, Y6
-	VPSRAD       $0x01, Y6, Y4
-	VPSUBD       Y4, Y6, Y6
-	VPSLLD       $0x17, Y4, Y4
-	VPADDD       act_3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y8, Y8
-	VPSLLD       $0x17, Y6, Y6
-	VPADDD       act_3f800000<>+0(SB), Y6, Y6
-	VMULPS       Y6, Y8, Y8
-	VPSUBD       act_4b400000<>+0(SB), Y7, Y7
-	VPSRAD       $0x01, Y7, Y5
-	VPSUBD       Y5, Y7, Y7
-	VPSLLD       $0x17, Y5, Y5
-	VPADDD       act_3f800000<>+0(SB), Y5, Y5
-	VMULPS       Y5, Y9, Y9
-	VPSLLD       $0x17, Y7, Y7
-	VPADDD       act_3f800000<>+0(SB), Y7, Y7
-	VMULPS       Y7, Y9, Y9
-	VMULPS       Y8, Y2, Y2
-	VADDPS       act_3f800000<>+0(SB), Y8, Y8
-	VDIVPS       Y8, Y2, Y2
-	VMULPS       Y9, Y3, Y3
-	VADDPS       act_3f800000<>+0(SB), Y9, Y9
-	VDIVPS       Y9, Y3, Y3
-	VXORPS       Y6, Y6, Y6
-	VMAXPS       Y0, Y6, Y0
-	VADDPS       Y2, Y0, Y0
-	VXORPS       Y7, Y7, Y7
-	VMAXPS       Y1, Y7, Y1
-	VADDPS       Y3, Y1, Y1
-	TESTQ        R8, R8
-	JZ           ungated68
-	VMOVUPS      (R8)(R10*1), Y2
-	VMULPS       Y2, Y0, Y0
-	VMOVUPS      32(R8)(R10*1), Y3
-	VMULPS       Y3, Y1, Y1
-
-ungated68:
-	TESTQ   R9, R9
-	JZ      unadded69
-	VMOVUPS (R9)(R10*1), Y2
-	VADDPS  Y2, Y0, Y0
-	VMOVUPS 32(R9)(R10*1), Y3
-	VADDPS  Y3, Y1, Y1
-
-unadded69:
-	VMOVUPS Y0, (DI)(R10*1)
-	VMOVUPS Y1, 32(DI)(R10*1)
-	ADDQ    $+64, R10
-	SUBQ    $0x10, R11
-	JGE     pair63
-
-one64:
-	ADDQ         $0x08, R11
-	JL           rest65
-	VMOVUPS      (SI)(R10*1), Y0
-	VMOVUPS      act_c2d00000<>+0(SB), Y4
-	VORPS        act_80000000<>+0(SB), Y0, Y2
-	VMAXPS       Y2, Y4, Y2
-	VMOVUPS      act_3d922279<>+0(SB), Y4
-	VMULPS       Y2, Y2, Y6
-	VFMADD213PS  act_3fcc422a<>+0(SB), Y6, Y4
-	VMULPS       Y2, Y4, Y4
-	VMOVUPS      act_c2d00000<>+0(SB), Y6
-	VMAXPS       Y4, Y6, Y4
-	VMOVUPS      act_42b20000<>+0(SB), Y6
-	VMINPS       Y4, Y6, Y4
-	VMULPS       act_3fb8aa3b<>+0(SB), Y4, Y6
-	VMOVUPS      act_4b400000<>+0(SB), Y8
-	VADDPS       Y6, Y8, Y6
-	VSUBPS       Y8, Y6, Y8
-	VFNMADD231PS act_3f317218<>+0(SB), Y8, Y4
-	VFNMADD231PS act_b102e308<>+0(SB), Y8, Y4
-	VMOVUPS      act_3ab52894<>+0(SB), Y8
-	VFMADD213PS  act_3c091cbd<>+0(SB), Y4, Y8
-	VFMADD213PS  act_3d2aac56<>+0(SB), Y4, Y8
-	VFMADD213PS  act_3e2aaa49<>+0(SB), Y4, Y8
-	VFMADD213PS  act_3efffffe<>+0(SB), Y4, Y8
-	VFMADD213PS  act_3f800000<>+0(SB), Y4, Y8
-	VFMADD213PS  act_3f800000<>+0(SB), Y4, Y8
-	VPSUBD       act_4b400000<>+0(SB), Y6, Y6
-	VPSRAD       $0x01, Y6, Y4
-	VPSUBD       Y4, Y6, Y6
-	VPSLLD       $0x17, Y4, Y4
-	VPADDD       act_3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y8, Y8
-	VPSLLD       $0x17, Y6, Y6
-	VPADDD       act_3f800000<>+0(SB), Y6, Y6
-	VMULPS       Y6, Y8, Y8
-	VMULPS       Y8, Y2, Y2
-	VADDPS       act_3f800000<>+0(SB), Y8, Y8
-	VDIVPS       Y8, Y2, Y2
-	VXORPS       Y6, Y6, Y6
-	VMAXPS       Y0, Y6, Y0
-	VADDPS       Y2, Y0, Y0
-	TESTQ        R8, R8
-	JZ           ungated70
-	VMOVUPS      (R8)(R10*1), Y2
-	VMULPS       Y2, Y0, Y0
-
-ungated70:
-	TESTQ   R9, R9
-	JZ      unadded71
-	VMOVUPS (R9)(R10*1), Y2
-	VADDPS  Y2, Y0, Y0
-
-unadded71:
-	VMOVUPS Y0, (DI)(R10*1)
-	ADDQ    $0x20, R10
-	SUBQ    $0x08, R11
-
-rest65:
-	ADDQ         $0x08, R11
-	JZ           end66
-	VMASKMOVPS   (SI)(R10*1), Y15, Y0
-	VMOVUPS      act_c2d00000<>+0(SB), Y4
-	VORPS        act_80000000<>+0(SB), Y0, Y2
-	VMAXPS       Y2, Y4, Y2
-	VMOVUPS      act_3d922279<>+0(SB), Y4
-	VMULPS       Y2, Y2, Y6
-	VFMADD213PS  act_3fcc422a<>+0(SB), Y6, Y4
-	VMULPS       Y2, Y4, Y4
-	VMOVUPS      act_c2d00000<>+0(SB), Y6
-	VMAXPS       Y4, Y6, Y4
-	VMOVUPS      act_42b20000<>+0(SB), Y6
-	VMINPS       Y4, Y6, Y4
-	VMULPS       act_3fb8aa3b<>+0(SB), Y4, Y6
-	VMOVUPS      act_4b400000<>+0(SB), Y8
-	VADDPS       Y6, Y8, Y6
-	VSUBPS       Y8, Y6, Y8
-	VFNMADD231PS act_3f317218<>+0(SB), Y8, Y4
-	VFNMADD231PS act_b102e308<>+0(SB), Y8, Y4
-	VMOVUPS      act_3ab52894<>+0(SB), Y8
-	VFMADD213PS  act_3c091cbd<>+0(SB), Y4, Y8
-	VFMADD213PS  act_3d2aac56<>+0(SB), Y4, Y8
-	VFMADD213PS  act_3e2aaa49<>+0(SB), Y4, Y8
-	VFMADD213PS  act_3efffffe<>+0(SB), Y4, Y8
-	VFMADD213PS  act_3f800000<>+0(SB), Y4, Y8
-	VFMADD213PS  act_3f800000<>+0(SB), Y4, Y8
-	VPSUBD       act_4b400000<>+0(SB), Y6, Y6
-	VPSRAD       $0x01, Y6, Y4
-	VPSUBD       Y4, Y6, Y6
-	VPSLLD       $0x17, Y4, Y4
-	VPADDD       act_3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y8, Y8
-	VPSLLD       $0x17, Y6, Y6
-	VPADDD       act_3f800000<>+0(SB), Y6, Y6
-	VMULPS       Y6, Y8, Y8
-	VMULPS       Y8, Y2, Y2
-	VADDPS       act_3f800000<>+0(SB), Y8, Y8
-	VDIVPS       Y8, Y2, Y2
-	VXORPS       Y6, Y6, Y6
-	VMAXPS       Y0, Y6, Y0
-	VADDPS       Y2, Y0, Y0
-	TESTQ        R8, R8
-	JZ           ungated72
-	VMASKMOVPS   (R8)(R10*1), Y15, Y2
-	VMULPS       Y2, Y0, Y0
-
-ungated72:
-	TESTQ      R9, R9
-	JZ         unadded73
-	VMASKMOVPS (R9)(R10*1), Y15, Y2
-	VADDPS     Y2, Y0, Y0
-
-unadded73:
-	VMASKMOVPS Y0, Y15, (DI)(R10*1)
-
-end66:
-	ADDQ R12, SI
-	ADDQ R13, DI
-	ADDQ R14, R8
-	ADDQ R15, R9
-	DECQ CX
-	JNZ  row62
-
-done67:
-	VZEROUPPER
-	RET
-
-sigmoid:
-	TESTQ CX, CX
-	JZ    done79
-
-row74:
-	XORQ    R10, R10
-	MOVQ    DX, R11
-	SUBQ    $0x10, R11
-	JL      one76
-	PCALIGN $0x20
-
-pair75:
-	VMOVUPS      (SI)(R10*1), Y0
-	VMOVUPS      32(SI)(R10*1), Y1
-	VMOVUPS      act_c2d00000<>+0(SB), Y4
-	VORPS        act_80000000<>+0(SB), Y0, Y2
-	VMAXPS       Y2, Y4, Y2
-	VMOVUPS      act_c2d00000<>+0(SB), Y5
-	VORPS        act_80000000<>+0(SB), Y1, Y3
-	VMAXPS       Y3, Y5, Y3
-	VMOVUPS      act_c2d00000<>+0(SB), Y4
-	VMAXPS       Y2, Y4, Y2
 	VMOVUPS      act_42b20000<>+0(SB), Y4
 	VMINPS       Y2, Y4, Y2
-	VMOVUPS      act_c2d00000<>+0(SB), Y5
-	VMAXPS       Y3, Y5, Y3
 	VMOVUPS      act_42b20000<>+0(SB), Y5
 	VMINPS       Y3, Y5, Y3
 	VMULPS       act_3fb8aa3b<>+0(SB), Y2, Y4
@@ -1313,20 +1031,226 @@ pair75:
 	VPSLLD       $0x17, Y5, Y5
 	VPADDD       act_3f800000<>+0(SB), Y5, Y5
 	VMULPS       Y5, Y7, Y7
-	VMOVUPS      act_3f800000<>+0(SB), Y8
-	VMOVUPS      act_3f800000<>+0(SB), Y9
-	VADDPS       Y8, Y6, Y2
-	VADDPS       Y9, Y7, Y3
-	VPSRAD       $0x1f, Y0, Y0
-	VXORPS       Y8, Y6, Y6
-	VANDPS       Y0, Y6, Y6
-	VXORPS       Y6, Y8, Y8
-	VPSRAD       $0x1f, Y1, Y1
-	VXORPS       Y9, Y7, Y7
-	VANDPS       Y1, Y7, Y7
-	VXORPS       Y7, Y9, Y9
-	VDIVPS       Y2, Y8, Y0
-	VDIVPS       Y3, Y9, Y1
+	VADDPS       act_3f800000<>+0(SB), Y6, Y6
+	VDIVPS       Y6, Y0, Y0
+	VADDPS       act_3f800000<>+0(SB), Y7, Y7
+	VDIVPS       Y7, Y1, Y1
+	TESTQ        R8, R8
+	JZ           ungated68
+	VMOVUPS      (R8)(R10*1), Y2
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      32(R8)(R10*1), Y3
+	VMULPS       Y3, Y1, Y1
+
+ungated68:
+	TESTQ   R9, R9
+	JZ      unadded69
+	VMOVUPS (R9)(R10*1), Y2
+	VADDPS  Y2, Y0, Y0
+	VMOVUPS 32(R9)(R10*1), Y3
+	VADDPS  Y3, Y1, Y1
+
+unadded69:
+	VMOVUPS Y0, (DI)(R10*1)
+	VMOVUPS Y1, 32(DI)(R10*1)
+	ADDQ    $+64, R10
+	SUBQ    $0x10, R11
+	JGE     pair63
+
+one64:
+	ADDQ         $0x08, R11
+	JL           rest65
+	VMOVUPS      (SI)(R10*1), Y0
+	VMOVUPS      act_c2b20000<>+0(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMULPS       Y0, Y0, Y4
+	VMOVUPS      act_bd922279<>+0(SB), Y2
+	VMOVUPS      act_bfcc422a<>+0(SB), Y6
+	VFMADD213PS  Y6, Y4, Y2
+	VMULPS       Y0, Y2, Y2
+	VMOVUPS      act_c2d00000<>+0(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VMOVUPS      act_42b20000<>+0(SB), Y4
+	VMINPS       Y2, Y4, Y2
+	VMULPS       act_3fb8aa3b<>+0(SB), Y2, Y4
+	VMOVUPS      act_4b400000<>+0(SB), Y6
+	VADDPS       Y4, Y6, Y4
+	VSUBPS       Y6, Y4, Y6
+	VFNMADD231PS act_3f317218<>+0(SB), Y6, Y2
+	VFNMADD231PS act_b102e308<>+0(SB), Y6, Y2
+	VMOVUPS      act_3ab52894<>+0(SB), Y6
+	VFMADD213PS  act_3c091cbd<>+0(SB), Y2, Y6
+	VFMADD213PS  act_3d2aac56<>+0(SB), Y2, Y6
+	VFMADD213PS  act_3e2aaa49<>+0(SB), Y2, Y6
+	VFMADD213PS  act_3efffffe<>+0(SB), Y2, Y6
+	VFMADD213PS  act_3f800000<>+0(SB), Y2, Y6
+	VFMADD213PS  act_3f800000<>+0(SB), Y2, Y6
+	VPSUBD       act_4b400000<>+0(SB), Y4, Y4
+	VPSRAD       $0x01, Y4, Y2
+	VPSUBD       Y2, Y4, Y4
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       act_3f800000<>+0(SB), Y2, Y2
+	VMULPS       Y2, Y6, Y6
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       act_3f800000<>+0(SB), Y4, Y4
+	VMULPS       Y4, Y6, Y6
+	VADDPS       act_3f800000<>+0(SB), Y6, Y6
+	VDIVPS       Y6, Y0, Y0
+	TESTQ        R8, R8
+	JZ           ungated70
+	VMOVUPS      (R8)(R10*1), Y2
+	VMULPS       Y2, Y0, Y0
+
+ungated70:
+	TESTQ   R9, R9
+	JZ      unadded71
+	VMOVUPS (R9)(R10*1), Y2
+	VADDPS  Y2, Y0, Y0
+
+unadded71:
+	VMOVUPS Y0, (DI)(R10*1)
+	ADDQ    $0x20, R10
+	SUBQ    $0x08, R11
+
+rest65:
+	ADDQ         $0x08, R11
+	JZ           end66
+	VMASKMOVPS   (SI)(R10*1), Y15, Y0
+	VMOVUPS      act_c2b20000<>+0(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMULPS       Y0, Y0, Y4
+	VMOVUPS      act_bd922279<>+0(SB), Y2
+	VMOVUPS      act_bfcc422a<>+0(SB), Y6
+	VFMADD213PS  Y6, Y4, Y2
+	VMULPS       Y0, Y2, Y2
+	VMOVUPS      act_c2d00000<>+0(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VMOVUPS      act_42b20000<>+0(SB), Y4
+	VMINPS       Y2, Y4, Y2
+	VMULPS       act_3fb8aa3b<>+0(SB), Y2, Y4
+	VMOVUPS      act_4b400000<>+0(SB), Y6
+	VADDPS       Y4, Y6, Y4
+	VSUBPS       Y6, Y4, Y6
+	VFNMADD231PS act_3f317218<>+0(SB), Y6, Y2
+	VFNMADD231PS act_b102e308<>+0(SB), Y6, Y2
+	VMOVUPS      act_3ab52894<>+0(SB), Y6
+	VFMADD213PS  act_3c091cbd<>+0(SB), Y2, Y6
+	VFMADD213PS  act_3d2aac56<>+0(SB), Y2, Y6
+	VFMADD213PS  act_3e2aaa49<>+0(SB), Y2, Y6
+	VFMADD213PS  act_3efffffe<>+0(SB), Y2, Y6
+	VFMADD213PS  act_3f800000<>+0(SB), Y2, Y6
+	VFMADD213PS  act_3f800000<>+0(SB), Y2, Y6
+	VPSUBD       act_4b400000<>+0(SB), Y4, Y4
+	VPSRAD       $0x01, Y4, Y2
+	VPSUBD       Y2, Y4, Y4
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       act_3f800000<>+0(SB), Y2, Y2
+	VMULPS       Y2, Y6, Y6
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       act_3f800000<>+0(SB), Y4, Y4
+	VMULPS       Y4, Y6, Y6
+	VADDPS       act_3f800000<>+0(SB), Y6, Y6
+	VDIVPS       Y6, Y0, Y0
+	TESTQ        R8, R8
+	JZ           ungated72
+	VMASKMOVPS   (R8)(R10*1), Y15, Y2
+	VMULPS       Y2, Y0, Y0
+
+ungated72:
+	TESTQ      R9, R9
+	JZ         unadded73
+	VMASKMOVPS (R9)(R10*1), Y15, Y2
+	VADDPS     Y2, Y0, Y0
+
+unadded73:
+	VMASKMOVPS Y0, Y15, (DI)(R10*1)
+
+end66:
+	ADDQ R12, SI
+	ADDQ R13, DI
+	ADDQ R14, R8
+	ADDQ R15, R9
+	DECQ CX
+	JNZ  row62
+
+done67:
+	VZEROUPPER
+	RET
+
+sigmoid:
+	TESTQ CX, CX
+	JZ    done79
+
+row74:
+	XORQ    R10, R10
+	MOVQ    DX, R11
+	SUBQ    $0x10, R11
+	JL      one76
+	PCALIGN $0x20
+
+pair75:
+	VMOVUPS      (SI)(R10*1), Y0
+	VMOVUPS      32(SI)(R10*1), Y1
+	VXORPS       act_80000000<>+0(SB), Y0, Y2
+	VXORPS       act_80000000<>+0(SB), Y1, Y3
+	VMOVUPS      act_3f800000<>+0(SB), Y0
+	VMOVUPS      act_3f800000<>+0(SB), Y1
+	VMOVUPS      act_c2d00000<>+0(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VMOVUPS      act_c2d00000<>+0(SB), Y5
+	VMAXPS       Y3, Y5, Y3
+	VMOVUPS      act_42b20000<>+0(SB), Y4
+	VMINPS       Y2, Y4, Y2
+	VMOVUPS      act_42b20000<>+0(SB), Y5
+	VMINPS       Y3, Y5, Y3
+	VMULPS       act_3fb8aa3b<>+0(SB), Y2, Y4
+	VMOVUPS      act_4b400000<>+0(SB), Y6
+	VADDPS       Y4, Y6, Y4
+	VSUBPS       Y6, Y4, Y6
+	VMULPS       act_3fb8aa3b<>+0(SB), Y3, Y5
+	VMOVUPS      act_4b400000<>+0(SB), Y7
+	VADDPS       Y5, Y7, Y5
+	VSUBPS       Y7, Y5, Y7
+	VFNMADD231PS act_3f317218<>+0(SB), Y6, Y2
+	VFNMADD231PS act_b102e308<>+0(SB), Y6, Y2
+	VFNMADD231PS act_3f317218<>+0(SB), Y7, Y3
+	VFNMADD231PS act_b102e308<>+0(SB), Y7, Y3
+	VMOVUPS      act_3ab52894<>+0(SB), Y6
+	VMOVUPS      act_3ab52894<>+0(SB), Y7
+	VFMADD213PS  act_3c091cbd<>+0(SB), Y2, Y6
+	VFMADD213PS  act_3c091cbd<>+0(SB), Y3, Y7
+	VFMADD213PS  act_3d2aac56<>+0(SB), Y2, Y6
+	VFMADD213PS  act_3d2aac56<>+0(SB), Y3, Y7
+	VFMADD213PS  act_3e2aaa49<>+0(SB), Y2, Y6
+	VFMADD213PS  act_3e2aaa49<>+0(SB), Y3, Y7
+	VFMADD213PS  act_3efffffe<>+0(SB), Y2, Y6
+	VFMADD213PS  act_3efffffe<>+0(SB), Y3, Y7
+	VFMADD213PS  act_3f800000<>+0(SB), Y2, Y6
+	VFMADD213PS  act_3f800000<>+0(SB), Y3, Y7
+	VFMADD213PS  act_3f800000<>+0(SB), Y2, Y6
+	VFMADD213PS  act_3f800000<>+0(SB), Y3, Y7
+	VPSUBD       act_4b400000<>+0(SB), Y4, Y4
+	VPSRAD       $0x01, Y4, Y2
+	VPSUBD       Y2, Y4, Y4
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       act_3f800000<>+0(SB), Y2, Y2
+	VMULPS       Y2, Y6, Y6
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       act_3f800000<>+0(SB), Y4, Y4
+	VMULPS       Y4, Y6, Y6
+	VPSUBD       act_4b400000<>+0(SB), Y5, Y5
+	VPSRAD       $0x01, Y5, Y3
+	VPSUBD       Y3, Y5, Y5
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       act_3f800000<>+0(SB), Y3, Y3
+	VMULPS       Y3, Y7, Y7
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       act_3f800000<>+0(SB), Y5, Y5
+	VMULPS       Y5, Y7, Y7
+	VADDPS       act_3f800000<>+0(SB), Y6, Y6
+	VDIVPS       Y6, Y0, Y0
+	VADDPS       act_3f800000<>+0(SB), Y7, Y7
+	VDIVPS       Y7, Y1, Y1
 	TESTQ        R8, R8
 	JZ           ungated80
 	VMOVUPS      (R8)(R10*1), Y2
@@ -1353,9 +1277,8 @@ one76:
 	ADDQ         $0x08, R11
 	JL           rest77
 	VMOVUPS      (SI)(R10*1), Y0
-	VMOVUPS      act_c2d00000<>+0(SB), Y4
-	VORPS        act_80000000<>+0(SB), Y0, Y2
-	VMAXPS       Y2, Y4, Y2
+	VXORPS       act_80000000<>+0(SB), Y0, Y2
+	VMOVUPS      act_3f800000<>+0(SB), Y0
 	VMOVUPS      act_c2d00000<>+0(SB), Y4
 	VMAXPS       Y2, Y4, Y2
 	VMOVUPS      act_42b20000<>+0(SB), Y4
@@ -1382,13 +1305,8 @@ one76:
 	VPSLLD       $0x17, Y4, Y4
 	VPADDD       act_3f800000<>+0(SB), Y4, Y4
 	VMULPS       Y4, Y6, Y6
-	VMOVUPS      act_3f800000<>+0(SB), Y8
-	VADDPS       Y8, Y6, Y2
-	VPSRAD       $0x1f, Y0, Y0
-	VXORPS       Y8, Y6, Y6
-	VANDPS       Y0, Y6, Y6
-	VXORPS       Y6, Y8, Y8
-	VDIVPS       Y2, Y8, Y0
+	VADDPS       act_3f800000<>+0(SB), Y6, Y6
+	VDIVPS       Y6, Y0, Y0
 	TESTQ        R8, R8
 	JZ           ungated82
 	VMOVUPS      (R8)(R10*1), Y2
@@ -1409,9 +1327,8 @@ rest77:
 	ADDQ         $0x08, R11
 	JZ           end78
 	VMASKMOVPS   (SI)(R10*1), Y15, Y0
-	VMOVUPS      act_c2d00000<>+0(SB), Y4
-	VORPS        act_80000000<>+0(SB), Y0, Y2
-	VMAXPS       Y2, Y4, Y2
+	VXORPS       act_80000000<>+0(SB), Y0, Y2
+	VMOVUPS      act_3f800000<>+0(SB), Y0
 	VMOVUPS      act_c2d00000<>+0(SB), Y4
 	VMAXPS       Y2, Y4, Y2
 	VMOVUPS      act_42b20000<>+0(SB), Y4
@@ -1438,13 +1355,8 @@ rest77:
 	VPSLLD       $0x17, Y4, Y4
 	VPADDD       act_3f800000<>+0(SB), Y4, Y4
 	VMULPS       Y4, Y6, Y6
-	VMOVUPS      act_3f800000<>+0(SB), Y8
-	VADDPS       Y8, Y6, Y2
-	VPSRAD       $0x1f, Y0, Y0
-	VXORPS       Y8, Y6, Y6
-	VANDPS       Y0, Y6, Y6
-	VXORPS       Y6, Y8, Y8
-	VDIVPS       Y2, Y8, Y0
+	VADDPS       act_3f800000<>+0(SB), Y6, Y6
+	VDIVPS       Y6, Y0, Y0
 	TESTQ        R8, R8
 	JZ           ungated84
 	VMASKMOVPS   (R8)(R10*1), Y15, Y2
@@ -1495,10 +1407,10 @@ pair87:
 	VADDPS       Y3, Y3, Y9
 	VMOVUPS      act_c2d00000<>+0(SB), Y10
 	VMAXPS       Y8, Y10, Y8
-	VMOVUPS      act_42b20000<>+0(SB), Y10
-	VMINPS       Y8, Y10, Y8
 	VMOVUPS      act_c2d00000<>+0(SB), Y11
 	VMAXPS       Y9, Y11, Y9
+	VMOVUPS      act_42b20000<>+0(SB), Y10
+	VMINPS       Y8, Y10, Y8
 	VMOVUPS      act_42b20000<>+0(SB), Y11
 	VMINPS       Y9, Y11, Y9
 	VMULPS       act_3fb8aa3b<>+0(SB), Y8, Y10
@@ -1789,10 +1701,10 @@ pair99:
 	VMOVAPS      Y3, Y5
 	VMOVUPS      act_c2d00000<>+0(SB), Y6
 	VMAXPS       Y4, Y6, Y4
-	VMOVUPS      act_42b20000<>+0(SB), Y6
-	VMINPS       Y4, Y6, Y4
 	VMOVUPS      act_c2d00000<>+0(SB), Y7
 	VMAXPS       Y5, Y7, Y5
+	VMOVUPS      act_42b20000<>+0(SB), Y6
+	VMINPS       Y4, Y6, Y4
 	VMOVUPS      act_42b20000<>+0(SB), Y7
 	VMINPS       Y5, Y7, Y5
 	VMULPS       act_3fb8aa3b<>+0(SB), Y4, Y6
@@ -2071,10 +1983,10 @@ pair111:
 	VMOVUPS      32(SI)(R10*1), Y1
 	VMOVUPS      act_c2d00000<>+0(SB), Y2
 	VMAXPS       Y0, Y2, Y0
-	VMOVUPS      act_42b20000<>+0(SB), Y2
-	VMINPS       Y0, Y2, Y0
 	VMOVUPS      act_c2d00000<>+0(SB), Y3
 	VMAXPS       Y1, Y3, Y1
+	VMOVUPS      act_42b20000<>+0(SB), Y2
+	VMINPS       Y0, Y2, Y0
 	VMOVUPS      act_42b20000<>+0(SB), Y3
 	VMINPS       Y1, Y3, Y1
 	VMULPS       act_3fb8aa3b<>+0(SB), Y0, Y2
@@ -2377,6 +2289,16 @@ DATA act_3ab52894<>+24(SB)/4, $0x3ab52894
 DATA act_3ab52894<>+28(SB)/4, $0x3ab52894
 GLOBL act_3ab52894<>(SB), RODATA|NOPTR, $32
 
+DATA act_c2b20000<>+0(SB)/4, $0xc2b20000
+DATA act_c2b20000<>+4(SB)/4, $0xc2b20000
+DATA act_c2b20000<>+8(SB)/4, $0xc2b20000
+DATA act_c2b20000<>+12(SB)/4, $0xc2b20000
+DATA act_c2b20000<>+16(SB)/4, $0xc2b20000
+DATA act_c2b20000<>+20(SB)/4, $0xc2b20000
+DATA act_c2b20000<>+24(SB)/4, $0xc2b20000
+DATA act_c2b20000<>+28(SB)/4, $0xc2b20000
+GLOBL act_c2b20000<>(SB), RODATA|NOPTR, $32
+
 DATA act_80000000<>+0(SB)/4, $0x80000000
 DATA act_80000000<>+4(SB)/4, $0x80000000
 DATA act_80000000<>+8(SB)/4, $0x80000000
@@ -2397,15 +2319,15 @@ DATA act_4b400000<>+24(SB)/4, $0x4b400000
 DATA act_4b400000<>+28(SB)/4, $0x4b400000
 GLOBL act_4b400000<>(SB), RODATA|NOPTR, $32
 
-DATA act_3fd9db23<>+0(SB)/4, $0x3fd9db23
-DATA act_3fd9db23<>+4(SB)/4, $0x3fd9db23
-DATA act_3fd9db23<>+8(SB)/4, $0x3fd9db23
-DATA act_3fd9db23<>+12(SB)/4, $0x3fd9db23
-DATA act_3fd9db23<>+16(SB)/4, $0x3fd9db23
-DATA act_3fd9db23<>+20(SB)/4, $0x3fd9db23
-DATA act_3fd9db23<>+24(SB)/4, $0x3fd9db23
-DATA act_3fd9db23<>+28(SB)/4, $0x3fd9db23
-GLOBL act_3fd9db23<>(SB), RODATA|NOPTR, $32
+DATA act_bfd9db23<>+0(SB)/4, $0xbfd9db23
+DATA act_bfd9db23<>+4(SB)/4, $0xbfd9db23
+DATA act_bfd9db23<>+8(SB)/4, $0xbfd9db23
+DATA act_bfd9db23<>+12(SB)/4, $0xbfd9db23
+DATA act_bfd9db23<>+16(SB)/4, $0xbfd9db23
+DATA act_bfd9db23<>+20(SB)/4, $0xbfd9db23
+DATA act_bfd9db23<>+24(SB)/4, $0xbfd9db23
+DATA act_bfd9db23<>+28(SB)/4, $0xbfd9db23
+GLOBL act_bfd9db23<>(SB), RODATA|NOPTR, $32
 
 DATA act_bf000000<>+0(SB)/4, $0xbf000000
 DATA act_bf000000<>+4(SB)/4, $0xbf000000
@@ -2517,25 +2439,25 @@ DATA act_3fd62787<>+24(SB)/4, $0x3fd62787
 DATA act_3fd62787<>+28(SB)/4, $0x3fd62787
 GLOBL act_3fd62787<>(SB), RODATA|NOPTR, $32
 
-DATA act_3d922279<>+0(SB)/4, $0x3d922279
-DATA act_3d922279<>+4(SB)/4, $0x3d922279
-DATA act_3d922279<>+8(SB)/4, $0x3d922279
-DATA act_3d922279<>+12(SB)/4, $0x3d922279
-DATA act_3d922279<>+16(SB)/4, $0x3d922279
-DATA act_3d922279<>+20(SB)/4, $0x3d922279
-DATA act_3d922279<>+24(SB)/4, $0x3d922279
-DATA act_3d922279<>+28(SB)/4, $0x3d922279
-GLOBL act_3d922279<>(SB), RODATA|NOPTR, $32
+DATA act_bd922279<>+0(SB)/4, $0xbd922279
+DATA act_bd922279<>+4(SB)/4, $0xbd922279
+DATA act_bd922279<>+8(SB)/4, $0xbd922279
+DATA act_bd922279<>+12(SB)/4, $0xbd922279
+DATA act_bd922279<>+16(SB)/4, $0xbd922279
+DATA act_bd922279<>+20(SB)/4, $0xbd922279
+DATA act_bd922279<>+24(SB)/4, $0xbd922279
+DATA act_bd922279<>+28(SB)/4, $0xbd922279
+GLOBL act_bd922279<>(SB), RODATA|NOPTR, $32
 
-DATA act_3fcc422a<>+0(SB)/4, $0x3fcc422a
-DATA act_3fcc422a<>+4(SB)/4, $0x3fcc422a
-DATA act_3fcc422a<>+8(SB)/4, $0x3fcc422a
-DATA act_3fcc422a<>+12(SB)/4, $0x3fcc422a
-DATA act_3fcc422a<>+16(SB)/4, $0x3fcc422a
-DATA act_3fcc422a<>+20(SB)/4, $0x3fcc422a
-DATA act_3fcc422a<>+24(SB)/4, $0x3fcc422a
-DATA act_3fcc422a<>+28(SB)/4, $0x3fcc422a
-GLOBL act_3fcc422a<>(SB), RODATA|NOPTR, $32
+DATA act_bfcc422a<>+0(SB)/4, $0xbfcc422a
+DATA act_bfcc422a<>+4(SB)/4, $0xbfcc422a
+DATA act_bfcc422a<>+8(SB)/4, $0xbfcc422a
+DATA act_bfcc422a<>+12(SB)/4, $0xbfcc422a
+DATA act_bfcc422a<>+16(SB)/4, $0xbfcc422a
+DATA act_bfcc422a<>+20(SB)/4, $0xbfcc422a
+DATA act_bfcc422a<>+24(SB)/4, $0xbfcc422a
+DATA act_bfcc422a<>+28(SB)/4, $0xbfcc422a
+GLOBL act_bfcc422a<>(SB), RODATA|NOPTR, $32
 
 DATA act_bbbab68a<>+0(SB)/4, $0xbbbab68a
 DATA act_bbbab68a<>+4(SB)/4, $0xbbbab68a

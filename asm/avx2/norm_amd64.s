@@ -513,78 +513,64 @@ pair29:
 	VMOVUPS      32(R9)(R10*1), Y3
 	VMOVUPS      32(R14)(R10*1), Y5
 	VFMADD213PS  Y5, Y3, Y1
+	VMOVUPS      norm_c2b20000<>+0(SB), Y2
+	VMOVUPS      norm_c2b20000<>+0(SB), Y3
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y3, Y1
+	VXORPS       norm_80000000<>+0(SB), Y0, Y2
+	VXORPS       norm_80000000<>+0(SB), Y1, Y3
 	VMOVUPS      norm_c2d00000<>+0(SB), Y4
-	VORPS        norm_80000000<>+0(SB), Y0, Y2
 	VMAXPS       Y2, Y4, Y2
 	VMOVUPS      norm_c2d00000<>+0(SB), Y5
-	VORPS        norm_80000000<>+0(SB), Y1, Y3
 	VMAXPS       Y3, Y5, Y3
-	VMOVAPS      Y2, Y4
-	VMOVAPS      Y3, Y5
-	VMOVUPS      norm_c2d00000<>+0(SB), Y6
-	VMAXPS       Y4, Y6, Y4
-	VMOVUPS      norm_42b20000<>+0(SB), Y6
-	VMINPS       Y4, Y6, Y4
-	VMOVUPS      norm_c2d00000<>+0(SB), Y7
-	VMAXPS       Y5, Y7, Y5
-	VMOVUPS      norm_42b20000<>+0(SB), Y7
-	VMINPS       Y5, Y7, Y5
-	VMULPS       norm_3fb8aa3b<>+0(SB), Y4, Y6
-	VMOVUPS      norm_4b400000<>+0(SB), Y8
-	VADDPS       Y6, Y8, Y6
-	VSUBPS       Y8, Y6, Y8
-	VMULPS       norm_3fb8aa3b<>+0(SB), Y5, Y7
-	VMOVUPS      norm_4b400000<>+0(SB), Y9
-	VADDPS       Y7, Y9, Y7
-	VSUBPS       Y9, Y7, Y9
-	VFNMADD231PS norm_3f317218<>+0(SB), Y8, Y4
-	VFNMADD231PS norm_b102e308<>+0(SB), Y8, Y4
-	VFNMADD231PS norm_3f317218<>+0(SB), Y9, Y5
-	VFNMADD231PS norm_b102e308<>+0(SB), Y9, Y5
-	VMOVUPS      norm_3ab52894<>+0(SB), Y8
-	VMOVUPS      norm_3ab52894<>+0(SB), Y9
-	VFMADD213PS  norm_3c091cbd<>+0(SB), Y4, Y8
-	VFMADD213PS  norm_3c091cbd<>+0(SB), Y5, Y9
-	VFMADD213PS  norm_3d2aac56<>+0(SB), Y4, Y8
-	VFMADD213PS  norm_3d2aac56<>+0(SB), Y5, Y9
-	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y4, Y8
-	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y5, Y9
-	VFMADD213PS  norm_3efffffe<>+0(SB), Y4, Y8
-	VFMADD213PS  norm_3efffffe<>+0(SB), Y5, Y9
-	VFMADD213PS  norm_3f800000<>+0(SB), Y4, Y8
-	VFMADD213PS  norm_3f800000<>+0(SB), Y5, Y9
-	VFMADD213PS  norm_3f800000<>+0(SB), Y4, Y8
-	VFMADD213PS  norm_3f800000<>+0(SB), Y5, Y9
-	VPSUBD       norm_4b400000<>+0(SB), Y6, Y6
-	VPSRAD       $0x01, Y6, Y4
-	VPSUBD       Y4, Y6, Y6
+	VMULPS       norm_3fb8aa3b<>+0(SB), Y2, Y4
+	VMOVUPS      norm_4b400000<>+0(SB), Y6
+	VADDPS       Y4, Y6, Y4
+	VSUBPS       Y6, Y4, Y6
+	VMULPS       norm_3fb8aa3b<>+0(SB), Y3, Y5
+	VMOVUPS      norm_4b400000<>+0(SB), Y7
+	VADDPS       Y5, Y7, Y5
+	VSUBPS       Y7, Y5, Y7
+	VFNMADD231PS norm_3f317218<>+0(SB), Y6, Y2
+	VFNMADD231PS norm_b102e308<>+0(SB), Y6, Y2
+	VFNMADD231PS norm_3f317218<>+0(SB), Y7, Y3
+	VFNMADD231PS norm_b102e308<>+0(SB), Y7, Y3
+	VMOVUPS      norm_3ab52894<>+0(SB), Y6
+	VMOVUPS      norm_3ab52894<>+0(SB), Y7
+	VFMADD213PS  norm_3c091cbd<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3c091cbd<>+0(SB), Y3, Y7
+	VFMADD213PS  norm_3d2aac56<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3d2aac56<>+0(SB), Y3, Y7
+	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y3, Y7
+	VFMADD213PS  norm_3efffffe<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3efffffe<>+0(SB), Y3, Y7
+	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3f800000<>+0(SB), Y3, Y7
+	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3f800000<>+0(SB), Y3, Y7
+	VPSUBD       norm_4b400000<>+0(SB), Y4, Y4
+	VPSRAD       $0x01, Y4, Y2
+	VPSUBD       Y2, Y4, Y4
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       norm_3f800000<>+0(SB), Y2, Y2
+	VMULPS       Y2, Y6, Y6
 	VPSLLD       $0x17, Y4, Y4
 	VPADDD       norm_3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y8, Y8
-	VPSLLD       $0x17, Y6, Y6
-	VPADDD       norm_3f800000<>+0(SB), Y6, Y6
-	VMULPS       Y6, Y8, Y8
-	VPSUBD       norm_4b400000<>+0(SB), Y7, Y7
-	VPSRAD       $0x01, Y7, Y5
-	VPSUBD       Y5, Y7, Y7
+	VMULPS       Y4, Y6, Y6
+	VPSUBD       norm_4b400000<>+0(SB), Y5, Y5
+	VPSRAD       $0x01, Y5, Y3
+	VPSUBD       Y3, Y5, Y5
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       norm_3f800000<>+0(SB), Y3, Y3
+	VMULPS       Y3, Y7, Y7
 	VPSLLD       $0x17, Y5, Y5
 	VPADDD       norm_3f800000<>+0(SB), Y5, Y5
-	VMULPS       Y5, Y9, Y9
-	VPSLLD       $0x17, Y7, Y7
-	VPADDD       norm_3f800000<>+0(SB), Y7, Y7
-	VMULPS       Y7, Y9, Y9
-	VMULPS       Y8, Y2, Y2
-	VADDPS       norm_3f800000<>+0(SB), Y8, Y8
-	VDIVPS       Y8, Y2, Y2
-	VMULPS       Y9, Y3, Y3
-	VADDPS       norm_3f800000<>+0(SB), Y9, Y9
-	VDIVPS       Y9, Y3, Y3
-	VXORPS       Y6, Y6, Y6
-	VMAXPS       Y0, Y6, Y0
-	VADDPS       Y2, Y0, Y0
-	VXORPS       Y7, Y7, Y7
-	VMAXPS       Y1, Y7, Y1
-	VADDPS       Y3, Y1, Y1
+	VMULPS       Y5, Y7, Y7
+	VADDPS       norm_3f800000<>+0(SB), Y6, Y6
+	VDIVPS       Y6, Y0, Y0
+	VADDPS       norm_3f800000<>+0(SB), Y7, Y7
+	VDIVPS       Y7, Y1, Y1
 	VMOVUPS      Y0, (DI)(R10*1)
 	VMOVUPS      Y1, 32(DI)(R10*1)
 	ADDQ         $+64, R10
@@ -600,42 +586,35 @@ one30:
 	VMOVUPS      (R9)(R10*1), Y2
 	VMOVUPS      (R14)(R10*1), Y4
 	VFMADD213PS  Y4, Y2, Y0
+	VMOVUPS      norm_c2b20000<>+0(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VXORPS       norm_80000000<>+0(SB), Y0, Y2
 	VMOVUPS      norm_c2d00000<>+0(SB), Y4
-	VORPS        norm_80000000<>+0(SB), Y0, Y2
 	VMAXPS       Y2, Y4, Y2
-	VMOVAPS      Y2, Y4
-	VMOVUPS      norm_c2d00000<>+0(SB), Y6
-	VMAXPS       Y4, Y6, Y4
-	VMOVUPS      norm_42b20000<>+0(SB), Y6
-	VMINPS       Y4, Y6, Y4
-	VMULPS       norm_3fb8aa3b<>+0(SB), Y4, Y6
-	VMOVUPS      norm_4b400000<>+0(SB), Y8
-	VADDPS       Y6, Y8, Y6
-	VSUBPS       Y8, Y6, Y8
-	VFNMADD231PS norm_3f317218<>+0(SB), Y8, Y4
-	VFNMADD231PS norm_b102e308<>+0(SB), Y8, Y4
-	VMOVUPS      norm_3ab52894<>+0(SB), Y8
-	VFMADD213PS  norm_3c091cbd<>+0(SB), Y4, Y8
-	VFMADD213PS  norm_3d2aac56<>+0(SB), Y4, Y8
-	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y4, Y8
-	VFMADD213PS  norm_3efffffe<>+0(SB), Y4, Y8
-	VFMADD213PS  norm_3f800000<>+0(SB), Y4, Y8
-	VFMADD213PS  norm_3f800000<>+0(SB), Y4, Y8
-	VPSUBD       norm_4b400000<>+0(SB), Y6, Y6
-	VPSRAD       $0x01, Y6, Y4
-	VPSUBD       Y4, Y6, Y6
+	VMULPS       norm_3fb8aa3b<>+0(SB), Y2, Y4
+	VMOVUPS      norm_4b400000<>+0(SB), Y6
+	VADDPS       Y4, Y6, Y4
+	VSUBPS       Y6, Y4, Y6
+	VFNMADD231PS norm_3f317218<>+0(SB), Y6, Y2
+	VFNMADD231PS norm_b102e308<>+0(SB), Y6, Y2
+	VMOVUPS      norm_3ab52894<>+0(SB), Y6
+	VFMADD213PS  norm_3c091cbd<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3d2aac56<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3efffffe<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
+	VPSUBD       norm_4b400000<>+0(SB), Y4, Y4
+	VPSRAD       $0x01, Y4, Y2
+	VPSUBD       Y2, Y4, Y4
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       norm_3f800000<>+0(SB), Y2, Y2
+	VMULPS       Y2, Y6, Y6
 	VPSLLD       $0x17, Y4, Y4
 	VPADDD       norm_3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y8, Y8
-	VPSLLD       $0x17, Y6, Y6
-	VPADDD       norm_3f800000<>+0(SB), Y6, Y6
-	VMULPS       Y6, Y8, Y8
-	VMULPS       Y8, Y2, Y2
-	VADDPS       norm_3f800000<>+0(SB), Y8, Y8
-	VDIVPS       Y8, Y2, Y2
-	VXORPS       Y6, Y6, Y6
-	VMAXPS       Y0, Y6, Y0
-	VADDPS       Y2, Y0, Y0
+	VMULPS       Y4, Y6, Y6
+	VADDPS       norm_3f800000<>+0(SB), Y6, Y6
+	VDIVPS       Y6, Y0, Y0
 	VMOVUPS      Y0, (DI)(R10*1)
 	ADDQ         $0x20, R10
 	SUBQ         $0x08, R11
@@ -649,42 +628,35 @@ rest31:
 	VMASKMOVPS   (R9)(R10*1), Y15, Y2
 	VMASKMOVPS   (R14)(R10*1), Y15, Y4
 	VFMADD213PS  Y4, Y2, Y0
+	VMOVUPS      norm_c2b20000<>+0(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VXORPS       norm_80000000<>+0(SB), Y0, Y2
 	VMOVUPS      norm_c2d00000<>+0(SB), Y4
-	VORPS        norm_80000000<>+0(SB), Y0, Y2
 	VMAXPS       Y2, Y4, Y2
-	VMOVAPS      Y2, Y4
-	VMOVUPS      norm_c2d00000<>+0(SB), Y6
-	VMAXPS       Y4, Y6, Y4
-	VMOVUPS      norm_42b20000<>+0(SB), Y6
-	VMINPS       Y4, Y6, Y4
-	VMULPS       norm_3fb8aa3b<>+0(SB), Y4, Y6
-	VMOVUPS      norm_4b400000<>+0(SB), Y8
-	VADDPS       Y6, Y8, Y6
-	VSUBPS       Y8, Y6, Y8
-	VFNMADD231PS norm_3f317218<>+0(SB), Y8, Y4
-	VFNMADD231PS norm_b102e308<>+0(SB), Y8, Y4
-	VMOVUPS      norm_3ab52894<>+0(SB), Y8
-	VFMADD213PS  norm_3c091cbd<>+0(SB), Y4, Y8
-	VFMADD213PS  norm_3d2aac56<>+0(SB), Y4, Y8
-	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y4, Y8
-	VFMADD213PS  norm_3efffffe<>+0(SB), Y4, Y8
-	VFMADD213PS  norm_3f800000<>+0(SB), Y4, Y8
-	VFMADD213PS  norm_3f800000<>+0(SB), Y4, Y8
-	VPSUBD       norm_4b400000<>+0(SB), Y6, Y6
-	VPSRAD       $0x01, Y6, Y4
-	VPSUBD       Y4, Y6, Y6
+	VMULPS       norm_3fb8aa3b<>+0(SB), Y2, Y4
+	VMOVUPS      norm_4b400000<>+0(SB), Y6
+	VADDPS       Y4, Y6, Y4
+	VSUBPS       Y6, Y4, Y6
+	VFNMADD231PS norm_3f317218<>+0(SB), Y6, Y2
+	VFNMADD231PS norm_b102e308<>+0(SB), Y6, Y2
+	VMOVUPS      norm_3ab52894<>+0(SB), Y6
+	VFMADD213PS  norm_3c091cbd<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3d2aac56<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3efffffe<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
+	VPSUBD       norm_4b400000<>+0(SB), Y4, Y4
+	VPSRAD       $0x01, Y4, Y2
+	VPSUBD       Y2, Y4, Y4
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       norm_3f800000<>+0(SB), Y2, Y2
+	VMULPS       Y2, Y6, Y6
 	VPSLLD       $0x17, Y4, Y4
 	VPADDD       norm_3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y8, Y8
-	VPSLLD       $0x17, Y6, Y6
-	VPADDD       norm_3f800000<>+0(SB), Y6, Y6
-	VMULPS       Y6, Y8, Y8
-	VMULPS       Y8, Y2, Y2
-	VADDPS       norm_3f800000<>+0(SB), Y8, Y8
-	VDIVPS       Y8, Y2, Y2
-	VXORPS       Y6, Y6, Y6
-	VMAXPS       Y0, Y6, Y0
-	VADDPS       Y2, Y0, Y0
+	VMULPS       Y4, Y6, Y6
+	VADDPS       norm_3f800000<>+0(SB), Y6, Y6
+	VDIVPS       Y6, Y0, Y0
 	VMASKMOVPS   Y0, Y15, (DI)(R10*1)
 
 end32:
@@ -721,78 +693,68 @@ pair35:
 	VMOVUPS      32(R9)(R10*1), Y3
 	VMOVUPS      32(R14)(R10*1), Y5
 	VFMADD213PS  Y5, Y3, Y1
+	VMOVUPS      norm_c2b20000<>+0(SB), Y2
+	VMOVUPS      norm_c2b20000<>+0(SB), Y3
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y3, Y1
+	VMULPS       norm_bfd9db23<>+0(SB), Y0, Y2
+	VMULPS       norm_bfd9db23<>+0(SB), Y1, Y3
 	VMOVUPS      norm_c2d00000<>+0(SB), Y4
-	VORPS        norm_80000000<>+0(SB), Y0, Y2
 	VMAXPS       Y2, Y4, Y2
 	VMOVUPS      norm_c2d00000<>+0(SB), Y5
-	VORPS        norm_80000000<>+0(SB), Y1, Y3
 	VMAXPS       Y3, Y5, Y3
-	VMULPS       norm_3fd9db23<>+0(SB), Y2, Y4
-	VMULPS       norm_3fd9db23<>+0(SB), Y3, Y5
-	VMOVUPS      norm_c2d00000<>+0(SB), Y6
-	VMAXPS       Y4, Y6, Y4
-	VMOVUPS      norm_42b20000<>+0(SB), Y6
-	VMINPS       Y4, Y6, Y4
-	VMOVUPS      norm_c2d00000<>+0(SB), Y7
-	VMAXPS       Y5, Y7, Y5
-	VMOVUPS      norm_42b20000<>+0(SB), Y7
-	VMINPS       Y5, Y7, Y5
-	VMULPS       norm_3fb8aa3b<>+0(SB), Y4, Y6
-	VMOVUPS      norm_4b400000<>+0(SB), Y8
-	VADDPS       Y6, Y8, Y6
-	VSUBPS       Y8, Y6, Y8
-	VMULPS       norm_3fb8aa3b<>+0(SB), Y5, Y7
-	VMOVUPS      norm_4b400000<>+0(SB), Y9
-	VADDPS       Y7, Y9, Y7
-	VSUBPS       Y9, Y7, Y9
-	VFNMADD231PS norm_3f317218<>+0(SB), Y8, Y4
-	VFNMADD231PS norm_b102e308<>+0(SB), Y8, Y4
-	VFNMADD231PS norm_3f317218<>+0(SB), Y9, Y5
-	VFNMADD231PS norm_b102e308<>+0(SB), Y9, Y5
-	VMOVUPS      norm_3ab52894<>+0(SB), Y8
-	VMOVUPS      norm_3ab52894<>+0(SB), Y9
-	VFMADD213PS  norm_3c091cbd<>+0(SB), Y4, Y8
-	VFMADD213PS  norm_3c091cbd<>+0(SB), Y5, Y9
-	VFMADD213PS  norm_3d2aac56<>+0(SB), Y4, Y8
-	VFMADD213PS  norm_3d2aac56<>+0(SB), Y5, Y9
-	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y4, Y8
-	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y5, Y9
-	VFMADD213PS  norm_3efffffe<>+0(SB), Y4, Y8
-	VFMADD213PS  norm_3efffffe<>+0(SB), Y5, Y9
-	VFMADD213PS  norm_3f800000<>+0(SB), Y4, Y8
-	VFMADD213PS  norm_3f800000<>+0(SB), Y5, Y9
-	VFMADD213PS  norm_3f800000<>+0(SB), Y4, Y8
-	VFMADD213PS  norm_3f800000<>+0(SB), Y5, Y9
-	VPSUBD       norm_4b400000<>+0(SB), Y6, Y6
-	VPSRAD       $0x01, Y6, Y4
-	VPSUBD       Y4, Y6, Y6
+	VMOVUPS      norm_42b20000<>+0(SB), Y4
+	VMINPS       Y2, Y4, Y2
+	VMOVUPS      norm_42b20000<>+0(SB), Y5
+	VMINPS       Y3, Y5, Y3
+	VMULPS       norm_3fb8aa3b<>+0(SB), Y2, Y4
+	VMOVUPS      norm_4b400000<>+0(SB), Y6
+	VADDPS       Y4, Y6, Y4
+	VSUBPS       Y6, Y4, Y6
+	VMULPS       norm_3fb8aa3b<>+0(SB), Y3, Y5
+	VMOVUPS      norm_4b400000<>+0(SB), Y7
+	VADDPS       Y5, Y7, Y5
+	VSUBPS       Y7, Y5, Y7
+	VFNMADD231PS norm_3f317218<>+0(SB), Y6, Y2
+	VFNMADD231PS norm_b102e308<>+0(SB), Y6, Y2
+	VFNMADD231PS norm_3f317218<>+0(SB), Y7, Y3
+	VFNMADD231PS norm_b102e308<>+0(SB), Y7, Y3
+	VMOVUPS      norm_3ab52894<>+0(SB), Y6
+	VMOVUPS      norm_3ab52894<>+0(SB), Y7
+	VFMADD213PS  norm_3c091cbd<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3c091cbd<>+0(SB), Y3, Y7
+	VFMADD213PS  norm_3d2aac56<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3d2aac56<>+0(SB), Y3, Y7
+	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y3, Y7
+	VFMADD213PS  norm_3efffffe<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3efffffe<>+0(SB), Y3, Y7
+	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3f800000<>+0(SB), Y3, Y7
+	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3f800000<>+0(SB), Y3, Y7
+	VPSUBD       norm_4b400000<>+0(SB), Y4, Y4
+	VPSRAD       $0x01, Y4, Y2
+	VPSUBD       Y2, Y4, Y4
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       norm_3f800000<>+0(SB), Y2, Y2
+	VMULPS       Y2, Y6, Y6
 	VPSLLD       $0x17, Y4, Y4
 	VPADDD       norm_3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y8, Y8
-	VPSLLD       $0x17, Y6, Y6
-	VPADDD       norm_3f800000<>+0(SB), Y6, Y6
-	VMULPS       Y6, Y8, Y8
-	VPSUBD       norm_4b400000<>+0(SB), Y7, Y7
-	VPSRAD       $0x01, Y7, Y5
-	VPSUBD       Y5, Y7, Y7
+	VMULPS       Y4, Y6, Y6
+	VPSUBD       norm_4b400000<>+0(SB), Y5, Y5
+	VPSRAD       $0x01, Y5, Y3
+	VPSUBD       Y3, Y5, Y5
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       norm_3f800000<>+0(SB), Y3, Y3
+	VMULPS       Y3, Y7, Y7
 	VPSLLD       $0x17, Y5, Y5
 	VPADDD       norm_3f800000<>+0(SB), Y5, Y5
-	VMULPS       Y5, Y9, Y9
-	VPSLLD       $0x17, Y7, Y7
-	VPADDD       norm_3f800000<>+0(SB), Y7, Y7
-	VMULPS       Y7, Y9, Y9
-	VMULPS       Y8, Y2, Y2
-	VADDPS       norm_3f800000<>+0(SB), Y8, Y8
-	VDIVPS       Y8, Y2, Y2
-	VMULPS       Y9, Y3, Y3
-	VADDPS       norm_3f800000<>+0(SB), Y9, Y9
-	VDIVPS       Y9, Y3, Y3
-	VXORPS       Y6, Y6, Y6
-	VMAXPS       Y0, Y6, Y0
-	VADDPS       Y2, Y0, Y0
-	VXORPS       Y7, Y7, Y7
-	VMAXPS       Y1, Y7, Y1
-	VADDPS       Y3, Y1, Y1
+	VMULPS       Y5, Y7, Y7
+	VADDPS       norm_3f800000<>+0(SB), Y6, Y6
+	VDIVPS       Y6, Y0, Y0
+	VADDPS       norm_3f800000<>+0(SB), Y7, Y7
+	VDIVPS       Y7, Y1, Y1
 	VMOVUPS      Y0, (DI)(R10*1)
 	VMOVUPS      Y1, 32(DI)(R10*1)
 	ADDQ         $+64, R10
@@ -808,42 +770,37 @@ one36:
 	VMOVUPS      (R9)(R10*1), Y2
 	VMOVUPS      (R14)(R10*1), Y4
 	VFMADD213PS  Y4, Y2, Y0
+	VMOVUPS      norm_c2b20000<>+0(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMULPS       norm_bfd9db23<>+0(SB), Y0, Y2
 	VMOVUPS      norm_c2d00000<>+0(SB), Y4
-	VORPS        norm_80000000<>+0(SB), Y0, Y2
 	VMAXPS       Y2, Y4, Y2
-	VMULPS       norm_3fd9db23<>+0(SB), Y2, Y4
-	VMOVUPS      norm_c2d00000<>+0(SB), Y6
-	VMAXPS       Y4, Y6, Y4
-	VMOVUPS      norm_42b20000<>+0(SB), Y6
-	VMINPS       Y4, Y6, Y4
-	VMULPS       norm_3fb8aa3b<>+0(SB), Y4, Y6
-	VMOVUPS      norm_4b400000<>+0(SB), Y8
-	VADDPS       Y6, Y8, Y6
-	VSUBPS       Y8, Y6, Y8
-	VFNMADD231PS norm_3f317218<>+0(SB), Y8, Y4
-	VFNMADD231PS norm_b102e308<>+0(SB), Y8, Y4
-	VMOVUPS      norm_3ab52894<>+0(SB), Y8
-	VFMADD213PS  norm_3c091cbd<>+0(SB), Y4, Y8
-	VFMADD213PS  norm_3d2aac56<>+0(SB), Y4, Y8
-	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y4, Y8
-	VFMADD213PS  norm_3efffffe<>+0(SB), Y4, Y8
-	VFMADD213PS  norm_3f800000<>+0(SB), Y4, Y8
-	VFMADD213PS  norm_3f800000<>+0(SB), Y4, Y8
-	VPSUBD       norm_4b400000<>+0(SB), Y6, Y6
-	VPSRAD       $0x01, Y6, Y4
-	VPSUBD       Y4, Y6, Y6
+	VMOVUPS      norm_42b20000<>+0(SB), Y4
+	VMINPS       Y2, Y4, Y2
+	VMULPS       norm_3fb8aa3b<>+0(SB), Y2, Y4
+	VMOVUPS      norm_4b400000<>+0(SB), Y6
+	VADDPS       Y4, Y6, Y4
+	VSUBPS       Y6, Y4, Y6
+	VFNMADD231PS norm_3f317218<>+0(SB), Y6, Y2
+	VFNMADD231PS norm_b102e308<>+0(SB), Y6, Y2
+	VMOVUPS      norm_3ab52894<>+0(SB), Y6
+	VFMADD213PS  norm_3c091cbd<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3d2aac56<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3efffffe<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
+	VPSUBD       norm_4b400000<>+0(SB), Y4, Y4
+	VPSRAD       $0x01, Y4, Y2
+	VPSUBD       Y2, Y4, Y4
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       norm_3f800000<>+0(SB), Y2, Y2
+	VMULPS       Y2, Y6, Y6
 	VPSLLD       $0x17, Y4, Y4
 	VPADDD       norm_3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y8, Y8
-	VPSLLD       $0x17, Y6, Y6
-	VPADDD       norm_3f800000<>+0(SB), Y6, Y6
-	VMULPS       Y6, Y8, Y8
-	VMULPS       Y8, Y2, Y2
-	VADDPS       norm_3f800000<>+0(SB), Y8, Y8
-	VDIVPS       Y8, Y2, Y2
-	VXORPS       Y6, Y6, Y6
-	VMAXPS       Y0, Y6, Y0
-	VADDPS       Y2, Y0, Y0
+	VMULPS       Y4, Y6, Y6
+	VADDPS       norm_3f800000<>+0(SB), Y6, Y6
+	VDIVPS       Y6, Y0, Y0
 	VMOVUPS      Y0, (DI)(R10*1)
 	ADDQ         $0x20, R10
 	SUBQ         $0x08, R11
@@ -857,42 +814,37 @@ rest37:
 	VMASKMOVPS   (R9)(R10*1), Y15, Y2
 	VMASKMOVPS   (R14)(R10*1), Y15, Y4
 	VFMADD213PS  Y4, Y2, Y0
+	VMOVUPS      norm_c2b20000<>+0(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMULPS       norm_bfd9db23<>+0(SB), Y0, Y2
 	VMOVUPS      norm_c2d00000<>+0(SB), Y4
-	VORPS        norm_80000000<>+0(SB), Y0, Y2
 	VMAXPS       Y2, Y4, Y2
-	VMULPS       norm_3fd9db23<>+0(SB), Y2, Y4
-	VMOVUPS      norm_c2d00000<>+0(SB), Y6
-	VMAXPS       Y4, Y6, Y4
-	VMOVUPS      norm_42b20000<>+0(SB), Y6
-	VMINPS       Y4, Y6, Y4
-	VMULPS       norm_3fb8aa3b<>+0(SB), Y4, Y6
-	VMOVUPS      norm_4b400000<>+0(SB), Y8
-	VADDPS       Y6, Y8, Y6
-	VSUBPS       Y8, Y6, Y8
-	VFNMADD231PS norm_3f317218<>+0(SB), Y8, Y4
-	VFNMADD231PS norm_b102e308<>+0(SB), Y8, Y4
-	VMOVUPS      norm_3ab52894<>+0(SB), Y8
-	VFMADD213PS  norm_3c091cbd<>+0(SB), Y4, Y8
-	VFMADD213PS  norm_3d2aac56<>+0(SB), Y4, Y8
-	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y4, Y8
-	VFMADD213PS  norm_3efffffe<>+0(SB), Y4, Y8
-	VFMADD213PS  norm_3f800000<>+0(SB), Y4, Y8
-	VFMADD213PS  norm_3f800000<>+0(SB), Y4, Y8
-	VPSUBD       norm_4b400000<>+0(SB), Y6, Y6
-	VPSRAD       $0x01, Y6, Y4
-	VPSUBD       Y4, Y6, Y6
+	VMOVUPS      norm_42b20000<>+0(SB), Y4
+	VMINPS       Y2, Y4, Y2
+	VMULPS       norm_3fb8aa3b<>+0(SB), Y2, Y4
+	VMOVUPS      norm_4b400000<>+0(SB), Y6
+	VADDPS       Y4, Y6, Y4
+	VSUBPS       Y6, Y4, Y6
+	VFNMADD231PS norm_3f317218<>+0(SB), Y6, Y2
+	VFNMADD231PS norm_b102e308<>+0(SB), Y6, Y2
+	VMOVUPS      norm_3ab52894<>+0(SB), Y6
+	VFMADD213PS  norm_3c091cbd<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3d2aac56<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3efffffe<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
+	VPSUBD       norm_4b400000<>+0(SB), Y4, Y4
+	VPSRAD       $0x01, Y4, Y2
+	VPSUBD       Y2, Y4, Y4
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       norm_3f800000<>+0(SB), Y2, Y2
+	VMULPS       Y2, Y6, Y6
 	VPSLLD       $0x17, Y4, Y4
 	VPADDD       norm_3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y8, Y8
-	VPSLLD       $0x17, Y6, Y6
-	VPADDD       norm_3f800000<>+0(SB), Y6, Y6
-	VMULPS       Y6, Y8, Y8
-	VMULPS       Y8, Y2, Y2
-	VADDPS       norm_3f800000<>+0(SB), Y8, Y8
-	VDIVPS       Y8, Y2, Y2
-	VXORPS       Y6, Y6, Y6
-	VMAXPS       Y0, Y6, Y0
-	VADDPS       Y2, Y0, Y0
+	VMULPS       Y4, Y6, Y6
+	VADDPS       norm_3f800000<>+0(SB), Y6, Y6
+	VDIVPS       Y6, Y0, Y0
 	VMASKMOVPS   Y0, Y15, (DI)(R10*1)
 
 end38:
@@ -947,10 +899,10 @@ pair41:
 	VMULPS       norm_bf000000<>+0(SB), Y7, Y7
 	VMOVUPS      norm_c2d00000<>+0(SB), Y8
 	VMAXPS       Y6, Y8, Y6
-	VMOVUPS      norm_42b20000<>+0(SB), Y8
-	VMINPS       Y6, Y8, Y6
 	VMOVUPS      norm_c2d00000<>+0(SB), Y9
 	VMAXPS       Y7, Y9, Y7
+	VMOVUPS      norm_42b20000<>+0(SB), Y8
+	VMINPS       Y6, Y8, Y6
 	VMOVUPS      norm_42b20000<>+0(SB), Y9
 	VMINPS       Y7, Y9, Y7
 	VMULPS       norm_3fb8aa3b<>+0(SB), Y6, Y8
@@ -1209,238 +1161,26 @@ pair47:
 	VMOVUPS      32(R9)(R10*1), Y3
 	VMOVUPS      32(R14)(R10*1), Y5
 	VFMADD213PS  Y5, Y3, Y1
+	VMOVUPS      norm_c2b20000<>+0(SB), Y2
+	VMOVUPS      norm_c2b20000<>+0(SB), Y3
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VMOVUPS      norm_bd922279<>+0(SB), Y2
+	VMOVUPS      norm_bd922279<>+0(SB), Y3
+	VMOVUPS      norm_bfcc422a<>+0(SB), Y6
+	VMOVUPS      norm_bfcc422a<>+0(SB), Y7
+	VFMADD213PS  Y6, Y4, Y2
+	VFMADD213PS  Y7, Y5, Y3
+	VMULPS       Y0, Y2, Y2
+	VMULPS       Y1, Y3, Y3
 	VMOVUPS      norm_c2d00000<>+0(SB), Y4
-	VORPS        norm_80000000<>+0(SB), Y0, Y2
 	VMAXPS       Y2, Y4, Y2
 	VMOVUPS      norm_c2d00000<>+0(SB), Y5
-	VORPS        norm_80000000<>+0(SB), Y1, Y3
 	VMAXPS       Y3, Y5, Y3
-	VMOVUPS      norm_3d922279<>+0(SB), Y4
-	VMOVUPS      norm_3d922279<>+0(SB), Y5
-	VMULPS       Y2, Y2, Y6
-	VMULPS       Y3, Y3, Y7
-	VFMADD213PS  norm_3fcc422a<>+0(SB), Y6, Y4
-	VFMADD213PS  norm_3fcc422a<>+0(SB), Y7, Y5
-	VMULPS       Y2, Y4, Y4
-	VMULPS       Y3, Y5, Y5
-	VMOVUPS      norm_c2d00000<>+0(SB), Y6
-	VMAXPS       Y4, Y6, Y4
-	VMOVUPS      norm_42b20000<>+0(SB), Y6
-	VMINPS       Y4, Y6, Y4
-	VMOVUPS      norm_c2d00000<>+0(SB), Y7
-	VMAXPS       Y5, Y7, Y5
-	VMOVUPS      norm_42b20000<>+0(SB), Y7
-	VMINPS       Y5, Y7, Y5
-	VMULPS       norm_3fb8aa3b<>+0(SB), Y4, Y6
-	VMOVUPS      norm_4b400000<>+0(SB), Y8
-	VADDPS       Y6, Y8, Y6
-	VSUBPS       Y8, Y6, Y8
-	VMULPS       norm_3fb8aa3b<>+0(SB), Y5, Y7
-	VMOVUPS      norm_4b400000<>+0(SB), Y9
-	VADDPS       Y7, Y9, Y7
-	VSUBPS       Y9, Y7, Y9
-	VFNMADD231PS norm_3f317218<>+0(SB), Y8, Y4
-	VFNMADD231PS norm_b102e308<>+0(SB), Y8, Y4
-	VFNMADD231PS norm_3f317218<>+0(SB), Y9, Y5
-	VFNMADD231PS norm_b102e308<>+0(SB), Y9, Y5
-	VMOVUPS      norm_3ab52894<>+0(SB), Y8
-	VMOVUPS      norm_3ab52894<>+0(SB), Y9
-	VFMADD213PS  norm_3c091cbd<>+0(SB), Y4, Y8
-	VFMADD213PS  norm_3c091cbd<>+0(SB), Y5, Y9
-	VFMADD213PS  norm_3d2aac56<>+0(SB), Y4, Y8
-	VFMADD213PS  norm_3d2aac56<>+0(SB), Y5, Y9
-	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y4, Y8
-	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y5, Y9
-	VFMADD213PS  norm_3efffffe<>+0(SB), Y4, Y8
-	VFMADD213PS  norm_3efffffe<>+0(SB), Y5, Y9
-	VFMADD213PS  norm_3f800000<>+0(SB), Y4, Y8
-	VFMADD213PS  norm_3f800000<>+0(SB), Y5, Y9
-	VFMADD213PS  norm_3f800000<>+0(SB), Y4, Y8
-	VFMADD213PS  norm_3f800000<>+0(SB), Y5, Y9
-	VPSUBD       norm_4b400000<>+0(SB), Y6, Y6
-	VPSRAD       $0x01, Y6, Y4
-	VPSUBD       Y4, Y6, Y6
-	VPSLLD       $0x17, Y4, Y4
-	VPADDD       norm_3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y8, Y8
-	VPSLLD       $0x17, Y6, Y6
-	VPADDD       norm_3f800000<>+0(SB), Y6, Y6
-	VMULPS       Y6, Y8, Y8
-	VPSUBD       norm_4b400000<>+0(SB), Y7, Y7
-	VPSRAD       $0x01, Y7, Y5
-	VPSUBD       Y5, Y7, Y7
-	VPSLLD       $0x17, Y5, Y5
-	VPADDD       norm_3f800000<>+0(SB), Y5, Y5
-	VMULPS       Y5, Y9, Y9
-	VPSLLD       $0x17, Y7, Y7
-	VPADDD       norm_3f800000<>+0(SB), Y7, Y7
-	VMULPS       Y7, Y9, Y9
-	VMULPS       Y8, Y2, Y2
-	VADDPS       norm_3f800000<>+0(SB), Y8, Y8
-	VDIVPS       Y8, Y2, Y2
-	VMULPS       Y9, Y3, Y3
-	VADDPS       norm_3f800000<>+0(SB), Y9, Y9
-	VDIVPS       Y9, Y3, Y3
-	VXORPS       Y6, Y6, Y6
-	VMAXPS       Y0, Y6, Y0
-	VADDPS       Y2, Y0, Y0
-	VXORPS       Y7, Y7, Y7
-	VMAXPS       Y1, Y7, Y1
-	VADDPS       Y3, Y1, Y1
-	VMOVUPS      Y0, (DI)(R10*1)
-	VMOVUPS      Y1, 32(DI)(R10*1)
-	ADDQ         $+64, R10
-	SUBQ         $0x10, R11
-	JGE          pair47
-
-one48:
-	ADDQ         $0x08, R11
-	JL           rest49
-	VMOVUPS      (SI)(R10*1), Y0
-	VMOVUPS      (R8)(R10*1), Y2
-	VSUBPS       Y2, Y0, Y0
-	VMOVUPS      (R9)(R10*1), Y2
-	VMOVUPS      (R14)(R10*1), Y4
-	VFMADD213PS  Y4, Y2, Y0
-	VMOVUPS      norm_c2d00000<>+0(SB), Y4
-	VORPS        norm_80000000<>+0(SB), Y0, Y2
-	VMAXPS       Y2, Y4, Y2
-	VMOVUPS      norm_3d922279<>+0(SB), Y4
-	VMULPS       Y2, Y2, Y6
-	VFMADD213PS  norm_3fcc422a<>+0(SB), Y6, Y4
-	VMULPS       Y2, Y4, Y4
-	VMOVUPS      norm_c2d00000<>+0(SB), Y6
-	VMAXPS       Y4, Y6, Y4
-	VMOVUPS      norm_42b20000<>+0(SB), Y6
-	VMINPS       Y4, Y6, Y4
-	VMULPS       norm_3fb8aa3b<>+0(SB), Y4, Y6
-	VMOVUPS      norm_4b400000<>+0(SB), Y8
-	VADDPS       Y6, Y8, Y6
-	VSUBPS       Y8, Y6, Y8
-	VFNMADD231PS norm_3f317218<>+0(SB), Y8, Y4
-	VFNMADD231PS norm_b102e308<>+0(SB), Y8, Y4
-	VMOVUPS      norm_3ab52894<>+0(SB), Y8
-	VFMADD213PS  norm_3c091cbd<>+0(SB), Y4, Y8
-	VFMADD213PS  norm_3d2aac56<>+0(SB), Y4, Y8
-	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y4, Y8
-	VFMADD213PS  norm_3efffffe<>+0(SB), Y4, Y8
-	VFMADD213PS  norm_3f800000<>+0(SB), Y4, Y8
-	VFMADD213PS  norm_3f800000<>+0(SB), Y4, Y8
-	VPSUBD       norm_4b400000<>+0(SB), Y6, Y6
-	VPSRAD       $0x01, Y6, Y4
-	VPSUBD       Y4, Y6, Y6
-	VPSLLD       $0x17, Y4, Y4
-	VPADDD       norm_3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y8, Y8
-	VPSLLD       $0x17, Y6, Y6
-	VPADDD       norm_3f800000<>+0(SB), Y6, Y6
-	VMULPS       Y6, Y8, Y8
-	VMULPS       Y8, Y2, Y2
-	VADDPS       norm_3f800000<>+0(SB), Y8, Y8
-	VDIVPS       Y8, Y2, Y2
-	VXORPS       Y6, Y6, Y6
-	VMAXPS       Y0, Y6, Y0
-	VADDPS       Y2, Y0, Y0
-	VMOVUPS      Y0, (DI)(R10*1)
-	ADDQ         $0x20, R10
-	SUBQ         $0x08, R11
-
-rest49:
-	ADDQ         $0x08, R11
-	JZ           end50
-	VMASKMOVPS   (SI)(R10*1), Y15, Y0
-	VMASKMOVPS   (R8)(R10*1), Y15, Y2
-	VSUBPS       Y2, Y0, Y0
-	VMASKMOVPS   (R9)(R10*1), Y15, Y2
-	VMASKMOVPS   (R14)(R10*1), Y15, Y4
-	VFMADD213PS  Y4, Y2, Y0
-	VMOVUPS      norm_c2d00000<>+0(SB), Y4
-	VORPS        norm_80000000<>+0(SB), Y0, Y2
-	VMAXPS       Y2, Y4, Y2
-	VMOVUPS      norm_3d922279<>+0(SB), Y4
-	VMULPS       Y2, Y2, Y6
-	VFMADD213PS  norm_3fcc422a<>+0(SB), Y6, Y4
-	VMULPS       Y2, Y4, Y4
-	VMOVUPS      norm_c2d00000<>+0(SB), Y6
-	VMAXPS       Y4, Y6, Y4
-	VMOVUPS      norm_42b20000<>+0(SB), Y6
-	VMINPS       Y4, Y6, Y4
-	VMULPS       norm_3fb8aa3b<>+0(SB), Y4, Y6
-	VMOVUPS      norm_4b400000<>+0(SB), Y8
-	VADDPS       Y6, Y8, Y6
-	VSUBPS       Y8, Y6, Y8
-	VFNMADD231PS norm_3f317218<>+0(SB), Y8, Y4
-	VFNMADD231PS norm_b102e308<>+0(SB), Y8, Y4
-	VMOVUPS      norm_3ab52894<>+0(SB), Y8
-	VFMADD213PS  norm_3c091cbd<>+0(SB), Y4, Y8
-	VFMADD213PS  norm_3d2aac56<>+0(SB), Y4, Y8
-	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y4, Y8
-	VFMADD213PS  norm_3efffffe<>+0(SB), Y4, Y8
-	VFMADD213PS  norm_3f800000<>+0(SB), Y4, Y8
-	VFMADD213PS  norm_3f800000<>+0(SB), Y4, Y8
-	VPSUBD       norm_4b400000<>+0(SB), Y6, Y6
-	VPSRAD       $0x01, Y6, Y4
-	VPSUBD       Y4, Y6, Y6
-	VPSLLD       $0x17, Y4, Y4
-	VPADDD       norm_3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y8, Y8
-	VPSLLD       $0x17, Y6, Y6
-	VPADDD       norm_3f800000<>+0(SB), Y6, Y6
-	VMULPS       Y6, Y8, Y8
-	VMULPS       Y8, Y2, Y2
-	VADDPS       norm_3f800000<>+0(SB), Y8, Y8
-	VDIVPS       Y8, Y2, Y2
-	VXORPS       Y6, Y6, Y6
-	VMAXPS       Y0, Y6, Y0
-	VADDPS       Y2, Y0, Y0
-	VMASKMOVPS   Y0, Y15, (DI)(R10*1)
-
-end50:
-	ADDQ R12, SI
-	ADDQ R13, DI
-	DECQ CX
-	JNZ  row46
-
-done51:
-	VZEROUPPER
-	RET
-
-sigmoid:
-	TESTQ CX, CX
-	JZ    done57
-
-row52:
-	XORQ    R10, R10
-	MOVQ    DX, R11
-	SUBQ    $0x10, R11
-	JL      one54
-	PCALIGN $0x20
-
-pair53:
-	VMOVUPS      (SI)(R10*1), Y0
-	VMOVUPS      (R8)(R10*1), Y2
-	VSUBPS       Y2, Y0, Y0
-	VMOVUPS      (R9)(R10*1), Y2
-	VMOVUPS      (R14)(R10*1), Y4
-	VFMADD213PS  Y4, Y2, Y0
-	VMOVUPS      32(SI)(R10*1), Y1
-	VMOVUPS      32(R8)(R10*1), Y3
-	VSUBPS       Y3, Y1, Y1
-	VMOVUPS      32(R9)(R10*1), Y3
-	VMOVUPS      32(R14)(R10*1), Y5
-	VFMADD213PS  Y5, Y3, Y1
-	VMOVUPS      norm_c2d00000<>+0(SB), Y4
-	VORPS        norm_80000000<>+0(SB), Y0, Y2
-	VMAXPS       Y2, Y4, Y2
-	VMOVUPS      norm_c2d00000<>+0(SB), Y5
-	VORPS        norm_80000000<>+0(SB), Y1, Y3
-	VMAXPS       Y3, Y5, Y3
-	VMOVUPS      norm_c2d00000<>+0(SB), Y4
-	VMAXPS       Y2, Y4, Y2
 	VMOVUPS      norm_42b20000<>+0(SB), Y4
 	VMINPS       Y2, Y4, Y2
-	VMOVUPS      norm_c2d00000<>+0(SB), Y5
-	VMAXPS       Y3, Y5, Y3
 	VMOVUPS      norm_42b20000<>+0(SB), Y5
 	VMINPS       Y3, Y5, Y3
 	VMULPS       norm_3fb8aa3b<>+0(SB), Y2, Y4
@@ -1487,20 +1227,204 @@ pair53:
 	VPSLLD       $0x17, Y5, Y5
 	VPADDD       norm_3f800000<>+0(SB), Y5, Y5
 	VMULPS       Y5, Y7, Y7
-	VMOVUPS      norm_3f800000<>+0(SB), Y8
-	VMOVUPS      norm_3f800000<>+0(SB), Y9
-	VADDPS       Y8, Y6, Y2
-	VADDPS       Y9, Y7, Y3
-	VPSRAD       $0x1f, Y0, Y0
-	VXORPS       Y8, Y6, Y6
-	VANDPS       Y0, Y6, Y6
-	VXORPS       Y6, Y8, Y8
-	VPSRAD       $0x1f, Y1, Y1
-	VXORPS       Y9, Y7, Y7
-	VANDPS       Y1, Y7, Y7
-	VXORPS       Y7, Y9, Y9
-	VDIVPS       Y2, Y8, Y0
-	VDIVPS       Y3, Y9, Y1
+	VADDPS       norm_3f800000<>+0(SB), Y6, Y6
+	VDIVPS       Y6, Y0, Y0
+	VADDPS       norm_3f800000<>+0(SB), Y7, Y7
+	VDIVPS       Y7, Y1, Y1
+	VMOVUPS      Y0, (DI)(R10*1)
+	VMOVUPS      Y1, 32(DI)(R10*1)
+	ADDQ         $+64, R10
+	SUBQ         $0x10, R11
+	JGE          pair47
+
+one48:
+	ADDQ         $0x08, R11
+	JL           rest49
+	VMOVUPS      (SI)(R10*1), Y0
+	VMOVUPS      (R8)(R10*1), Y2
+	VSUBPS       Y2, Y0, Y0
+	VMOVUPS      (R9)(R10*1), Y2
+	VMOVUPS      (R14)(R10*1), Y4
+	VFMADD213PS  Y4, Y2, Y0
+	VMOVUPS      norm_c2b20000<>+0(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMULPS       Y0, Y0, Y4
+	VMOVUPS      norm_bd922279<>+0(SB), Y2
+	VMOVUPS      norm_bfcc422a<>+0(SB), Y6
+	VFMADD213PS  Y6, Y4, Y2
+	VMULPS       Y0, Y2, Y2
+	VMOVUPS      norm_c2d00000<>+0(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VMOVUPS      norm_42b20000<>+0(SB), Y4
+	VMINPS       Y2, Y4, Y2
+	VMULPS       norm_3fb8aa3b<>+0(SB), Y2, Y4
+	VMOVUPS      norm_4b400000<>+0(SB), Y6
+	VADDPS       Y4, Y6, Y4
+	VSUBPS       Y6, Y4, Y6
+	VFNMADD231PS norm_3f317218<>+0(SB), Y6, Y2
+	VFNMADD231PS norm_b102e308<>+0(SB), Y6, Y2
+	VMOVUPS      norm_3ab52894<>+0(SB), Y6
+	VFMADD213PS  norm_3c091cbd<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3d2aac56<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3efffffe<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
+	VPSUBD       norm_4b400000<>+0(SB), Y4, Y4
+	VPSRAD       $0x01, Y4, Y2
+	VPSUBD       Y2, Y4, Y4
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       norm_3f800000<>+0(SB), Y2, Y2
+	VMULPS       Y2, Y6, Y6
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       norm_3f800000<>+0(SB), Y4, Y4
+	VMULPS       Y4, Y6, Y6
+	VADDPS       norm_3f800000<>+0(SB), Y6, Y6
+	VDIVPS       Y6, Y0, Y0
+	VMOVUPS      Y0, (DI)(R10*1)
+	ADDQ         $0x20, R10
+	SUBQ         $0x08, R11
+
+rest49:
+	ADDQ         $0x08, R11
+	JZ           end50
+	VMASKMOVPS   (SI)(R10*1), Y15, Y0
+	VMASKMOVPS   (R8)(R10*1), Y15, Y2
+	VSUBPS       Y2, Y0, Y0
+	VMASKMOVPS   (R9)(R10*1), Y15, Y2
+	VMASKMOVPS   (R14)(R10*1), Y15, Y4
+	VFMADD213PS  Y4, Y2, Y0
+	VMOVUPS      norm_c2b20000<>+0(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMULPS       Y0, Y0, Y4
+	VMOVUPS      norm_bd922279<>+0(SB), Y2
+	VMOVUPS      norm_bfcc422a<>+0(SB), Y6
+	VFMADD213PS  Y6, Y4, Y2
+	VMULPS       Y0, Y2, Y2
+	VMOVUPS      norm_c2d00000<>+0(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VMOVUPS      norm_42b20000<>+0(SB), Y4
+	VMINPS       Y2, Y4, Y2
+	VMULPS       norm_3fb8aa3b<>+0(SB), Y2, Y4
+	VMOVUPS      norm_4b400000<>+0(SB), Y6
+	VADDPS       Y4, Y6, Y4
+	VSUBPS       Y6, Y4, Y6
+	VFNMADD231PS norm_3f317218<>+0(SB), Y6, Y2
+	VFNMADD231PS norm_b102e308<>+0(SB), Y6, Y2
+	VMOVUPS      norm_3ab52894<>+0(SB), Y6
+	VFMADD213PS  norm_3c091cbd<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3d2aac56<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3efffffe<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
+	VPSUBD       norm_4b400000<>+0(SB), Y4, Y4
+	VPSRAD       $0x01, Y4, Y2
+	VPSUBD       Y2, Y4, Y4
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       norm_3f800000<>+0(SB), Y2, Y2
+	VMULPS       Y2, Y6, Y6
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       norm_3f800000<>+0(SB), Y4, Y4
+	VMULPS       Y4, Y6, Y6
+	VADDPS       norm_3f800000<>+0(SB), Y6, Y6
+	VDIVPS       Y6, Y0, Y0
+	VMASKMOVPS   Y0, Y15, (DI)(R10*1)
+
+end50:
+	ADDQ R12, SI
+	ADDQ R13, DI
+	DECQ CX
+	JNZ  row46
+
+done51:
+	VZEROUPPER
+	RET
+
+sigmoid:
+	TESTQ CX, CX
+	JZ    done57
+
+row52:
+	XORQ    R10, R10
+	MOVQ    DX, R11
+	SUBQ    $0x10, R11
+	JL      one54
+	PCALIGN $0x20
+
+pair53:
+	VMOVUPS      (SI)(R10*1), Y0
+	VMOVUPS      (R8)(R10*1), Y2
+	VSUBPS       Y2, Y0, Y0
+	VMOVUPS      (R9)(R10*1), Y2
+	VMOVUPS      (R14)(R10*1), Y4
+	VFMADD213PS  Y4, Y2, Y0
+	VMOVUPS      32(SI)(R10*1), Y1
+	VMOVUPS      32(R8)(R10*1), Y3
+	VSUBPS       Y3, Y1, Y1
+	VMOVUPS      32(R9)(R10*1), Y3
+	VMOVUPS      32(R14)(R10*1), Y5
+	VFMADD213PS  Y5, Y3, Y1
+	VXORPS       norm_80000000<>+0(SB), Y0, Y2
+	VXORPS       norm_80000000<>+0(SB), Y1, Y3
+	VMOVUPS      norm_3f800000<>+0(SB), Y0
+	VMOVUPS      norm_3f800000<>+0(SB), Y1
+	VMOVUPS      norm_c2d00000<>+0(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VMOVUPS      norm_c2d00000<>+0(SB), Y5
+	VMAXPS       Y3, Y5, Y3
+	VMOVUPS      norm_42b20000<>+0(SB), Y4
+	VMINPS       Y2, Y4, Y2
+	VMOVUPS      norm_42b20000<>+0(SB), Y5
+	VMINPS       Y3, Y5, Y3
+	VMULPS       norm_3fb8aa3b<>+0(SB), Y2, Y4
+	VMOVUPS      norm_4b400000<>+0(SB), Y6
+	VADDPS       Y4, Y6, Y4
+	VSUBPS       Y6, Y4, Y6
+	VMULPS       norm_3fb8aa3b<>+0(SB), Y3, Y5
+	VMOVUPS      norm_4b400000<>+0(SB), Y7
+	VADDPS       Y5, Y7, Y5
+	VSUBPS       Y7, Y5, Y7
+	VFNMADD231PS norm_3f317218<>+0(SB), Y6, Y2
+	VFNMADD231PS norm_b102e308<>+0(SB), Y6, Y2
+	VFNMADD231PS norm_3f317218<>+0(SB), Y7, Y3
+	VFNMADD231PS norm_b102e308<>+0(SB), Y7, Y3
+	VMOVUPS      norm_3ab52894<>+0(SB), Y6
+	VMOVUPS      norm_3ab52894<>+0(SB), Y7
+	VFMADD213PS  norm_3c091cbd<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3c091cbd<>+0(SB), Y3, Y7
+	VFMADD213PS  norm_3d2aac56<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3d2aac56<>+0(SB), Y3, Y7
+	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y3, Y7
+	VFMADD213PS  norm_3efffffe<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3efffffe<>+0(SB), Y3, Y7
+	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3f800000<>+0(SB), Y3, Y7
+	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3f800000<>+0(SB), Y3, Y7
+	VPSUBD       norm_4b400000<>+0(SB), Y4, Y4
+	VPSRAD       $0x01, Y4, Y2
+	VPSUBD       Y2, Y4, Y4
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       norm_3f800000<>+0(SB), Y2, Y2
+	VMULPS       Y2, Y6, Y6
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       norm_3f800000<>+0(SB), Y4, Y4
+	VMULPS       Y4, Y6, Y6
+	VPSUBD       norm_4b400000<>+0(SB), Y5, Y5
+	VPSRAD       $0x01, Y5, Y3
+	VPSUBD       Y3, Y5, Y5
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       norm_3f800000<>+0(SB), Y3, Y3
+	VMULPS       Y3, Y7, Y7
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       norm_3f800000<>+0(SB), Y5, Y5
+	VMULPS       Y5, Y7, Y7
+	VADDPS       norm_3f800000<>+0(SB), Y6, Y6
+	VDIVPS       Y6, Y0, Y0
+	VADDPS       norm_3f800000<>+0(SB), Y7, Y7
+	VDIVPS       Y7, Y1, Y1
 	VMOVUPS      Y0, (DI)(R10*1)
 	VMOVUPS      Y1, 32(DI)(R10*1)
 	ADDQ         $+64, R10
@@ -1516,9 +1440,8 @@ one54:
 	VMOVUPS      (R9)(R10*1), Y2
 	VMOVUPS      (R14)(R10*1), Y4
 	VFMADD213PS  Y4, Y2, Y0
-	VMOVUPS      norm_c2d00000<>+0(SB), Y4
-	VORPS        norm_80000000<>+0(SB), Y0, Y2
-	VMAXPS       Y2, Y4, Y2
+	VXORPS       norm_80000000<>+0(SB), Y0, Y2
+	VMOVUPS      norm_3f800000<>+0(SB), Y0
 	VMOVUPS      norm_c2d00000<>+0(SB), Y4
 	VMAXPS       Y2, Y4, Y2
 	VMOVUPS      norm_42b20000<>+0(SB), Y4
@@ -1545,13 +1468,8 @@ one54:
 	VPSLLD       $0x17, Y4, Y4
 	VPADDD       norm_3f800000<>+0(SB), Y4, Y4
 	VMULPS       Y4, Y6, Y6
-	VMOVUPS      norm_3f800000<>+0(SB), Y8
-	VADDPS       Y8, Y6, Y2
-	VPSRAD       $0x1f, Y0, Y0
-	VXORPS       Y8, Y6, Y6
-	VANDPS       Y0, Y6, Y6
-	VXORPS       Y6, Y8, Y8
-	VDIVPS       Y2, Y8, Y0
+	VADDPS       norm_3f800000<>+0(SB), Y6, Y6
+	VDIVPS       Y6, Y0, Y0
 	VMOVUPS      Y0, (DI)(R10*1)
 	ADDQ         $0x20, R10
 	SUBQ         $0x08, R11
@@ -1565,9 +1483,8 @@ rest55:
 	VMASKMOVPS   (R9)(R10*1), Y15, Y2
 	VMASKMOVPS   (R14)(R10*1), Y15, Y4
 	VFMADD213PS  Y4, Y2, Y0
-	VMOVUPS      norm_c2d00000<>+0(SB), Y4
-	VORPS        norm_80000000<>+0(SB), Y0, Y2
-	VMAXPS       Y2, Y4, Y2
+	VXORPS       norm_80000000<>+0(SB), Y0, Y2
+	VMOVUPS      norm_3f800000<>+0(SB), Y0
 	VMOVUPS      norm_c2d00000<>+0(SB), Y4
 	VMAXPS       Y2, Y4, Y2
 	VMOVUPS      norm_42b20000<>+0(SB), Y4
@@ -1594,13 +1511,8 @@ rest55:
 	VPSLLD       $0x17, Y4, Y4
 	VPADDD       norm_3f800000<>+0(SB), Y4, Y4
 	VMULPS       Y4, Y6, Y6
-	VMOVUPS      norm_3f800000<>+0(SB), Y8
-	VADDPS       Y8, Y6, Y2
-	VPSRAD       $0x1f, Y0, Y0
-	VXORPS       Y8, Y6, Y6
-	VANDPS       Y0, Y6, Y6
-	VXORPS       Y6, Y8, Y8
-	VDIVPS       Y2, Y8, Y0
+	VADDPS       norm_3f800000<>+0(SB), Y6, Y6
+	VDIVPS       Y6, Y0, Y0
 	VMASKMOVPS   Y0, Y15, (DI)(R10*1)
 
 end56:
@@ -1647,10 +1559,10 @@ pair59:
 	VADDPS       Y3, Y3, Y9
 	VMOVUPS      norm_c2d00000<>+0(SB), Y10
 	VMAXPS       Y8, Y10, Y8
-	VMOVUPS      norm_42b20000<>+0(SB), Y10
-	VMINPS       Y8, Y10, Y8
 	VMOVUPS      norm_c2d00000<>+0(SB), Y11
 	VMAXPS       Y9, Y11, Y9
+	VMOVUPS      norm_42b20000<>+0(SB), Y10
+	VMINPS       Y8, Y10, Y8
 	VMOVUPS      norm_42b20000<>+0(SB), Y11
 	VMINPS       Y9, Y11, Y9
 	VMULPS       norm_3fb8aa3b<>+0(SB), Y8, Y10
@@ -1919,10 +1831,10 @@ pair65:
 	VMOVAPS      Y3, Y5
 	VMOVUPS      norm_c2d00000<>+0(SB), Y6
 	VMAXPS       Y4, Y6, Y4
-	VMOVUPS      norm_42b20000<>+0(SB), Y6
-	VMINPS       Y4, Y6, Y4
 	VMOVUPS      norm_c2d00000<>+0(SB), Y7
 	VMAXPS       Y5, Y7, Y5
+	VMOVUPS      norm_42b20000<>+0(SB), Y6
+	VMINPS       Y4, Y6, Y4
 	VMOVUPS      norm_42b20000<>+0(SB), Y7
 	VMINPS       Y5, Y7, Y5
 	VMULPS       norm_3fb8aa3b<>+0(SB), Y4, Y6
@@ -2179,10 +2091,10 @@ pair71:
 	VFMADD213PS  Y5, Y3, Y1
 	VMOVUPS      norm_c2d00000<>+0(SB), Y2
 	VMAXPS       Y0, Y2, Y0
-	VMOVUPS      norm_42b20000<>+0(SB), Y2
-	VMINPS       Y0, Y2, Y0
 	VMOVUPS      norm_c2d00000<>+0(SB), Y3
 	VMAXPS       Y1, Y3, Y1
+	VMOVUPS      norm_42b20000<>+0(SB), Y2
+	VMINPS       Y0, Y2, Y0
 	VMOVUPS      norm_42b20000<>+0(SB), Y3
 	VMINPS       Y1, Y3, Y1
 	VMULPS       norm_3fb8aa3b<>+0(SB), Y0, Y2
@@ -2435,6 +2347,16 @@ DATA norm_3ab52894<>+24(SB)/4, $0x3ab52894
 DATA norm_3ab52894<>+28(SB)/4, $0x3ab52894
 GLOBL norm_3ab52894<>(SB), RODATA|NOPTR, $32
 
+DATA norm_c2b20000<>+0(SB)/4, $0xc2b20000
+DATA norm_c2b20000<>+4(SB)/4, $0xc2b20000
+DATA norm_c2b20000<>+8(SB)/4, $0xc2b20000
+DATA norm_c2b20000<>+12(SB)/4, $0xc2b20000
+DATA norm_c2b20000<>+16(SB)/4, $0xc2b20000
+DATA norm_c2b20000<>+20(SB)/4, $0xc2b20000
+DATA norm_c2b20000<>+24(SB)/4, $0xc2b20000
+DATA norm_c2b20000<>+28(SB)/4, $0xc2b20000
+GLOBL norm_c2b20000<>(SB), RODATA|NOPTR, $32
+
 DATA norm_80000000<>+0(SB)/4, $0x80000000
 DATA norm_80000000<>+4(SB)/4, $0x80000000
 DATA norm_80000000<>+8(SB)/4, $0x80000000
@@ -2455,15 +2377,15 @@ DATA norm_4b400000<>+24(SB)/4, $0x4b400000
 DATA norm_4b400000<>+28(SB)/4, $0x4b400000
 GLOBL norm_4b400000<>(SB), RODATA|NOPTR, $32
 
-DATA norm_3fd9db23<>+0(SB)/4, $0x3fd9db23
-DATA norm_3fd9db23<>+4(SB)/4, $0x3fd9db23
-DATA norm_3fd9db23<>+8(SB)/4, $0x3fd9db23
-DATA norm_3fd9db23<>+12(SB)/4, $0x3fd9db23
-DATA norm_3fd9db23<>+16(SB)/4, $0x3fd9db23
-DATA norm_3fd9db23<>+20(SB)/4, $0x3fd9db23
-DATA norm_3fd9db23<>+24(SB)/4, $0x3fd9db23
-DATA norm_3fd9db23<>+28(SB)/4, $0x3fd9db23
-GLOBL norm_3fd9db23<>(SB), RODATA|NOPTR, $32
+DATA norm_bfd9db23<>+0(SB)/4, $0xbfd9db23
+DATA norm_bfd9db23<>+4(SB)/4, $0xbfd9db23
+DATA norm_bfd9db23<>+8(SB)/4, $0xbfd9db23
+DATA norm_bfd9db23<>+12(SB)/4, $0xbfd9db23
+DATA norm_bfd9db23<>+16(SB)/4, $0xbfd9db23
+DATA norm_bfd9db23<>+20(SB)/4, $0xbfd9db23
+DATA norm_bfd9db23<>+24(SB)/4, $0xbfd9db23
+DATA norm_bfd9db23<>+28(SB)/4, $0xbfd9db23
+GLOBL norm_bfd9db23<>(SB), RODATA|NOPTR, $32
 
 DATA norm_bf000000<>+0(SB)/4, $0xbf000000
 DATA norm_bf000000<>+4(SB)/4, $0xbf000000
@@ -2575,25 +2497,25 @@ DATA norm_3fd62787<>+24(SB)/4, $0x3fd62787
 DATA norm_3fd62787<>+28(SB)/4, $0x3fd62787
 GLOBL norm_3fd62787<>(SB), RODATA|NOPTR, $32
 
-DATA norm_3d922279<>+0(SB)/4, $0x3d922279
-DATA norm_3d922279<>+4(SB)/4, $0x3d922279
-DATA norm_3d922279<>+8(SB)/4, $0x3d922279
-DATA norm_3d922279<>+12(SB)/4, $0x3d922279
-DATA norm_3d922279<>+16(SB)/4, $0x3d922279
-DATA norm_3d922279<>+20(SB)/4, $0x3d922279
-DATA norm_3d922279<>+24(SB)/4, $0x3d922279
-DATA norm_3d922279<>+28(SB)/4, $0x3d922279
-GLOBL norm_3d922279<>(SB), RODATA|NOPTR, $32
+DATA norm_bd922279<>+0(SB)/4, $0xbd922279
+DATA norm_bd922279<>+4(SB)/4, $0xbd922279
+DATA norm_bd922279<>+8(SB)/4, $0xbd922279
+DATA norm_bd922279<>+12(SB)/4, $0xbd922279
+DATA norm_bd922279<>+16(SB)/4, $0xbd922279
+DATA norm_bd922279<>+20(SB)/4, $0xbd922279
+DATA norm_bd922279<>+24(SB)/4, $0xbd922279
+DATA norm_bd922279<>+28(SB)/4, $0xbd922279
+GLOBL norm_bd922279<>(SB), RODATA|NOPTR, $32
 
-DATA norm_3fcc422a<>+0(SB)/4, $0x3fcc422a
-DATA norm_3fcc422a<>+4(SB)/4, $0x3fcc422a
-DATA norm_3fcc422a<>+8(SB)/4, $0x3fcc422a
-DATA norm_3fcc422a<>+12(SB)/4, $0x3fcc422a
-DATA norm_3fcc422a<>+16(SB)/4, $0x3fcc422a
-DATA norm_3fcc422a<>+20(SB)/4, $0x3fcc422a
-DATA norm_3fcc422a<>+24(SB)/4, $0x3fcc422a
-DATA norm_3fcc422a<>+28(SB)/4, $0x3fcc422a
-GLOBL norm_3fcc422a<>(SB), RODATA|NOPTR, $32
+DATA norm_bfcc422a<>+0(SB)/4, $0xbfcc422a
+DATA norm_bfcc422a<>+4(SB)/4, $0xbfcc422a
+DATA norm_bfcc422a<>+8(SB)/4, $0xbfcc422a
+DATA norm_bfcc422a<>+12(SB)/4, $0xbfcc422a
+DATA norm_bfcc422a<>+16(SB)/4, $0xbfcc422a
+DATA norm_bfcc422a<>+20(SB)/4, $0xbfcc422a
+DATA norm_bfcc422a<>+24(SB)/4, $0xbfcc422a
+DATA norm_bfcc422a<>+28(SB)/4, $0xbfcc422a
+GLOBL norm_bfcc422a<>(SB), RODATA|NOPTR, $32
 
 DATA norm_bbbab68a<>+0(SB)/4, $0xbbbab68a
 DATA norm_bbbab68a<>+4(SB)/4, $0xbbbab68a

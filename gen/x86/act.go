@@ -68,7 +68,8 @@ func activate(e *emitter) {
 
 // The constants of kernels/act.go.
 const (
-	actCut         = 104
+	logisticCut    = -expMax
+	tailCut        = -expMin
 	quickScale     = float32(1.702)
 	geluTanhLinear = float32(1.5957691216057308)
 	geluTanhCubic  = float32(0.07135481282820226)
@@ -100,7 +101,7 @@ var activations = []struct {
 }
 
 // An activation emits one function on one or two vectors at once. Its arithmetic is that of
-// kernels/act.go, operation by operation, but for signs: it works with −|x|, and negation is exact.
+// kernels/act.go, operation by operation, but for signs: tails work with −|x|, and negation is exact.
 //
 // Register plan: for each of two vectors x and six temporaries; AVX-512 has room for the constants of
 // the exponential and for the mask elsewhere.
@@ -156,10 +157,10 @@ func (a *activation) fill(v []reg.VecPhysical, c float32) {
 	a.each(func(i int) { a.VMOVUPS(a.constant(c), v[i]) })
 }
 
-// minus sets v = −min(|x|, actCut), NaN where x is NaN.
+// minus sets v = −min(|x|, tailCut), NaN where x is NaN.
 func (a *activation) minus(v, tmp []reg.VecPhysical) {
 	a.each(func(i int) {
-		a.VMOVUPS(a.constant(-actCut), tmp[i])
+		a.VMOVUPS(a.constant(-tailCut), tmp[i])
 		a.VORPS(a.constantBits(signBit), a.x[i], v[i])
 		a.VMAXPS(v[i], tmp[i], v[i])
 	})
@@ -212,40 +213,54 @@ func (a *activation) move(from, to []reg.VecPhysical) {
 	a.each(func(i int) { a.VMOVAPS(from[i], to[i]) })
 }
 
-// logistic sets x = max(x, 0) + m·σ(u) for m in temp[0] and u in temp[1], both negative.
-func (a *activation) logistic() {
-	m, u, n, z := a.temp[0], a.temp[1], a.temp[2], a.temp[3]
-	a.exp.emit(u, n, z)
+// cut sets x = max(x, logisticCut), NaN where x is NaN.
+func (a *activation) cut(tmp []reg.VecPhysical) {
+	a.fill(tmp, logisticCut)
+	a.each(func(i int) { a.VMAXPS(a.x[i], tmp[i], a.x[i]) })
+}
+
+// negate sets v = −u.
+func (a *activation) negate(u, v []reg.VecPhysical) {
+	a.each(func(i int) { a.VXORPS(a.constantBits(signBit), u[i], v[i]) })
+}
+
+// over sets x = x/(1 + e^v) for v = −u that lies between the cuts of the exponential.
+func (a *activation) over(v, n, z []reg.VecPhysical) {
+	a.exp.between(v, n, z)
 	a.each(func(i int) {
-		a.VMULPS(z[i], m[i], m[i])
 		a.VADDPS(a.constant(1), z[i], z[i])
-		a.VDIVPS(z[i], m[i], m[i])
+		a.VDIVPS(z[i], a.x[i], a.x[i])
 	})
-	a.reluPlus(m, n)
 }
 
 func (a *activation) silu() {
-	m, u := a.temp[0], a.temp[1]
-	a.minus(m, u)
-	a.move(m, u)
-	a.logistic()
+	v, n, z := a.temp[0], a.temp[1], a.temp[2]
+	a.cut(v)
+	a.negate(a.x, v)
+	a.exp.cutLow(v, n)
+	a.over(v, n, z)
 }
 
 func (a *activation) quickGELU() {
-	m, u := a.temp[0], a.temp[1]
-	a.minus(m, u)
-	a.each(func(i int) { a.VMULPS(a.constant(quickScale), m[i], u[i]) })
-	a.logistic()
+	v, n, z := a.temp[0], a.temp[1], a.temp[2]
+	a.cut(v)
+	a.each(func(i int) { a.VMULPS(a.constant(-quickScale), a.x[i], v[i]) })
+	a.exp.cutLow(v, n)
+	a.exp.cutHigh(v, n)
+	a.over(v, n, z)
 }
 
 func (a *activation) geluTanh() {
-	m, u, s := a.temp[0], a.temp[1], a.temp[2]
-	a.minus(m, u)
-	a.fill(u, geluTanhCubic)
-	a.each(func(i int) { a.VMULPS(m[i], m[i], s[i]) })
-	a.each(func(i int) { a.VFMADD213PS(a.constant(geluTanhLinear), s[i], u[i]) })
-	a.each(func(i int) { a.VMULPS(m[i], u[i], u[i]) })
-	a.logistic()
+	v, n, z := a.temp[0], a.temp[1], a.temp[2]
+	a.cut(v)
+	a.each(func(i int) { a.VMULPS(a.x[i], a.x[i], n[i]) })
+	a.fill(v, -geluTanhCubic)
+	a.fill(z, -geluTanhLinear)
+	a.each(func(i int) { a.VFMADD213PS(z[i], n[i], v[i]) })
+	a.each(func(i int) { a.VMULPS(a.x[i], v[i], v[i]) })
+	a.exp.cutLow(v, n)
+	a.exp.cutHigh(v, n)
+	a.over(v, n, z)
 }
 
 func (a *activation) gelu() {
@@ -281,13 +296,12 @@ func (a *activation) sign(tmp []reg.VecPhysical, i int) reg.VecPhysical {
 }
 
 func (a *activation) sigmoid() {
-	u, n, z, one := a.temp[0], a.temp[1], a.temp[2], a.temp[3]
-	a.minus(u, n)
-	a.exp.emit(u, n, z)
-	a.fill(one, 1)
-	a.each(func(i int) { a.VADDPS(one[i], z[i], u[i]) })
-	a.choose(one, z, a.x)
-	a.each(func(i int) { a.VDIVPS(u[i], one[i], a.x[i]) })
+	v, n, z := a.temp[0], a.temp[1], a.temp[2]
+	a.negate(a.x, v)
+	a.fill(a.x, 1)
+	a.exp.cutLow(v, n)
+	a.exp.cutHigh(v, n)
+	a.over(v, n, z)
 }
 
 func (a *activation) tanh() {

@@ -68,14 +68,29 @@ func (e *emitter) holder(registers []reg.VecPhysical) func(v float32) Op {
 
 // emit sets p[i] to the exponential of v[i]; v and n are clobbered.
 func (x exponential) emit(v, n, p []reg.VecPhysical) {
-	// v = max(v, low), and min(v, high). The second source of a minimum or maximum, Go's first,
-	// is what comes out where there is a NaN.
-	for i := range v {
-		x.VMAXPS(v[i], x.register(x.low, n[i]), v[i])
-		if x.high != nil {
-			x.VMINPS(v[i], x.register(x.high, n[i]), v[i])
-		}
+	x.cutLow(v, n)
+	if x.high != nil {
+		x.cutHigh(v, n)
 	}
+	x.between(v, n, p)
+}
+
+// cutLow sets v = max(v, low), and cutHigh v = min(v, high). The second source of a minimum or
+// maximum, Go's first, is what comes out where there is a NaN.
+func (x exponential) cutLow(v, tmp []reg.VecPhysical) {
+	for i := range v {
+		x.VMAXPS(v[i], x.register(x.low, tmp[i]), v[i])
+	}
+}
+
+func (x exponential) cutHigh(v, tmp []reg.VecPhysical) {
+	for i := range v {
+		x.VMINPS(v[i], x.register(x.high, tmp[i]), v[i])
+	}
+}
+
+// between is emit for v that are known to lie between low and high.
+func (x exponential) between(v, n, p []reg.VecPhysical) {
 	// n = round(v), or round(v·log2e); p is still free. AVX2 leaves v + magic in n, whose low bits
 	// are the integer, and the rounded value in p.
 	for i := range v {
