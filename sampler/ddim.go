@@ -34,9 +34,6 @@ type DDIM struct {
 	Next func(from Point) Point
 }
 
-// A Source fills x with standard normal noise. A Generator is one.
-type Source interface{ Noise(x tensor.NHWC) }
-
 // Start implements Method.
 func (d DDIM) Start(p Predictor, x tensor.NHWC, points []Point) (StepFunc, error) {
 	readings, err := d.Prediction.all(points)

@@ -48,6 +48,9 @@ type Method interface {
 // the predictor several times. On an error x is as it was.
 type StepFunc func(ctx context.Context, x, x0 tensor.NHWC, i int) error
 
+// A Source fills x with standard normal noise. A Generator is one.
+type Source interface{ Noise(x tensor.NHWC) }
+
 // A Step is one finished step of a run.
 type Step struct {
 	Index, Count int         // Index counts from 0 to Count-1
