@@ -64,57 +64,64 @@ type groupJob struct {
 	groups int // in an image
 	size   int // channels in a group
 	pixels int // in an image
-	slice  int // groups in a tile, where tiles are ranges of channels
+	slice  int // groups in a tile, where a tile is a range of channels
 
-	moments []moments // images × groups
-	sums    []float32 // images × blocks × (sums, squares) × channels, where tiles are blocks of pixels
+	moments []moments // images × blocks × groups
 	apply   []float32 // images × (means, scales, shifts) × channels
+	shares  []share   // by worker, where a tile is a block of pixels
 }
 
-// blockPixels is how many pixels are summed in float32 before float64 takes over. A block's sums
-// are off by at most 64 ulp, and adding one to its group costs as much as summing eight pixels.
+// blockPixels is how many pixels are summed in float32 before float64 takes over: a block's sums are
+// off by at most 128 ulp of their terms, and that takeover costs as much as summing six pixels.
 const blockPixels = 128
 
-// resident is how many bytes of src a tile may read so that it finds most of them in its core's
-// second-level cache (1 to 2 MiB where there is a large image to compute) when it comes back to them.
-const resident = 1536 << 10
+// small is how many bytes of an image are no more than its tiles find in their cores' second-level
+// caches (1 to 2 MiB each) when they come back to them.
+const small = 1536 << 10
 
-// lineFloats is how many channels share a cache line.
-const lineFloats = 16
-
-// run computes the norm. Statistics and result need src twice. Where the channels of an image
-// can be cut into ranges of whole groups that fill whole cache lines, and a range of all pixels
-// stays in a cache, a tile is such a range, and the second reading is nearly free. Otherwise
-// tiles are blocks of pixels, in one region for the statistics and another for the result.
+// run computes the norm. Statistics and result need src twice, and an image hardly fits a cache.
+//
+// Of a small image a tile is a range of channels from start to end. Such ranges are slow to read
+// from beyond the second-level cache, where whole rows of memory are wanted. Of a large image a tile
+// is therefore a block of pixels, in one region for the statistics and another for the result,
+// where each worker starts with what it has read last.
 func (j *groupJob) run(e *engine.Engine) {
-	n, c := j.src.N, j.src.C
-	j.moments = resize(j.moments, n*j.groups)
+	n, c, blocks := j.src.N, j.src.C, j.blocks()
+	j.moments = resize(j.moments, n*blocks*j.groups)
 	j.apply = resize(j.apply, 3*n*c)
 	if slices := j.cut(e.Workers()); slices > 0 {
 		e.For(n*slices, engine.Scratch{Floats: 2 * j.slice * j.size}, (*groupSlices)(j))
 		return
 	}
-	blocks := j.blocks()
-	j.sums = resize(j.sums, 2*n*blocks*c)
-	e.For(n*blocks, engine.Scratch{}, (*groupSums)(j))
+	j.shares = resize(j.shares, e.Workers())
+	for i := range j.shares {
+		j.shares[i].reset(n * blocks)
+	}
+	e.For(n*blocks, engine.Scratch{Floats: 2 * c}, (*groupSums)(j))
 	e.For(n*j.groups, engine.Scratch{}, (*groupMerge)(j))
 	e.For(n*blocks, engine.Scratch{}, (*groupApply)(j))
 }
+
+// lineFloats is how many channels share a cache line.
+const lineFloats = 16
 
 // tilesPerWorker is how many ranges of channels a worker is given where there are enough groups:
 // more balance better, fewer make longer rows.
 const tilesPerWorker = 2
 
 // cut chooses how many groups make a range of channels and returns how many ranges there are in
-// an image, 0 if there is no good choice.
+// an image, or 0 for blocks of pixels. Ranges fill whole cache lines.
 func (j *groupJob) cut(workers int) int {
-	unit := lineFloats / gcd(lineFloats, j.size) // groups that fill whole cache lines
-	bytes := 4 * unit * j.size * j.pixels
-	if bytes > resident || j.src.N*j.groups < workers*unit {
+	unit := lineFloats / gcd(lineFloats, j.size)
+	units := (j.groups + unit - 1) / unit
+	tiles := min(j.src.N*units, workers)
+	if 4*j.src.C*j.pixels > small && j.src.N*j.blocks() >= tiles {
 		return 0
 	}
-	units := (j.groups + unit - 1) / unit
-	wide := min(resident/bytes, max(1, j.src.N*units/(tilesPerWorker*workers)), units)
+	if tiles < workers && j.src.N*j.blocks() > tiles {
+		return 0
+	}
+	wide := max(1, j.src.N*units/(tilesPerWorker*workers))
 	slices := (units + wide - 1) / wide
 	j.slice = (units + slices - 1) / slices * unit // even ranges
 	return (j.groups + j.slice - 1) / j.slice
@@ -136,25 +143,34 @@ func (j *groupJob) block(t tensor.NHWC, n, b, c0, c1 int) tensor.Mat {
 	return t.Tokens().Slice(first+b*blockPixels, first+min((b+1)*blockPixels, j.pixels)).Columns(c0, c1)
 }
 
-// measure takes a block's moments about its first pixel.
-func measure(w *engine.Worker, m tensor.Mat, sum, square []float32) {
+// measure takes the moments of groups g0 up to g1 in block b of image n.
+func (j *groupJob) measure(w *engine.Worker, n, b, g0, g1 int) {
+	m := j.block(j.src, n, b, g0*j.size, g1*j.size)
+	sum, square := w.Floats()[:m.Cols], w.Floats()[m.Cols:2*m.Cols]
 	args := &w.Args.Moments
 	*args = kernels.MomentsArgs{
 		Rows: m.Rows, Cols: m.Cols, Src: m.Data, Stride: m.Stride, Ref: m.Row(0), Sum: sum, Square: square,
 	}
 	w.Set.Moments(args)
+	merged := j.blockMoments(n, b)
+	for g := g0; g < g1; g++ {
+		lo, hi := (g-g0)*j.size, (g-g0+1)*j.size
+		merged[g] = merge(m.Rows, m.Data[lo:hi], sum[lo:hi], square[lo:hi])
+	}
 }
 
-// moments are those of a group: sums of x − about and of its square.
-type moments struct{ about, sum, square float64 }
+// blockMoments are those of the groups in block b of image n.
+func (j *groupJob) blockMoments(n, b int) []moments {
+	return j.moments[(n*j.blocks()+b)*j.groups:][:j.groups]
+}
 
-// add takes in the moments of rows values a channel about ref: with d = ref − about,
-//
-//	Σ(x − about) = Σ(x − ref) + rows·d
-//	Σ(x − about)² = Σ(x − ref)² + d·(2Σ(x − ref) + rows·d)
-func (m *moments) add(rows int, ref, sum, square []float32) {
-	n, about := float64(rows), m.about
-	total, squares := m.sum, m.square
+// moments are those of count values: their sums of x − about and of its square.
+type moments struct{ count, about, sum, square float64 }
+
+// merge makes one of those of rows values in each of a few channels, which are about ref.
+func merge(rows int, ref, sum, square []float32) moments {
+	n, about := float64(rows), float64(ref[0])
+	var total, squares float64
 	sum, square = sum[:len(ref)], square[:len(ref)]
 	for c, ref := range ref {
 		d, s := float64(ref)-about, float64(sum[c])
@@ -162,16 +178,31 @@ func (m *moments) add(rows int, ref, sum, square []float32) {
 		total += s + nd
 		squares += float64(square[c]) + float64(d*(2*s+nd))
 	}
-	m.sum, m.square = total, squares
+	return moments{n * float64(len(ref)), about, total, squares}
 }
 
-// finish turns image n's group g of moments into what the kernel applies to each channel.
+// add takes in other values: with d = other.about − m.about,
+//
+//	Σ(x − m.about) = Σ(x − other.about) + count·d
+//	Σ(x − m.about)² = Σ(x − other.about)² + d·(2Σ(x − other.about) + count·d)
+func (m *moments) add(other moments) {
+	d := other.about - m.about
+	nd := float64(other.count * d)
+	m.count += other.count
+	m.sum += other.sum + nd
+	m.square += other.square + float64(d*(2*other.sum+nd))
+}
+
+// finish merges the blocks of group g of image n, in order, into what the kernel applies to its
+// channels.
 func (j *groupJob) finish(n, g int) {
-	m := &j.moments[n*j.groups+g]
-	count := float64(j.pixels * j.size)
-	offset := m.sum / count
+	m := j.blockMoments(n, 0)[g]
+	for b := 1; b < j.blocks(); b++ {
+		m.add(j.blockMoments(n, b)[g])
+	}
+	offset := m.sum / m.count
 	mean := m.about + offset
-	variance := max(m.square/count-float64(offset*offset), 0)
+	variance := max(m.square/m.count-float64(offset*offset), 0)
 	rstd := 1 / math.Sqrt(variance+float64(j.affine.Eps))
 	mean32 := float32(mean)
 	rest := mean - float64(mean32) // goes into the shift
@@ -208,14 +239,6 @@ func (j *groupJob) normalise(w *engine.Worker, n, b, c0, c1 int) {
 	w.Set.Affine(args)
 }
 
-// start returns the moments of group g of image n with nothing in them yet, about the first value
-// of the group.
-func (j *groupJob) start(n, g int) *moments {
-	m := &j.moments[n*j.groups+g]
-	*m = moments{about: float64(j.src.Data[n*j.pixels*j.src.Stride+g*j.size])}
-	return m
-}
-
 // groupSlices does a range of channels of an image from start to end.
 type groupSlices groupJob
 
@@ -224,66 +247,45 @@ func (s *groupSlices) Tile(w *engine.Worker, tile int) {
 	slices := (j.groups + j.slice - 1) / j.slice
 	n, g0 := tile/slices, tile%slices*j.slice
 	g1 := min(g0+j.slice, j.groups)
-	c0, c1 := g0*j.size, g1*j.size
-	sums := w.Floats()
-	sum, square := sums[:c1-c0], sums[c1-c0:2*(c1-c0)]
-	for g := g0; g < g1; g++ {
-		j.start(n, g)
-	}
 	for b := range j.blocks() {
-		m := j.block(j.src, n, b, c0, c1)
-		measure(w, m, sum, square)
-		for g := g0; g < g1; g++ {
-			lo, hi := (g-g0)*j.size, (g-g0+1)*j.size
-			j.moments[n*j.groups+g].add(m.Rows, m.Data[lo:hi], sum[lo:hi], square[lo:hi])
-		}
+		j.measure(w, n, b, g0, g1)
 	}
 	for g := g0; g < g1; g++ {
 		j.finish(n, g)
 	}
-	// The pixels read last are the most likely to be in a cache still.
 	for b := j.blocks() - 1; b >= 0; b-- {
-		j.normalise(w, n, b, c0, c1)
+		j.normalise(w, n, b, g0*j.size, g1*j.size)
 	}
 }
 
-// groupSums takes the moments of one block of pixels.
+// groupSums takes the moments of a block of pixels.
 type groupSums groupJob
 
 func (s *groupSums) Tile(w *engine.Worker, tile int) {
 	j := (*groupJob)(s)
-	n, b := tile/j.blocks(), tile%j.blocks()
-	sum, square := j.blockSums(tile)
-	measure(w, j.block(j.src, n, b, 0, j.src.C), sum, square)
+	j.measure(w, tile/j.blocks(), tile%j.blocks(), 0, j.groups)
+	j.shares[w.Index].keep(tile)
 }
 
-// blockSums is where the moments of a block are, blocks of all images in a row.
-func (j *groupJob) blockSums(block int) (sum, square []float32) {
-	c := j.src.C
-	s := j.sums[2*block*c:]
-	return s[:c], s[c : 2*c]
-}
-
-// groupMerge merges the blocks of one group, in order.
+// groupMerge merges the blocks of one group.
 type groupMerge groupJob
 
 func (s *groupMerge) Tile(_ *engine.Worker, tile int) {
 	j := (*groupJob)(s)
-	n, g := tile/j.groups, tile%j.groups
-	c0, c1 := g*j.size, (g+1)*j.size
-	m := j.start(n, g)
-	for b := range j.blocks() {
-		block := j.block(j.src, n, b, c0, c1)
-		sum, square := j.blockSums(n*j.blocks() + b)
-		m.add(block.Rows, block.Row(0), sum[c0:c1], square[c0:c1])
-	}
-	j.finish(n, g)
+	j.finish(tile/j.groups, tile%j.groups)
 }
 
-// groupApply writes one block of pixels.
+// groupApply writes a block of pixels: one that the worker itself has read, the last first, as long
+// as there are any.
 type groupApply groupJob
 
-func (s *groupApply) Tile(w *engine.Worker, tile int) {
+func (s *groupApply) Tile(w *engine.Worker, _ int) {
 	j := (*groupJob)(s)
-	j.normalise(w, tile/j.blocks(), tile%j.blocks(), 0, j.src.C)
+	for i := range j.shares {
+		if block, ok := j.shares[(w.Index+i)%len(j.shares)].take(); ok {
+			j.normalise(w, block/j.blocks(), block%j.blocks(), 0, j.src.C)
+			return
+		}
+	}
+	panic("norm: more tiles than blocks")
 }
