@@ -55,6 +55,7 @@ type Chunk struct {
 	Tap, Taps int // the first tap, and how many
 	From, K   int // the first channel, and how many
 
+	index       int
 	offset      int // in the chain
 	first, last bool
 }
@@ -121,7 +122,7 @@ func (p *Product) Chunks() int {
 // Chunk returns chunk i, in rising k.
 func (p *Product) Chunk(i int) Chunk {
 	n := p.Chunks()
-	c := Chunk{first: i == 0, last: i == n-1}
+	c := Chunk{index: i, first: i == 0, last: i == n-1}
 	if p.parts > 1 {
 		part := i % p.parts
 		c.Tap, c.Taps = i/p.parts, 1
@@ -177,10 +178,12 @@ func (p *Product) Multiply(w *engine.Worker, b *Block, c Chunk) {
 			sums = sums[unit*halves*stride:]
 		}
 		for half := range halves {
-			panel := p.w.panel((b.unit+unit)*halves + half)
-			t.B = panel[c.offset*nr : (c.offset+c.Taps*c.K)*nr]
+			t.B = p.panel((b.unit+unit)*halves+half, c)
 			t.Segments, t.K = c.Taps, c.K
+			next := p.next(b, unit*halves+half, c)
 			for tile := range b.Tiles {
+				t.Ahead = next
+				next = next[min(len(next), len(t.B)/4):] // as much as a tile asks for
 				r0, r1 := b.TileRows(tile)
 				t.Rows = r1 - r0
 				t.A = b.Pointers(tile, c)
@@ -205,6 +208,25 @@ func (p *Product) Multiply(w *engine.Worker, b *Block, c Chunk) {
 		}
 	}
 	*t = kernels.TileArgs{} // keep no memory alive
+}
+
+// panel returns the part of panel i that chunk c multiplies.
+func (p *Product) panel(i int, c Chunk) []float32 {
+	nr := p.w.set.GEMM.NR
+	return p.w.panel(i)[c.offset*nr : (c.offset+c.Taps*c.K)*nr]
+}
+
+// next returns what the task reads after panel i of the block in chunk c, which the tiles ask for
+// ahead; after the last, what the next task probably begins with.
+func (p *Product) next(b *Block, i int, c Chunk) []float32 {
+	first := b.unit * p.w.halves()
+	if i+1 < b.units*p.w.halves() {
+		return p.panel(first+i+1, c)
+	}
+	if c.last {
+		return p.panel(first, p.Chunk(0))
+	}
+	return p.panel(first, p.Chunk(c.index+1))
 }
 
 // start sets what the accumulators of a tile start from: its bias.

@@ -30,6 +30,10 @@ type GEMM struct {
 // Dst may overlap Init or Add where they are the same elements; otherwise it overlaps nothing.
 // Elements of Init and Add at columns from Cols on are not read, and Dst is not written there; B
 // is read at all NR columns. An InitStride of 0 starts all rows from one vector: a bias.
+//
+// Ahead is memory that will be wanted soon, such as the panel that follows B. For every k, NR/4
+// values of it are asked into the second-level cache, which hides their way from memory behind
+// the arithmetic. It is a hint: nothing of it is read, nor need it be as long.
 type TileArgs struct {
 	Rows, Cols  int // 1..MR and 1..NR
 	Segments, K int
@@ -41,6 +45,7 @@ type TileArgs struct {
 	AddStride   int
 	Dst         []float32
 	DstStride   int
+	Ahead       []float32
 }
 
 const genericMR, genericNR = 4, 8
@@ -56,13 +61,7 @@ func tileGeneric(t *TileArgs) {
 	for s := range t.Segments {
 		for r := range t.Rows {
 			a := unsafe.Slice(t.A[s*genericMR+r], t.K)
-			b := t.B[s*t.K*genericNR:]
-			for k, a := range a {
-				b := (*[genericNR]float32)(b[k*genericNR:])
-				for j, b := range b {
-					acc[r][j] = fma(a, b, acc[r][j])
-				}
-			}
+			chain(&acc[r], a, 1, t.K, t.B[s*t.K*genericNR:])
 		}
 	}
 	for r := range t.Rows {
@@ -75,6 +74,24 @@ func tileGeneric(t *TileArgs) {
 			dst[j] = acc[r][j] + add
 		}
 	}
+}
+
+// chain runs NR chains of n multiply-adds side by side: c[j] = fma(a[k*step], b[k*NR+j], c[j]) in
+// rising k. The accumulators are variables, not an array, so that they stay in registers.
+func chain(c *[genericNR]float32, a []float32, step, n int, b []float32) {
+	c0, c1, c2, c3, c4, c5, c6, c7 := c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7]
+	for k := range n {
+		a, b := a[k*step], (*[genericNR]float32)(b[k*genericNR:])
+		c0 = fma(a, b[0], c0)
+		c1 = fma(a, b[1], c1)
+		c2 = fma(a, b[2], c2)
+		c3 = fma(a, b[3], c3)
+		c4 = fma(a, b[4], c4)
+		c5 = fma(a, b[5], c5)
+		c6 = fma(a, b[6], c6)
+		c7 = fma(a, b[7], c7)
+	}
+	*c = [genericNR]float32{c0, c1, c2, c3, c4, c5, c6, c7}
 }
 
 // fma is a·b + c with the product exact and the sum rounded to float64 and then to float32: a

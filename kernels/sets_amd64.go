@@ -13,7 +13,7 @@ import (
 
 // What the assembly packages use. The test beside this file compares with their Requires.
 var (
-	avx2Features   = []cpuid.FeatureID{cpuid.CMOV, cpuid.AVX, cpuid.AVX2, cpuid.FMA3, cpuid.BMI2}
+	avx2Features   = []cpuid.FeatureID{cpuid.CMOV, cpuid.SSE, cpuid.AVX, cpuid.AVX2, cpuid.FMA3, cpuid.BMI2}
 	avx512Features = append([]cpuid.FeatureID{cpuid.AVX512F, cpuid.AVX512BW, cpuid.AVX512DQ, cpuid.AVX512VL}, avx2Features...)
 )
 

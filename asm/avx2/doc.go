@@ -19,7 +19,7 @@ var Requires = map[string][]string{
 	"Moments":   {"AVX", "FMA3"},
 	"Peak":      {"AVX", "FMA3"},
 	"Softmax":   {"AVX", "AVX2", "FMA3"},
-	"Tile":      {"AVX", "FMA3"},
+	"Tile":      {"AVX", "CMOV", "FMA3", "SSE"},
 	"ToLanes":   {"AVX", "CMOV"},
 	"Triad":     {"AVX", "FMA3"},
 	"Weigh":     {"AVX", "FMA3"},

@@ -5,7 +5,7 @@
 #include "textflag.h"
 
 // func Tile(args *byte)
-// Requires: AVX, FMA3
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·Tile(SB), NOSPLIT, $32-8
 	MOVQ    args+0(FP), AX
 	MOVQ    (AX), CX
@@ -63,15 +63,18 @@ zero1:
 	VXORPS Y1, Y1, Y1
 
 sum1:
-	MOVQ 16(AX), CX
-	MOVQ CX, (SP)
-	MOVQ 32(AX), CX
-	MOVQ CX, 8(SP)
-	MOVQ 56(AX), BX
-	MOVQ 24(AX), CX
-	MOVQ CX, 16(SP)
-	ANDQ $-4, CX
-	MOVQ CX, 24(SP)
+	MOVQ    16(AX), CX
+	MOVQ    CX, (SP)
+	MOVQ    32(AX), CX
+	MOVQ    CX, 8(SP)
+	MOVQ    56(AX), BX
+	MOVQ    176(AX), BP
+	TESTQ   BP, BP
+	CMOVQEQ BX, BP
+	MOVQ    24(AX), CX
+	MOVQ    CX, 16(SP)
+	ANDQ    $-4, CX
+	MOVQ    CX, 24(SP)
 
 segment1:
 	MOVQ    8(SP), AX
@@ -88,6 +91,7 @@ loop1:
 	VBROADCASTSS (DX)(AX*4), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
+	PREFETCHT1   (BP)
 	VMOVUPS      64(BX), Y12
 	VMOVUPS      96(BX), Y13
 	VBROADCASTSS 4(DX)(AX*4), Y14
@@ -105,6 +109,7 @@ loop1:
 	VFMADD231PS  Y13, Y14, Y1
 	ADDQ         $+4, AX
 	ADDQ         $+256, BX
+	ADDQ         $+64, BP
 	CMPQ         AX, 24(SP)
 	JLT          loop1
 
@@ -235,15 +240,18 @@ zero2:
 	VXORPS Y3, Y3, Y3
 
 sum2:
-	MOVQ 16(AX), CX
-	MOVQ CX, (SP)
-	MOVQ 32(AX), CX
-	MOVQ CX, 8(SP)
-	MOVQ 56(AX), BX
-	MOVQ 24(AX), CX
-	MOVQ CX, 16(SP)
-	ANDQ $-4, CX
-	MOVQ CX, 24(SP)
+	MOVQ    16(AX), CX
+	MOVQ    CX, (SP)
+	MOVQ    32(AX), CX
+	MOVQ    CX, 8(SP)
+	MOVQ    56(AX), BX
+	MOVQ    176(AX), BP
+	TESTQ   BP, BP
+	CMOVQEQ BX, BP
+	MOVQ    24(AX), CX
+	MOVQ    CX, 16(SP)
+	ANDQ    $-4, CX
+	MOVQ    CX, 24(SP)
 
 segment2:
 	MOVQ    8(SP), AX
@@ -264,6 +272,7 @@ loop2:
 	VBROADCASTSS (SI)(AX*4), Y15
 	VFMADD231PS  Y12, Y15, Y2
 	VFMADD231PS  Y13, Y15, Y3
+	PREFETCHT1   (BP)
 	VMOVUPS      64(BX), Y12
 	VMOVUPS      96(BX), Y13
 	VBROADCASTSS 4(DX)(AX*4), Y14
@@ -290,6 +299,7 @@ loop2:
 	VFMADD231PS  Y13, Y15, Y3
 	ADDQ         $+4, AX
 	ADDQ         $+256, BX
+	ADDQ         $+64, BP
 	CMPQ         AX, 24(SP)
 	JLT          loop2
 
@@ -447,15 +457,18 @@ zero3:
 	VXORPS Y5, Y5, Y5
 
 sum3:
-	MOVQ 16(AX), CX
-	MOVQ CX, (SP)
-	MOVQ 32(AX), CX
-	MOVQ CX, 8(SP)
-	MOVQ 56(AX), BX
-	MOVQ 24(AX), CX
-	MOVQ CX, 16(SP)
-	ANDQ $-4, CX
-	MOVQ CX, 24(SP)
+	MOVQ    16(AX), CX
+	MOVQ    CX, (SP)
+	MOVQ    32(AX), CX
+	MOVQ    CX, 8(SP)
+	MOVQ    56(AX), BX
+	MOVQ    176(AX), BP
+	TESTQ   BP, BP
+	CMOVQEQ BX, BP
+	MOVQ    24(AX), CX
+	MOVQ    CX, 16(SP)
+	ANDQ    $-4, CX
+	MOVQ    CX, 24(SP)
 
 segment3:
 	MOVQ    8(SP), AX
@@ -480,6 +493,7 @@ loop3:
 	VBROADCASTSS (DI)(AX*4), Y14
 	VFMADD231PS  Y12, Y14, Y4
 	VFMADD231PS  Y13, Y14, Y5
+	PREFETCHT1   (BP)
 	VMOVUPS      64(BX), Y12
 	VMOVUPS      96(BX), Y13
 	VBROADCASTSS 4(DX)(AX*4), Y14
@@ -515,6 +529,7 @@ loop3:
 	VFMADD231PS  Y13, Y14, Y5
 	ADDQ         $+4, AX
 	ADDQ         $+256, BX
+	ADDQ         $+64, BP
 	CMPQ         AX, 24(SP)
 	JLT          loop3
 
@@ -699,15 +714,18 @@ zero4:
 	VXORPS Y7, Y7, Y7
 
 sum4:
-	MOVQ 16(AX), CX
-	MOVQ CX, (SP)
-	MOVQ 32(AX), CX
-	MOVQ CX, 8(SP)
-	MOVQ 56(AX), BX
-	MOVQ 24(AX), CX
-	MOVQ CX, 16(SP)
-	ANDQ $-4, CX
-	MOVQ CX, 24(SP)
+	MOVQ    16(AX), CX
+	MOVQ    CX, (SP)
+	MOVQ    32(AX), CX
+	MOVQ    CX, 8(SP)
+	MOVQ    56(AX), BX
+	MOVQ    176(AX), BP
+	TESTQ   BP, BP
+	CMOVQEQ BX, BP
+	MOVQ    24(AX), CX
+	MOVQ    CX, 16(SP)
+	ANDQ    $-4, CX
+	MOVQ    CX, 24(SP)
 
 segment4:
 	MOVQ    8(SP), AX
@@ -736,6 +754,7 @@ loop4:
 	VBROADCASTSS (R8)(AX*4), Y15
 	VFMADD231PS  Y12, Y15, Y6
 	VFMADD231PS  Y13, Y15, Y7
+	PREFETCHT1   (BP)
 	VMOVUPS      64(BX), Y12
 	VMOVUPS      96(BX), Y13
 	VBROADCASTSS 4(DX)(AX*4), Y14
@@ -780,6 +799,7 @@ loop4:
 	VFMADD231PS  Y13, Y15, Y7
 	ADDQ         $+4, AX
 	ADDQ         $+256, BX
+	ADDQ         $+64, BP
 	CMPQ         AX, 24(SP)
 	JLT          loop4
 
@@ -991,15 +1011,18 @@ zero5:
 	VXORPS Y9, Y9, Y9
 
 sum5:
-	MOVQ 16(AX), CX
-	MOVQ CX, (SP)
-	MOVQ 32(AX), CX
-	MOVQ CX, 8(SP)
-	MOVQ 56(AX), BX
-	MOVQ 24(AX), CX
-	MOVQ CX, 16(SP)
-	ANDQ $-4, CX
-	MOVQ CX, 24(SP)
+	MOVQ    16(AX), CX
+	MOVQ    CX, (SP)
+	MOVQ    32(AX), CX
+	MOVQ    CX, 8(SP)
+	MOVQ    56(AX), BX
+	MOVQ    176(AX), BP
+	TESTQ   BP, BP
+	CMOVQEQ BX, BP
+	MOVQ    24(AX), CX
+	MOVQ    CX, 16(SP)
+	ANDQ    $-4, CX
+	MOVQ    CX, 24(SP)
 
 segment5:
 	MOVQ    8(SP), AX
@@ -1032,6 +1055,7 @@ loop5:
 	VBROADCASTSS (R9)(AX*4), Y14
 	VFMADD231PS  Y12, Y14, Y8
 	VFMADD231PS  Y13, Y14, Y9
+	PREFETCHT1   (BP)
 	VMOVUPS      64(BX), Y12
 	VMOVUPS      96(BX), Y13
 	VBROADCASTSS 4(DX)(AX*4), Y14
@@ -1085,6 +1109,7 @@ loop5:
 	VFMADD231PS  Y13, Y14, Y9
 	ADDQ         $+4, AX
 	ADDQ         $+256, BX
+	ADDQ         $+64, BP
 	CMPQ         AX, 24(SP)
 	JLT          loop5
 
@@ -1323,15 +1348,18 @@ zero6:
 	VXORPS Y11, Y11, Y11
 
 sum6:
-	MOVQ 16(AX), CX
-	MOVQ CX, (SP)
-	MOVQ 32(AX), CX
-	MOVQ CX, 8(SP)
-	MOVQ 56(AX), BX
-	MOVQ 24(AX), CX
-	MOVQ CX, 16(SP)
-	ANDQ $-4, CX
-	MOVQ CX, 24(SP)
+	MOVQ    16(AX), CX
+	MOVQ    CX, (SP)
+	MOVQ    32(AX), CX
+	MOVQ    CX, 8(SP)
+	MOVQ    56(AX), BX
+	MOVQ    176(AX), BP
+	TESTQ   BP, BP
+	CMOVQEQ BX, BP
+	MOVQ    24(AX), CX
+	MOVQ    CX, 16(SP)
+	ANDQ    $-4, CX
+	MOVQ    CX, 24(SP)
 
 segment6:
 	MOVQ    8(SP), AX
@@ -1368,6 +1396,7 @@ loop6:
 	VBROADCASTSS (R10)(AX*4), Y15
 	VFMADD231PS  Y12, Y15, Y10
 	VFMADD231PS  Y13, Y15, Y11
+	PREFETCHT1   (BP)
 	VMOVUPS      64(BX), Y12
 	VMOVUPS      96(BX), Y13
 	VBROADCASTSS 4(DX)(AX*4), Y14
@@ -1430,6 +1459,7 @@ loop6:
 	VFMADD231PS  Y13, Y15, Y11
 	ADDQ         $+4, AX
 	ADDQ         $+256, BX
+	ADDQ         $+64, BP
 	CMPQ         AX, 24(SP)
 	JLT          loop6
 

@@ -103,7 +103,7 @@ func Generate(w Width) (files map[string][]byte, err error) {
 		}
 		files[family.name+"_amd64.go"] = stubs
 		for _, f := range file.Functions() {
-			requires[f.Name] = f.ISA
+			requires[f.Name] = features(f.ISA)
 		}
 	}
 	files["doc.go"], err = doc(w, requires)
@@ -318,4 +318,16 @@ func (e *emitter) store(v reg.Register, m mask, dst Mem) {
 	default:
 		e.VMASKMOVPS(v, m.r, dst)
 	}
+}
+
+// features are the CPU features by their usual names: avo files PREFETCHT1, which came with SSE,
+// under an extension of MMX.
+func features(isa []string) []string {
+	named := slices.Clone(isa)
+	for i, f := range named {
+		if f == "MMX+" {
+			named[i] = "SSE"
+		}
+	}
+	return named
 }

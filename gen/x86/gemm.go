@@ -14,13 +14,14 @@ var tileArgs = mirror("TileArgs", `
 	Add slice
 	AddStride int
 	Dst slice
-	DstStride int`)
+	DstStride int
+	Ahead slice`)
 
 // gemm emits Tile: one body for each number of rows, chosen at entry.
 //
 // Register plan: MR·NR/Lanes accumulators, NR/Lanes vectors of B, the rest hold broadcasts of A.
-// A's rows are read in place, each by a pointer of its own that is indexed by k, so fourteen general
-// registers are taken: up to twelve rows, k, and B.
+// A's rows are read in place, each by a pointer of its own that is indexed by k, so all fifteen
+// general registers are taken: up to twelve rows, k, B, and Ahead.
 //
 //	AVX-512: 12×32: 24 + 2 + 6 registers; 24 FMA for 14 loads
 //	AVX2:     6×16: 12 + 2 + 2 registers; 12 FMA for 8 loads
@@ -58,6 +59,8 @@ type locals struct {
 // unroll is how many k go into one round of the loop: enough to make its own cost vanish, and few
 // enough that the code of all row counts stays in the first-level cache.
 const unroll = 4
+
+const cacheLine = 64 // bytes
 
 var rowPointers = []reg.GPPhysical{
 	reg.RDX, reg.RSI, reg.RDI, reg.R8, reg.R9, reg.R10, reg.R11, reg.R12, reg.R13, reg.R14, reg.R15, reg.RCX,
@@ -124,12 +127,15 @@ func (t *tile) init() {
 
 // sum runs the chains: for each segment, for each k: c += A[r][k]·B[k].
 func (t *tile) sum() {
-	k, b := reg.RAX, reg.RBX
+	k, b, ahead := reg.RAX, reg.RBX, reg.RBP
 	t.get("Segments", reg.RCX)
 	t.MOVQ(reg.RCX, t.segments)
 	t.get("A", reg.RCX)
 	t.MOVQ(reg.RCX, t.table)
 	t.get("B", b)
+	t.get("Ahead", ahead)
+	t.TESTQ(ahead, ahead)
+	t.CMOVQEQ(b, ahead) // B is at hand: asking for it costs nothing
 	t.get("K", reg.RCX)
 	t.MOVQ(reg.RCX, t.count)
 	t.ANDQ(I8(-unroll), reg.RCX)
@@ -166,8 +172,12 @@ func (t *tile) sum() {
 	t.Label(t.label("loop"))
 	for u := range unroll {
 		step(u)
+		if line := u * t.NR; line%cacheLine == 0 { // NR bytes for each k
+			t.PREFETCHT1(Mem{Base: ahead, Disp: line})
+		}
 	}
 	advance(unroll)
+	t.ADDQ(I32(unroll*t.NR), ahead)
 	t.CMPQ(k, t.whole)
 	t.JLT(t.jump("loop"))
 	t.Label(t.label("rest"))
