@@ -1,12 +1,12 @@
 package program
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"slices"
-	"text/tabwriter"
 	"time"
 
 	"github.com/lanewise/lanewise/tensor"
@@ -109,19 +109,20 @@ func (p Profile) Total() Sample {
 	return total
 }
 
-// Write prints the samples and their total as a table: time, share of all time, FLOP/s, memory
-// traffic and, where peak (in FLOP/s) is not 0, the share of that peak.
+// Write prints the samples and their total as a table: time, its share of all time, FLOP/s, their
+// share of peak (in FLOP/s; 0 where it is not known), memory traffic, kind and name.
 func (p Profile) Write(w io.Writer, peak float64) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprint(t, "runs\tms\t% time\tGFLOP/s\t% peak\tGB/s\t kind\t name\t\n")
+	var table bytes.Buffer
+	fmt.Fprintf(&table, "%6s %10s %7s %9s %7s %7s  %-11s %s\n", "runs", "ms", "% time", "GFLOP/s", "% peak", "GB/s", "kind", "name")
 	total := p.Total()
 	for _, s := range append(slices.Clip(p), total) {
 		seconds := s.Time.Seconds()
 		rate := ratio(s.Cost.FLOP, seconds)
-		fmt.Fprintf(t, "%d\t%.3f\t%.1f\t%.1f\t%.1f\t%.1f\t %s\t %s\t\n", s.Runs, 1e3*seconds, 100*ratio(seconds, total.Time.Seconds()),
+		fmt.Fprintf(&table, "%6d %10.3f %7.1f %9.1f %7.1f %7.1f  %-11s %s\n", s.Runs, 1e3*seconds, 100*ratio(seconds, total.Time.Seconds()),
 			rate/1e9, 100*ratio(rate, peak), ratio(s.Cost.Bytes, seconds)/1e9, s.Kind, s.Name)
 	}
-	return t.Flush()
+	_, err := w.Write(table.Bytes())
+	return err
 }
 
 // ratio is a/b, and 0 where b is.
