@@ -104,13 +104,13 @@ func check(dst, q tensor.Mat, kv []KV, s Shape) {
 // values, of scores and a tile of queries fill a first-level cache of 48 KiB.
 const keyBlock = 96
 
-// A run is how many tiles of queries a task takes a block of keys through while it is in the
-// caches: enough that keys and values come from the second-level cache and their row pointers cost
-// nothing, few enough that the tiles' own state stays in an eighth of a megabyte of it, and that
-// every worker finds several tasks.
+// A run is how many tiles of queries a task takes through the keys together, a block at a time:
+// enough that keys and values come from the first two cache levels for most of them, few enough that
+// the tiles' own state stays in a quarter of a megabyte of the second, and that every worker finds
+// several tasks.
 const (
-	runTiles       = 8
-	runFloats      = 1 << 17 / 4
+	runTiles       = 16
+	runFloats      = 1 << 18 / 4
 	tasksPerWorker = 4
 )
 

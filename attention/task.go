@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/lanewise/lanewise/engine"
+	"github.com/lanewise/lanewise/kernels"
 	"github.com/lanewise/lanewise/tensor"
 )
 
@@ -46,11 +47,11 @@ func (t *task) tile(i int) tileState {
 
 // Tile does one task: it implements engine.Job.
 func (j *job) Tile(w *engine.Worker, n int) {
-	run := n % j.runs
-	head := n / j.runs % j.Heads
+	head := n % j.Heads
+	run := n / j.Heads % j.runs
 	first := run * j.run * j.lanes
 	t := task{
-		job: j, Worker: w, image: n / j.runs / j.Heads, head: head,
+		job: j, Worker: w, image: n / j.Heads / j.runs, head: head,
 		query: first, end: min(first+j.run*j.lanes, j.queries), keys: w.Pointers(),
 	}
 	f := w.Floats()
@@ -135,24 +136,22 @@ func (t *task) pass(c *KV, b *block) {
 		s := t.tile(i)
 		t.score(&s, b, mask)
 
-		soft := &t.Args.Softmax
-		soft.Keys, soft.S, soft.Max, soft.Sum, soft.Alpha = b.end-b.first, t.scores, s.max, s.sum, s.alpha
-		t.Set.Softmax(soft)
-
-		weigh := &t.Args.Weigh
-		weigh.Rows, weigh.Keys, weigh.V, weigh.VStride = t.size, b.end-b.first, b.values, b.stride
-		weigh.P, weigh.O, weigh.Alpha = t.scores, s.o, s.alpha
-		t.Set.Weigh(weigh)
+		keys := b.end - b.first
+		t.Args.Softmax = kernels.SoftmaxArgs{Keys: keys, S: t.scores, Max: s.max, Sum: s.sum, Alpha: s.alpha}
+		t.Set.Softmax(&t.Args.Softmax)
+		t.Args.Weigh = kernels.WeighArgs{
+			Rows: t.size, Keys: keys, V: b.values, VStride: b.stride, P: t.scores, O: s.o, Alpha: s.alpha,
+		}
+		t.Set.Weigh(&t.Args.Weigh)
 	})
 }
 
 // score fills scores with K·Qᵀ + mask.
 func (t *task) score(s *tileState, b *block, mask []float32) {
-	mr, a := t.Set.GEMM.MR, &t.Args.Tile
-	a.Cols, a.Segments, a.K, a.B = t.lanes, 1, t.size, s.q
-	a.Init, a.Add, a.AddStride, a.DstStride = nil, nil, t.lanes, t.lanes
-	for k := 0; k < b.end-b.first; k += mr {
-		a.Rows, a.A, a.Dst = min(mr, b.end-b.first-k), t.keys[k:], t.scores[k*t.lanes:]
+	keys, mr, a := b.end-b.first, t.Set.GEMM.MR, &t.Args.Tile
+	*a = kernels.TileArgs{Cols: t.lanes, Segments: 1, K: t.size, B: s.q, AddStride: t.lanes, DstStride: t.lanes}
+	for k := 0; k < keys; k += mr {
+		a.Rows, a.A, a.Dst = min(mr, keys-k), t.keys[k:], t.scores[k*t.lanes:]
 		if mask != nil {
 			a.Add = mask[k*t.lanes:]
 		}
