@@ -7,29 +7,33 @@
 // func Tile(args *byte)
 // Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·Tile(SB), NOSPLIT, $32-8
-	MOVQ    args+0(FP), AX
-	MOVQ    (AX), CX
-	CMPQ    CX, $0x06
-	JEQ     rows6
-	CMPQ    CX, $0x05
-	JEQ     rows5
-	CMPQ    CX, $0x04
-	JEQ     rows4
-	CMPQ    CX, $0x03
-	JEQ     rows3
-	CMPQ    CX, $0x02
-	JEQ     rows2
-	MOVQ    80(AX), DX
-	TESTQ   DX, DX
-	JZ      zero1
-	MOVQ    104(AX), SI
-	SHLQ    $0x02, SI
-	MOVQ    8(AX), DI
-	CMPQ    DI, $0x10
-	JNE     initTail1
-	VMOVUPS (DX), Y0
-	VMOVUPS 32(DX), Y1
-	JMP     sum1
+	MOVQ       args+0(FP), AX
+	MOVQ       (AX), CX
+	CMPQ       CX, $0x06
+	JEQ        rows6
+	CMPQ       CX, $0x05
+	JEQ        rows5
+	CMPQ       CX, $0x04
+	JEQ        rows4
+	CMPQ       CX, $0x03
+	JEQ        rows3
+	CMPQ       CX, $0x02
+	JEQ        rows2
+	MOVQ       144(AX), DX
+	MOVQ       168(AX), SI
+	SHLQ       $0x02, SI
+	PREFETCHT0 (DX)
+	MOVQ       80(AX), DX
+	TESTQ      DX, DX
+	JZ         zero1
+	MOVQ       104(AX), SI
+	SHLQ       $0x02, SI
+	MOVQ       8(AX), DI
+	CMPQ       DI, $0x10
+	JNE        initTail1
+	VMOVUPS    (DX), Y0
+	VMOVUPS    32(DX), Y1
+	JMP        sum1
 
 initTail1:
 	LEAQ gemm_window<>+0(SB), R9
@@ -188,20 +192,26 @@ tailStore1:
 	RET
 
 rows2:
-	MOVQ    80(AX), DX
-	TESTQ   DX, DX
-	JZ      zero2
-	MOVQ    104(AX), SI
-	SHLQ    $0x02, SI
-	MOVQ    8(AX), DI
-	CMPQ    DI, $0x10
-	JNE     initTail2
-	VMOVUPS (DX), Y0
-	VMOVUPS 32(DX), Y1
-	ADDQ    SI, DX
-	VMOVUPS (DX), Y2
-	VMOVUPS 32(DX), Y3
-	JMP     sum2
+	MOVQ       144(AX), DX
+	MOVQ       168(AX), SI
+	SHLQ       $0x02, SI
+	PREFETCHT0 (DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	MOVQ       80(AX), DX
+	TESTQ      DX, DX
+	JZ         zero2
+	MOVQ       104(AX), SI
+	SHLQ       $0x02, SI
+	MOVQ       8(AX), DI
+	CMPQ       DI, $0x10
+	JNE        initTail2
+	VMOVUPS    (DX), Y0
+	VMOVUPS    32(DX), Y1
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Y2
+	VMOVUPS    32(DX), Y3
+	JMP        sum2
 
 initTail2:
 	LEAQ gemm_window<>+0(SB), R9
@@ -397,23 +407,31 @@ tailStore2:
 	RET
 
 rows3:
-	MOVQ    80(AX), DX
-	TESTQ   DX, DX
-	JZ      zero3
-	MOVQ    104(AX), SI
-	SHLQ    $0x02, SI
-	MOVQ    8(AX), DI
-	CMPQ    DI, $0x10
-	JNE     initTail3
-	VMOVUPS (DX), Y0
-	VMOVUPS 32(DX), Y1
-	ADDQ    SI, DX
-	VMOVUPS (DX), Y2
-	VMOVUPS 32(DX), Y3
-	ADDQ    SI, DX
-	VMOVUPS (DX), Y4
-	VMOVUPS 32(DX), Y5
-	JMP     sum3
+	MOVQ       144(AX), DX
+	MOVQ       168(AX), SI
+	SHLQ       $0x02, SI
+	PREFETCHT0 (DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	MOVQ       80(AX), DX
+	TESTQ      DX, DX
+	JZ         zero3
+	MOVQ       104(AX), SI
+	SHLQ       $0x02, SI
+	MOVQ       8(AX), DI
+	CMPQ       DI, $0x10
+	JNE        initTail3
+	VMOVUPS    (DX), Y0
+	VMOVUPS    32(DX), Y1
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Y2
+	VMOVUPS    32(DX), Y3
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Y4
+	VMOVUPS    32(DX), Y5
+	JMP        sum3
 
 initTail3:
 	LEAQ gemm_window<>+0(SB), R9
@@ -646,26 +664,36 @@ tailStore3:
 	RET
 
 rows4:
-	MOVQ    80(AX), DX
-	TESTQ   DX, DX
-	JZ      zero4
-	MOVQ    104(AX), SI
-	SHLQ    $0x02, SI
-	MOVQ    8(AX), DI
-	CMPQ    DI, $0x10
-	JNE     initTail4
-	VMOVUPS (DX), Y0
-	VMOVUPS 32(DX), Y1
-	ADDQ    SI, DX
-	VMOVUPS (DX), Y2
-	VMOVUPS 32(DX), Y3
-	ADDQ    SI, DX
-	VMOVUPS (DX), Y4
-	VMOVUPS 32(DX), Y5
-	ADDQ    SI, DX
-	VMOVUPS (DX), Y6
-	VMOVUPS 32(DX), Y7
-	JMP     sum4
+	MOVQ       144(AX), DX
+	MOVQ       168(AX), SI
+	SHLQ       $0x02, SI
+	PREFETCHT0 (DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	MOVQ       80(AX), DX
+	TESTQ      DX, DX
+	JZ         zero4
+	MOVQ       104(AX), SI
+	SHLQ       $0x02, SI
+	MOVQ       8(AX), DI
+	CMPQ       DI, $0x10
+	JNE        initTail4
+	VMOVUPS    (DX), Y0
+	VMOVUPS    32(DX), Y1
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Y2
+	VMOVUPS    32(DX), Y3
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Y4
+	VMOVUPS    32(DX), Y5
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Y6
+	VMOVUPS    32(DX), Y7
+	JMP        sum4
 
 initTail4:
 	LEAQ gemm_window<>+0(SB), R9
@@ -935,29 +963,41 @@ tailStore4:
 	RET
 
 rows5:
-	MOVQ    80(AX), DX
-	TESTQ   DX, DX
-	JZ      zero5
-	MOVQ    104(AX), SI
-	SHLQ    $0x02, SI
-	MOVQ    8(AX), DI
-	CMPQ    DI, $0x10
-	JNE     initTail5
-	VMOVUPS (DX), Y0
-	VMOVUPS 32(DX), Y1
-	ADDQ    SI, DX
-	VMOVUPS (DX), Y2
-	VMOVUPS 32(DX), Y3
-	ADDQ    SI, DX
-	VMOVUPS (DX), Y4
-	VMOVUPS 32(DX), Y5
-	ADDQ    SI, DX
-	VMOVUPS (DX), Y6
-	VMOVUPS 32(DX), Y7
-	ADDQ    SI, DX
-	VMOVUPS (DX), Y8
-	VMOVUPS 32(DX), Y9
-	JMP     sum5
+	MOVQ       144(AX), DX
+	MOVQ       168(AX), SI
+	SHLQ       $0x02, SI
+	PREFETCHT0 (DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	MOVQ       80(AX), DX
+	TESTQ      DX, DX
+	JZ         zero5
+	MOVQ       104(AX), SI
+	SHLQ       $0x02, SI
+	MOVQ       8(AX), DI
+	CMPQ       DI, $0x10
+	JNE        initTail5
+	VMOVUPS    (DX), Y0
+	VMOVUPS    32(DX), Y1
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Y2
+	VMOVUPS    32(DX), Y3
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Y4
+	VMOVUPS    32(DX), Y5
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Y6
+	VMOVUPS    32(DX), Y7
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Y8
+	VMOVUPS    32(DX), Y9
+	JMP        sum5
 
 initTail5:
 	LEAQ gemm_window<>+0(SB), R9
@@ -1264,32 +1304,46 @@ tailStore5:
 	RET
 
 rows6:
-	MOVQ    80(AX), DX
-	TESTQ   DX, DX
-	JZ      zero6
-	MOVQ    104(AX), SI
-	SHLQ    $0x02, SI
-	MOVQ    8(AX), DI
-	CMPQ    DI, $0x10
-	JNE     initTail6
-	VMOVUPS (DX), Y0
-	VMOVUPS 32(DX), Y1
-	ADDQ    SI, DX
-	VMOVUPS (DX), Y2
-	VMOVUPS 32(DX), Y3
-	ADDQ    SI, DX
-	VMOVUPS (DX), Y4
-	VMOVUPS 32(DX), Y5
-	ADDQ    SI, DX
-	VMOVUPS (DX), Y6
-	VMOVUPS 32(DX), Y7
-	ADDQ    SI, DX
-	VMOVUPS (DX), Y8
-	VMOVUPS 32(DX), Y9
-	ADDQ    SI, DX
-	VMOVUPS (DX), Y10
-	VMOVUPS 32(DX), Y11
-	JMP     sum6
+	MOVQ       144(AX), DX
+	MOVQ       168(AX), SI
+	SHLQ       $0x02, SI
+	PREFETCHT0 (DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	MOVQ       80(AX), DX
+	TESTQ      DX, DX
+	JZ         zero6
+	MOVQ       104(AX), SI
+	SHLQ       $0x02, SI
+	MOVQ       8(AX), DI
+	CMPQ       DI, $0x10
+	JNE        initTail6
+	VMOVUPS    (DX), Y0
+	VMOVUPS    32(DX), Y1
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Y2
+	VMOVUPS    32(DX), Y3
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Y4
+	VMOVUPS    32(DX), Y5
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Y6
+	VMOVUPS    32(DX), Y7
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Y8
+	VMOVUPS    32(DX), Y9
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Y10
+	VMOVUPS    32(DX), Y11
+	JMP        sum6
 
 initTail6:
 	LEAQ gemm_window<>+0(SB), R9

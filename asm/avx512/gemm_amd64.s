@@ -7,41 +7,46 @@
 // func Tile(args *byte)
 // Requires: AVX, AVX512F, BMI2, CMOV, MMX+
 TEXT ·Tile(SB), NOSPLIT, $32-8
-	MOVQ    args+0(FP), AX
-	MOVQ    (AX), CX
-	CMPQ    CX, $0x0c
-	JEQ     rows12
-	CMPQ    CX, $0x0b
-	JEQ     rows11
-	CMPQ    CX, $0x0a
-	JEQ     rows10
-	CMPQ    CX, $0x09
-	JEQ     rows9
-	CMPQ    CX, $0x08
-	JEQ     rows8
-	CMPQ    CX, $0x07
-	JEQ     rows7
-	CMPQ    CX, $0x06
-	JEQ     rows6
-	CMPQ    CX, $0x05
-	JEQ     rows5
-	CMPQ    CX, $0x04
-	JEQ     rows4
-	CMPQ    CX, $0x03
-	JEQ     rows3
-	CMPQ    CX, $0x02
-	JEQ     rows2
-	MOVQ    80(AX), DX
-	TESTQ   DX, DX
-	JZ      zero1
-	MOVQ    104(AX), SI
-	SHLQ    $0x02, SI
-	MOVQ    8(AX), DI
-	CMPQ    DI, $0x20
-	JNE     initTail1
-	VMOVUPS (DX), Z0
-	VMOVUPS 64(DX), Z1
-	JMP     sum1
+	MOVQ       args+0(FP), AX
+	MOVQ       (AX), CX
+	CMPQ       CX, $0x0c
+	JEQ        rows12
+	CMPQ       CX, $0x0b
+	JEQ        rows11
+	CMPQ       CX, $0x0a
+	JEQ        rows10
+	CMPQ       CX, $0x09
+	JEQ        rows9
+	CMPQ       CX, $0x08
+	JEQ        rows8
+	CMPQ       CX, $0x07
+	JEQ        rows7
+	CMPQ       CX, $0x06
+	JEQ        rows6
+	CMPQ       CX, $0x05
+	JEQ        rows5
+	CMPQ       CX, $0x04
+	JEQ        rows4
+	CMPQ       CX, $0x03
+	JEQ        rows3
+	CMPQ       CX, $0x02
+	JEQ        rows2
+	MOVQ       144(AX), DX
+	MOVQ       168(AX), SI
+	SHLQ       $0x02, SI
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	MOVQ       80(AX), DX
+	TESTQ      DX, DX
+	JZ         zero1
+	MOVQ       104(AX), SI
+	SHLQ       $0x02, SI
+	MOVQ       8(AX), DI
+	CMPQ       DI, $0x20
+	JNE        initTail1
+	VMOVUPS    (DX), Z0
+	VMOVUPS    64(DX), Z1
+	JMP        sum1
 
 initTail1:
 	MOVQ      $-1, R8
@@ -167,20 +172,28 @@ tailStore1:
 	RET
 
 rows2:
-	MOVQ    80(AX), DX
-	TESTQ   DX, DX
-	JZ      zero2
-	MOVQ    104(AX), SI
-	SHLQ    $0x02, SI
-	MOVQ    8(AX), DI
-	CMPQ    DI, $0x20
-	JNE     initTail2
-	VMOVUPS (DX), Z0
-	VMOVUPS 64(DX), Z1
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z2
-	VMOVUPS 64(DX), Z3
-	JMP     sum2
+	MOVQ       144(AX), DX
+	MOVQ       168(AX), SI
+	SHLQ       $0x02, SI
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	MOVQ       80(AX), DX
+	TESTQ      DX, DX
+	JZ         zero2
+	MOVQ       104(AX), SI
+	SHLQ       $0x02, SI
+	MOVQ       8(AX), DI
+	CMPQ       DI, $0x20
+	JNE        initTail2
+	VMOVUPS    (DX), Z0
+	VMOVUPS    64(DX), Z1
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z2
+	VMOVUPS    64(DX), Z3
+	JMP        sum2
 
 initTail2:
 	MOVQ      $-1, R8
@@ -343,23 +356,34 @@ tailStore2:
 	RET
 
 rows3:
-	MOVQ    80(AX), DX
-	TESTQ   DX, DX
-	JZ      zero3
-	MOVQ    104(AX), SI
-	SHLQ    $0x02, SI
-	MOVQ    8(AX), DI
-	CMPQ    DI, $0x20
-	JNE     initTail3
-	VMOVUPS (DX), Z0
-	VMOVUPS 64(DX), Z1
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z2
-	VMOVUPS 64(DX), Z3
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z4
-	VMOVUPS 64(DX), Z5
-	JMP     sum3
+	MOVQ       144(AX), DX
+	MOVQ       168(AX), SI
+	SHLQ       $0x02, SI
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	MOVQ       80(AX), DX
+	TESTQ      DX, DX
+	JZ         zero3
+	MOVQ       104(AX), SI
+	SHLQ       $0x02, SI
+	MOVQ       8(AX), DI
+	CMPQ       DI, $0x20
+	JNE        initTail3
+	VMOVUPS    (DX), Z0
+	VMOVUPS    64(DX), Z1
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z2
+	VMOVUPS    64(DX), Z3
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z4
+	VMOVUPS    64(DX), Z5
+	JMP        sum3
 
 initTail3:
 	MOVQ      $-1, R8
@@ -559,26 +583,40 @@ tailStore3:
 	RET
 
 rows4:
-	MOVQ    80(AX), DX
-	TESTQ   DX, DX
-	JZ      zero4
-	MOVQ    104(AX), SI
-	SHLQ    $0x02, SI
-	MOVQ    8(AX), DI
-	CMPQ    DI, $0x20
-	JNE     initTail4
-	VMOVUPS (DX), Z0
-	VMOVUPS 64(DX), Z1
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z2
-	VMOVUPS 64(DX), Z3
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z4
-	VMOVUPS 64(DX), Z5
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z6
-	VMOVUPS 64(DX), Z7
-	JMP     sum4
+	MOVQ       144(AX), DX
+	MOVQ       168(AX), SI
+	SHLQ       $0x02, SI
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	MOVQ       80(AX), DX
+	TESTQ      DX, DX
+	JZ         zero4
+	MOVQ       104(AX), SI
+	SHLQ       $0x02, SI
+	MOVQ       8(AX), DI
+	CMPQ       DI, $0x20
+	JNE        initTail4
+	VMOVUPS    (DX), Z0
+	VMOVUPS    64(DX), Z1
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z2
+	VMOVUPS    64(DX), Z3
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z4
+	VMOVUPS    64(DX), Z5
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z6
+	VMOVUPS    64(DX), Z7
+	JMP        sum4
 
 initTail4:
 	MOVQ      $-1, R8
@@ -815,29 +853,46 @@ tailStore4:
 	RET
 
 rows5:
-	MOVQ    80(AX), DX
-	TESTQ   DX, DX
-	JZ      zero5
-	MOVQ    104(AX), SI
-	SHLQ    $0x02, SI
-	MOVQ    8(AX), DI
-	CMPQ    DI, $0x20
-	JNE     initTail5
-	VMOVUPS (DX), Z0
-	VMOVUPS 64(DX), Z1
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z2
-	VMOVUPS 64(DX), Z3
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z4
-	VMOVUPS 64(DX), Z5
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z6
-	VMOVUPS 64(DX), Z7
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z8
-	VMOVUPS 64(DX), Z9
-	JMP     sum5
+	MOVQ       144(AX), DX
+	MOVQ       168(AX), SI
+	SHLQ       $0x02, SI
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	MOVQ       80(AX), DX
+	TESTQ      DX, DX
+	JZ         zero5
+	MOVQ       104(AX), SI
+	SHLQ       $0x02, SI
+	MOVQ       8(AX), DI
+	CMPQ       DI, $0x20
+	JNE        initTail5
+	VMOVUPS    (DX), Z0
+	VMOVUPS    64(DX), Z1
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z2
+	VMOVUPS    64(DX), Z3
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z4
+	VMOVUPS    64(DX), Z5
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z6
+	VMOVUPS    64(DX), Z7
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z8
+	VMOVUPS    64(DX), Z9
+	JMP        sum5
 
 initTail5:
 	MOVQ      $-1, R8
@@ -1111,32 +1166,52 @@ tailStore5:
 	RET
 
 rows6:
-	MOVQ    80(AX), DX
-	TESTQ   DX, DX
-	JZ      zero6
-	MOVQ    104(AX), SI
-	SHLQ    $0x02, SI
-	MOVQ    8(AX), DI
-	CMPQ    DI, $0x20
-	JNE     initTail6
-	VMOVUPS (DX), Z0
-	VMOVUPS 64(DX), Z1
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z2
-	VMOVUPS 64(DX), Z3
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z4
-	VMOVUPS 64(DX), Z5
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z6
-	VMOVUPS 64(DX), Z7
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z8
-	VMOVUPS 64(DX), Z9
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z10
-	VMOVUPS 64(DX), Z11
-	JMP     sum6
+	MOVQ       144(AX), DX
+	MOVQ       168(AX), SI
+	SHLQ       $0x02, SI
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	MOVQ       80(AX), DX
+	TESTQ      DX, DX
+	JZ         zero6
+	MOVQ       104(AX), SI
+	SHLQ       $0x02, SI
+	MOVQ       8(AX), DI
+	CMPQ       DI, $0x20
+	JNE        initTail6
+	VMOVUPS    (DX), Z0
+	VMOVUPS    64(DX), Z1
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z2
+	VMOVUPS    64(DX), Z3
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z4
+	VMOVUPS    64(DX), Z5
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z6
+	VMOVUPS    64(DX), Z7
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z8
+	VMOVUPS    64(DX), Z9
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z10
+	VMOVUPS    64(DX), Z11
+	JMP        sum6
 
 initTail6:
 	MOVQ      $-1, R8
@@ -1447,35 +1522,58 @@ tailStore6:
 	RET
 
 rows7:
-	MOVQ    80(AX), DX
-	TESTQ   DX, DX
-	JZ      zero7
-	MOVQ    104(AX), SI
-	SHLQ    $0x02, SI
-	MOVQ    8(AX), DI
-	CMPQ    DI, $0x20
-	JNE     initTail7
-	VMOVUPS (DX), Z0
-	VMOVUPS 64(DX), Z1
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z2
-	VMOVUPS 64(DX), Z3
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z4
-	VMOVUPS 64(DX), Z5
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z6
-	VMOVUPS 64(DX), Z7
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z8
-	VMOVUPS 64(DX), Z9
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z10
-	VMOVUPS 64(DX), Z11
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z12
-	VMOVUPS 64(DX), Z13
-	JMP     sum7
+	MOVQ       144(AX), DX
+	MOVQ       168(AX), SI
+	SHLQ       $0x02, SI
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	MOVQ       80(AX), DX
+	TESTQ      DX, DX
+	JZ         zero7
+	MOVQ       104(AX), SI
+	SHLQ       $0x02, SI
+	MOVQ       8(AX), DI
+	CMPQ       DI, $0x20
+	JNE        initTail7
+	VMOVUPS    (DX), Z0
+	VMOVUPS    64(DX), Z1
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z2
+	VMOVUPS    64(DX), Z3
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z4
+	VMOVUPS    64(DX), Z5
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z6
+	VMOVUPS    64(DX), Z7
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z8
+	VMOVUPS    64(DX), Z9
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z10
+	VMOVUPS    64(DX), Z11
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z12
+	VMOVUPS    64(DX), Z13
+	JMP        sum7
 
 initTail7:
 	MOVQ      $-1, R8
@@ -1823,38 +1921,64 @@ tailStore7:
 	RET
 
 rows8:
-	MOVQ    80(AX), DX
-	TESTQ   DX, DX
-	JZ      zero8
-	MOVQ    104(AX), SI
-	SHLQ    $0x02, SI
-	MOVQ    8(AX), DI
-	CMPQ    DI, $0x20
-	JNE     initTail8
-	VMOVUPS (DX), Z0
-	VMOVUPS 64(DX), Z1
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z2
-	VMOVUPS 64(DX), Z3
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z4
-	VMOVUPS 64(DX), Z5
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z6
-	VMOVUPS 64(DX), Z7
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z8
-	VMOVUPS 64(DX), Z9
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z10
-	VMOVUPS 64(DX), Z11
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z12
-	VMOVUPS 64(DX), Z13
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z14
-	VMOVUPS 64(DX), Z15
-	JMP     sum8
+	MOVQ       144(AX), DX
+	MOVQ       168(AX), SI
+	SHLQ       $0x02, SI
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	MOVQ       80(AX), DX
+	TESTQ      DX, DX
+	JZ         zero8
+	MOVQ       104(AX), SI
+	SHLQ       $0x02, SI
+	MOVQ       8(AX), DI
+	CMPQ       DI, $0x20
+	JNE        initTail8
+	VMOVUPS    (DX), Z0
+	VMOVUPS    64(DX), Z1
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z2
+	VMOVUPS    64(DX), Z3
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z4
+	VMOVUPS    64(DX), Z5
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z6
+	VMOVUPS    64(DX), Z7
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z8
+	VMOVUPS    64(DX), Z9
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z10
+	VMOVUPS    64(DX), Z11
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z12
+	VMOVUPS    64(DX), Z13
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z14
+	VMOVUPS    64(DX), Z15
+	JMP        sum8
 
 initTail8:
 	MOVQ      $-1, R8
@@ -2239,41 +2363,70 @@ tailStore8:
 	RET
 
 rows9:
-	MOVQ    80(AX), DX
-	TESTQ   DX, DX
-	JZ      zero9
-	MOVQ    104(AX), SI
-	SHLQ    $0x02, SI
-	MOVQ    8(AX), DI
-	CMPQ    DI, $0x20
-	JNE     initTail9
-	VMOVUPS (DX), Z0
-	VMOVUPS 64(DX), Z1
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z2
-	VMOVUPS 64(DX), Z3
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z4
-	VMOVUPS 64(DX), Z5
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z6
-	VMOVUPS 64(DX), Z7
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z8
-	VMOVUPS 64(DX), Z9
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z10
-	VMOVUPS 64(DX), Z11
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z12
-	VMOVUPS 64(DX), Z13
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z14
-	VMOVUPS 64(DX), Z15
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z16
-	VMOVUPS 64(DX), Z17
-	JMP     sum9
+	MOVQ       144(AX), DX
+	MOVQ       168(AX), SI
+	SHLQ       $0x02, SI
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	MOVQ       80(AX), DX
+	TESTQ      DX, DX
+	JZ         zero9
+	MOVQ       104(AX), SI
+	SHLQ       $0x02, SI
+	MOVQ       8(AX), DI
+	CMPQ       DI, $0x20
+	JNE        initTail9
+	VMOVUPS    (DX), Z0
+	VMOVUPS    64(DX), Z1
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z2
+	VMOVUPS    64(DX), Z3
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z4
+	VMOVUPS    64(DX), Z5
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z6
+	VMOVUPS    64(DX), Z7
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z8
+	VMOVUPS    64(DX), Z9
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z10
+	VMOVUPS    64(DX), Z11
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z12
+	VMOVUPS    64(DX), Z13
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z14
+	VMOVUPS    64(DX), Z15
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z16
+	VMOVUPS    64(DX), Z17
+	JMP        sum9
 
 initTail9:
 	MOVQ      $-1, R8
@@ -2695,44 +2848,76 @@ tailStore9:
 	RET
 
 rows10:
-	MOVQ    80(AX), DX
-	TESTQ   DX, DX
-	JZ      zero10
-	MOVQ    104(AX), SI
-	SHLQ    $0x02, SI
-	MOVQ    8(AX), DI
-	CMPQ    DI, $0x20
-	JNE     initTail10
-	VMOVUPS (DX), Z0
-	VMOVUPS 64(DX), Z1
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z2
-	VMOVUPS 64(DX), Z3
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z4
-	VMOVUPS 64(DX), Z5
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z6
-	VMOVUPS 64(DX), Z7
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z8
-	VMOVUPS 64(DX), Z9
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z10
-	VMOVUPS 64(DX), Z11
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z12
-	VMOVUPS 64(DX), Z13
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z14
-	VMOVUPS 64(DX), Z15
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z16
-	VMOVUPS 64(DX), Z17
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z18
-	VMOVUPS 64(DX), Z19
-	JMP     sum10
+	MOVQ       144(AX), DX
+	MOVQ       168(AX), SI
+	SHLQ       $0x02, SI
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	MOVQ       80(AX), DX
+	TESTQ      DX, DX
+	JZ         zero10
+	MOVQ       104(AX), SI
+	SHLQ       $0x02, SI
+	MOVQ       8(AX), DI
+	CMPQ       DI, $0x20
+	JNE        initTail10
+	VMOVUPS    (DX), Z0
+	VMOVUPS    64(DX), Z1
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z2
+	VMOVUPS    64(DX), Z3
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z4
+	VMOVUPS    64(DX), Z5
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z6
+	VMOVUPS    64(DX), Z7
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z8
+	VMOVUPS    64(DX), Z9
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z10
+	VMOVUPS    64(DX), Z11
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z12
+	VMOVUPS    64(DX), Z13
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z14
+	VMOVUPS    64(DX), Z15
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z16
+	VMOVUPS    64(DX), Z17
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z18
+	VMOVUPS    64(DX), Z19
+	JMP        sum10
 
 initTail10:
 	MOVQ      $-1, R8
@@ -3191,47 +3376,82 @@ tailStore10:
 	RET
 
 rows11:
-	MOVQ    80(AX), DX
-	TESTQ   DX, DX
-	JZ      zero11
-	MOVQ    104(AX), SI
-	SHLQ    $0x02, SI
-	MOVQ    8(AX), DI
-	CMPQ    DI, $0x20
-	JNE     initTail11
-	VMOVUPS (DX), Z0
-	VMOVUPS 64(DX), Z1
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z2
-	VMOVUPS 64(DX), Z3
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z4
-	VMOVUPS 64(DX), Z5
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z6
-	VMOVUPS 64(DX), Z7
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z8
-	VMOVUPS 64(DX), Z9
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z10
-	VMOVUPS 64(DX), Z11
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z12
-	VMOVUPS 64(DX), Z13
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z14
-	VMOVUPS 64(DX), Z15
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z16
-	VMOVUPS 64(DX), Z17
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z18
-	VMOVUPS 64(DX), Z19
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z20
-	VMOVUPS 64(DX), Z21
-	JMP     sum11
+	MOVQ       144(AX), DX
+	MOVQ       168(AX), SI
+	SHLQ       $0x02, SI
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	MOVQ       80(AX), DX
+	TESTQ      DX, DX
+	JZ         zero11
+	MOVQ       104(AX), SI
+	SHLQ       $0x02, SI
+	MOVQ       8(AX), DI
+	CMPQ       DI, $0x20
+	JNE        initTail11
+	VMOVUPS    (DX), Z0
+	VMOVUPS    64(DX), Z1
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z2
+	VMOVUPS    64(DX), Z3
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z4
+	VMOVUPS    64(DX), Z5
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z6
+	VMOVUPS    64(DX), Z7
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z8
+	VMOVUPS    64(DX), Z9
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z10
+	VMOVUPS    64(DX), Z11
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z12
+	VMOVUPS    64(DX), Z13
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z14
+	VMOVUPS    64(DX), Z15
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z16
+	VMOVUPS    64(DX), Z17
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z18
+	VMOVUPS    64(DX), Z19
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z20
+	VMOVUPS    64(DX), Z21
+	JMP        sum11
 
 initTail11:
 	MOVQ      $-1, R8
@@ -3727,50 +3947,88 @@ tailStore11:
 	RET
 
 rows12:
-	MOVQ    80(AX), DX
-	TESTQ   DX, DX
-	JZ      zero12
-	MOVQ    104(AX), SI
-	SHLQ    $0x02, SI
-	MOVQ    8(AX), DI
-	CMPQ    DI, $0x20
-	JNE     initTail12
-	VMOVUPS (DX), Z0
-	VMOVUPS 64(DX), Z1
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z2
-	VMOVUPS 64(DX), Z3
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z4
-	VMOVUPS 64(DX), Z5
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z6
-	VMOVUPS 64(DX), Z7
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z8
-	VMOVUPS 64(DX), Z9
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z10
-	VMOVUPS 64(DX), Z11
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z12
-	VMOVUPS 64(DX), Z13
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z14
-	VMOVUPS 64(DX), Z15
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z16
-	VMOVUPS 64(DX), Z17
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z18
-	VMOVUPS 64(DX), Z19
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z20
-	VMOVUPS 64(DX), Z21
-	ADDQ    SI, DX
-	VMOVUPS (DX), Z22
-	VMOVUPS 64(DX), Z23
-	JMP     sum12
+	MOVQ       144(AX), DX
+	MOVQ       168(AX), SI
+	SHLQ       $0x02, SI
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	ADDQ       SI, DX
+	PREFETCHT0 (DX)
+	PREFETCHT0 64(DX)
+	MOVQ       80(AX), DX
+	TESTQ      DX, DX
+	JZ         zero12
+	MOVQ       104(AX), SI
+	SHLQ       $0x02, SI
+	MOVQ       8(AX), DI
+	CMPQ       DI, $0x20
+	JNE        initTail12
+	VMOVUPS    (DX), Z0
+	VMOVUPS    64(DX), Z1
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z2
+	VMOVUPS    64(DX), Z3
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z4
+	VMOVUPS    64(DX), Z5
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z6
+	VMOVUPS    64(DX), Z7
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z8
+	VMOVUPS    64(DX), Z9
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z10
+	VMOVUPS    64(DX), Z11
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z12
+	VMOVUPS    64(DX), Z13
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z14
+	VMOVUPS    64(DX), Z15
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z16
+	VMOVUPS    64(DX), Z17
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z18
+	VMOVUPS    64(DX), Z19
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z20
+	VMOVUPS    64(DX), Z21
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z22
+	VMOVUPS    64(DX), Z23
+	JMP        sum12
 
 initTail12:
 	MOVQ      $-1, R8

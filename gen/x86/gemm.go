@@ -82,6 +82,7 @@ func (t *tile) each(f func(r, j int)) {
 }
 
 func (t *tile) emit() {
+	t.ask()
 	t.init()
 	t.sum()
 	t.finish()
@@ -94,6 +95,21 @@ func (t *tile) tailMasks(cols reg.GPPhysical) []mask {
 		return t.masks(cols, reg.R8, reg.R9, reg.K1, reg.K2)
 	}
 	return t.masks(cols, reg.R8, reg.R9, t.b(0), t.b(1))
+}
+
+// ask has the lines of Dst fetched, which are written when the sum is done.
+func (t *tile) ask() {
+	dst, stride := reg.RDX, reg.RSI
+	t.get("Dst", dst)
+	t.stride("DstStride", stride)
+	for r := range t.rows {
+		for line := 0; line < 4*t.NR; line += cacheLine {
+			t.PREFETCHT0(Mem{Base: dst, Disp: line})
+		}
+		if r+1 < t.rows {
+			t.ADDQ(stride, dst)
+		}
+	}
 }
 
 // init sets the accumulators: c := Init, or 0.
