@@ -106,3 +106,14 @@ func (a *CrossAttention) Build(g *Graph, dst, src program.Value) {
 func attentionCost(q program.Value, keys int) program.Cost {
 	return program.Cost{FLOP: 2 * flops(q.Rows(), keys, q.C)}
 }
+
+// columns cuts a matrix whose columns belong to several layers.
+func columns(m tensor.Mat, widths ...int) []tensor.Mat {
+	cut := make([]tensor.Mat, len(widths))
+	from := 0
+	for i, w := range widths {
+		cut[i] = m.Columns(from, from+w)
+		from += w
+	}
+	return cut
+}

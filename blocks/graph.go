@@ -17,7 +17,6 @@ import (
 	"github.com/lanewise/lanewise/gemm"
 	"github.com/lanewise/lanewise/kernels"
 	"github.com/lanewise/lanewise/program"
-	"github.com/lanewise/lanewise/tensor"
 )
 
 // Graph is a program under construction, with what the blocks of a model share in it.
@@ -70,14 +69,3 @@ func bytes(n int) float64 { return 4 * float64(n) }
 
 // flops is the work of a product of an m × k with a k × n matrix.
 func flops(m, k, n int) float64 { return 2 * float64(m) * float64(k) * float64(n) }
-
-// columns cuts a matrix whose columns belong to several layers.
-func columns(m tensor.Mat, widths ...int) []tensor.Mat {
-	cut := make([]tensor.Mat, len(widths))
-	from := 0
-	for i, w := range widths {
-		cut[i] = m.Columns(from, from+w)
-		from += w
-	}
-	return cut
-}

@@ -104,7 +104,6 @@ func ReadConfig(c *config.Config) (Config, error) {
 		m.TimeDim = 4 * channels[0]
 	}
 	m.readLevels(c, channels)
-	m.readMid(c)
 	m.readContext(c, levels)
 
 	c.Only("downsample_padding", 0, 1)
@@ -136,7 +135,8 @@ func ReadConfig(c *config.Config) (Config, error) {
 	return m, c.Err()
 }
 
-// readLevels reads what every level has a value of. Lists of the way up start at the bottom.
+// readLevels reads the kinds of blocks and what every level has a value of. Lists of the way up
+// start at the bottom.
 func (m *Config) readLevels(c *config.Config, channels []int) {
 	levels := len(channels)
 	down := c.Strings("down_block_types", append(slices.Repeat([]string{crossDownBlock}, levels-1), downBlock), downBlock, crossDownBlock)
@@ -158,25 +158,23 @@ func (m *Config) readLevels(c *config.Config, channels []int) {
 		}
 		return
 	}
-	for i, n := range channels {
-		m.Levels = append(m.Levels, Level{
-			Channels: n, Layers: layers[i],
-			DownAttention: down[i] == crossDownBlock, UpAttention: up[levels-1-i] == crossUpBlock,
-			Heads: heads[i], Transformers: transformers[i], OnlyCross: onlyCross[i],
-		})
-		if heads[i] > n {
-			c.Fail(headsKey, fmt.Sprintf("at most as many heads as block_out_channels, %v", channels))
-		}
-	}
-}
-
-// readMid reads the kind of the mid block.
-func (m *Config) readMid(c *config.Config) {
 	switch c.String("mid_block_type", crossMidBlock, midBlock, "") {
 	case crossMidBlock:
 		m.Mid = CrossMid
 	case midBlock:
 		m.Mid = PlainMid
+	}
+	for i, n := range channels {
+		l := Level{
+			Channels: n, Layers: layers[i],
+			DownAttention: down[i] == crossDownBlock, UpAttention: up[levels-1-i] == crossUpBlock,
+			Heads: heads[i], Transformers: transformers[i], OnlyCross: onlyCross[i],
+		}
+		m.Levels = append(m.Levels, l)
+		attends := l.DownAttention || l.UpAttention || i == levels-1 && m.Mid == CrossMid
+		if attends && l.Heads > n {
+			c.Fail(headsKey, fmt.Sprintf("at most as many heads as block_out_channels, %v", channels))
+		}
 	}
 }
 

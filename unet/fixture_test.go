@@ -121,7 +121,7 @@ func encode(t testing.TB, weights map[string]weight) []byte {
 // empty checkpoint says is missing.
 func randomWeights(t testing.TB, c diffusers, seed uint64) map[string]weight {
 	t.Helper()
-	_, err := unet.Load(newEngine(t, kernels.Available()[0], 1), files(t, c, nil))
+	_, err := unet.Load(kerneltest.Engine(t, kernels.Available()[0], 1), files(t, c, nil))
 	if err == nil {
 		t.Fatal("no error from an empty checkpoint")
 	}
@@ -160,11 +160,6 @@ func randomWeights(t testing.TB, c diffusers, seed uint64) map[string]weight {
 
 // randomModel writes the directory of a model with random weights.
 func randomModel(t testing.TB, c diffusers) fs.FS { return files(t, c, randomWeights(t, c, 1)) }
-
-func newEngine(t testing.TB, set *kernels.Set, workers int) *engine.Engine {
-	t.Helper()
-	return kerneltest.Engine(t, set, workers)
-}
 
 func loadModel(t testing.TB, e *engine.Engine, fsys fs.FS) *unet.Model {
 	t.Helper()

@@ -12,6 +12,7 @@ import (
 	"testing/fstest"
 
 	"github.com/lanewise/lanewise/config"
+	"github.com/lanewise/lanewise/internal/kerneltest"
 	"github.com/lanewise/lanewise/kernels"
 	"github.com/lanewise/lanewise/tensor"
 	"github.com/lanewise/lanewise/unet"
@@ -35,7 +36,7 @@ func TestLoadListsBadTensors(t *testing.T) {
 	weights["time_embedding.linear_2.bias"].data[3] = float32(math.Inf(-1))
 	weights["up_blocks.0.resnets.0.conv_1.weight"] = weight{[]int{1}, []float32{1}}
 
-	_, err := unet.Load(newEngine(t, kernels.Available()[0], 1), files(t, c, weights))
+	_, err := unet.Load(kerneltest.Engine(t, kernels.Available()[0], 1), files(t, c, weights))
 	if err == nil {
 		t.Fatal("no error")
 	}
@@ -65,7 +66,7 @@ func TestLoadListsUnused(t *testing.T) {
 	fsys := files(t, c, weights)
 	text := string(fsys["config.json"].Data)
 	fsys["config.json"].Data = []byte(strings.Replace(text, "{", `{"_diffusers_version": "0.31.0", "novelty": 3,`, 1))
-	m := loadModel(t, newEngine(t, kernels.Available()[0], 1), fsys)
+	m := loadModel(t, kerneltest.Engine(t, kernels.Available()[0], 1), fsys)
 	if want := []string{"position_net.weight"}; !slices.Equal(m.Unused, want) {
 		t.Errorf("unused %v, want %v", m.Unused, want)
 	}
@@ -75,7 +76,7 @@ func TestLoadListsUnused(t *testing.T) {
 }
 
 func TestLoadMissingFiles(t *testing.T) {
-	e := newEngine(t, kernels.Available()[0], 1)
+	e := kerneltest.Engine(t, kernels.Available()[0], 1)
 	for _, missing := range []string{"config.json", "diffusion_pytorch_model.safetensors"} {
 		fsys := files(t, small(), nil)
 		delete(fsys, missing)
@@ -166,7 +167,7 @@ func TestReadConfigDefaults(t *testing.T) {
 }
 
 func TestBindErrors(t *testing.T) {
-	e := newEngine(t, kernels.Available()[0], 1)
+	e := kerneltest.Engine(t, kernels.Available()[0], 1)
 	plain := small()
 	plain.Down, plain.Up, plain.Mid = []string{down, down}, []string{up, up}, nil
 	classes := small()
@@ -229,7 +230,7 @@ func TestProjectionShapes(t *testing.T) {
 			linear[name] = weight{w.shape[:2], w.data}
 		}
 	}
-	e := newEngine(t, kernels.Available()[0], 1)
+	e := kerneltest.Engine(t, kernels.Available()[0], 1)
 	x := randomImages(1, 1, 4, 4, c.InChannels)
 	m := loadModel(t, e, files(t, c, conv))
 	want := forward(t, bind(t, m, 1, 4, 4, randomCond(2, m, 3)), x, c.OutChannels, 1)

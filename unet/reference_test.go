@@ -315,7 +315,7 @@ func TestForward(t *testing.T) {
 			c := small()
 			test.change(&c)
 			weights := randomWeights(t, c, 1)
-			m := loadModel(t, newEngine(t, kernels.Available()[0], 2), files(t, c, weights))
+			m := loadModel(t, kerneltest.Engine(t, kernels.Available()[0], 2), files(t, c, weights))
 			if len(m.Unknown) > 0 || len(m.Unused) > 0 {
 				t.Errorf("unknown keys %v, unused tensors %v", m.Unknown, m.Unused)
 			}

@@ -28,7 +28,7 @@ func TestSameBits(t *testing.T) {
 				}
 				var alone []float32 // both images, one by one, on one worker
 				for _, workers := range []int{1, 2, 7} {
-					m := loadModel(t, newEngine(t, set, workers), fsys)
+					m := loadModel(t, kerneltest.Engine(t, set, workers), fsys)
 					x := randomImages(1, 2, h, w, c.InChannels)
 					conds := []unet.Cond{randomCond(2, m, 7), randomCond(3, m, 7)}
 					times := []float64{981, 20.5}
@@ -56,7 +56,7 @@ func TestSameBits(t *testing.T) {
 // One x with several conditions is what guidance runs: the same as that x repeated.
 func TestForwardRepeatsInput(t *testing.T) {
 	c := varied()
-	m := loadModel(t, newEngine(t, kernels.Available()[0], 2), randomModel(t, c))
+	m := loadModel(t, kerneltest.Engine(t, kernels.Available()[0], 2), randomModel(t, c))
 	const h, w = 6, 5
 	uncond, cond := randomCond(1, m, 4), randomCond(2, m, 4)
 	x := randomImages(3, 2, h, w, c.InChannels)
@@ -76,7 +76,7 @@ func TestForwardRepeatsInput(t *testing.T) {
 // Operands may be parts of wider images, and nothing beside them is touched.
 func TestForwardStrides(t *testing.T) {
 	c := small()
-	m := loadModel(t, newEngine(t, kernels.Available()[0], 2), randomModel(t, c))
+	m := loadModel(t, kerneltest.Engine(t, kernels.Available()[0], 2), randomModel(t, c))
 	b := bind(t, m, 1, 5, 6, randomCond(1, m, 3))
 	x := randomImages(2, 1, 5, 6, c.InChannels)
 	want := forward(t, b, x, c.OutChannels, 7)
@@ -108,7 +108,7 @@ func TestForwardStrides(t *testing.T) {
 // Bounds of a session take turns, and nothing of a run, not even a NaN, is left for the next.
 func TestBoundsTakeTurns(t *testing.T) {
 	c := varied()
-	m := loadModel(t, newEngine(t, kernels.Available()[0], 2), randomModel(t, c))
+	m := loadModel(t, kerneltest.Engine(t, kernels.Available()[0], 2), randomModel(t, c))
 	s, err := m.Session(1, 8, 8)
 	if err != nil {
 		t.Fatal(err)
@@ -139,7 +139,7 @@ func TestBoundsTakeTurns(t *testing.T) {
 // What is bound is what the tokens were.
 func TestBindKeepsNoTokens(t *testing.T) {
 	c := small()
-	m := loadModel(t, newEngine(t, kernels.Available()[0], 1), randomModel(t, c))
+	m := loadModel(t, kerneltest.Engine(t, kernels.Available()[0], 1), randomModel(t, c))
 	cond := randomCond(1, m, 4)
 	b := bind(t, m, 1, 4, 4, cond)
 	x := randomImages(2, 1, 4, 4, c.InChannels)
@@ -148,10 +148,33 @@ func TestBindKeepsNoTokens(t *testing.T) {
 	kerneltest.Same(t, "out", forward(t, b, x, c.OutChannels, 1).Data, want.Data)
 }
 
-// Tokens that are masked are as good as absent, and a scale of 0.5 halves what is attended to.
+// A scale of 0.5 halves what is attended to, as weights half as large behind it do.
+func TestContextScale(t *testing.T) {
+	c := small()
+	weights := randomWeights(t, c, 1)
+	e := kerneltest.Engine(t, kernels.Available()[0], 2)
+	x := randomImages(1, 1, 4, 4, c.InChannels)
+	m := loadModel(t, e, files(t, c, weights))
+	cond := randomCond(2, m, 5)
+	cond.Context[0].Scale = 0.5
+	got := forward(t, bind(t, m, 1, 4, 4, cond), x, c.OutChannels, 5)
+
+	for name, w := range weights {
+		if strings.HasSuffix(name, "attn2.to_out.0.weight") {
+			for i := range w.data {
+				w.data[i] *= 0.5
+			}
+		}
+	}
+	m = loadModel(t, e, files(t, c, weights))
+	want := forward(t, bind(t, m, 1, 4, 4, randomCond(2, m, 5)), x, c.OutChannels, 5)
+	kerneltest.Same(t, "out", got.Data, want.Data)
+}
+
+// Tokens that are masked are as good as absent.
 func TestContextMask(t *testing.T) {
 	c := small()
-	m := loadModel(t, newEngine(t, kernels.Available()[0], 2), randomModel(t, c))
+	m := loadModel(t, kerneltest.Engine(t, kernels.Available()[0], 2), randomModel(t, c))
 	x := randomImages(1, 2, 4, 4, c.InChannels)
 	var short, masked [2]unet.Cond
 	for i := range masked {
@@ -173,7 +196,7 @@ func TestForwardDoesNotAllocate(t *testing.T) {
 	c := varied()
 	fsys := randomModel(t, c)
 	for _, workers := range []int{1, 2} {
-		m := loadModel(t, newEngine(t, kernels.Available()[0], workers), fsys)
+		m := loadModel(t, kerneltest.Engine(t, kernels.Available()[0], workers), fsys)
 		b := bind(t, m, 2, 8, 8, randomCond(1, m, 7), randomCond(2, m, 7))
 		x, out := randomImages(3, 1, 8, 8, c.InChannels), tensor.Make(2, 8, 8, c.OutChannels)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -202,7 +225,7 @@ func (c *canceled) Err() error {
 
 func TestForwardStopsWithinOneOp(t *testing.T) {
 	c := small()
-	m := loadModel(t, newEngine(t, kernels.Available()[0], 2), randomModel(t, c))
+	m := loadModel(t, kerneltest.Engine(t, kernels.Available()[0], 2), randomModel(t, c))
 	s, err := m.Session(1, 4, 4)
 	if err != nil {
 		t.Fatal(err)
@@ -239,7 +262,7 @@ func TestForwardStopsWithinOneOp(t *testing.T) {
 // Sessions of one model run at the same time; one session does not.
 func TestConcurrentSessions(t *testing.T) {
 	c := small()
-	m := loadModel(t, newEngine(t, kernels.Available()[0], 3), randomModel(t, c))
+	m := loadModel(t, kerneltest.Engine(t, kernels.Available()[0], 3), randomModel(t, c))
 	x := randomImages(1, 1, 8, 8, c.InChannels)
 	cond := randomCond(2, m, 3)
 	want := forward(t, bind(t, m, 1, 8, 8, cond), x, c.OutChannels, 3)
@@ -276,7 +299,7 @@ func TestConcurrentSessions(t *testing.T) {
 
 func TestSessionInUse(t *testing.T) {
 	c := small()
-	m := loadModel(t, newEngine(t, kernels.Available()[0], 1), randomModel(t, c))
+	m := loadModel(t, kerneltest.Engine(t, kernels.Available()[0], 1), randomModel(t, c))
 	s, err := m.Session(1, 4, 4)
 	if err != nil {
 		t.Fatal(err)
@@ -306,7 +329,7 @@ func TestSessionInUse(t *testing.T) {
 func TestSessionErrors(t *testing.T) {
 	c := small()
 	c.DownsamplePadding = 0
-	m := loadModel(t, newEngine(t, kernels.Available()[0], 1), randomModel(t, c))
+	m := loadModel(t, kerneltest.Engine(t, kernels.Available()[0], 1), randomModel(t, c))
 	for _, s := range [][3]int{{0, 8, 8}, {1, 0, 8}, {1, 8, -1}, {1, 1, 8}, {1, 1 << 20, 1 << 20}, {1 << 62, 8, 8}} {
 		if _, err := m.Session(s[0], s[1], s[2]); err == nil {
 			t.Errorf("no error from a session of %v", s)
@@ -316,7 +339,7 @@ func TestSessionErrors(t *testing.T) {
 
 func TestForwardErrors(t *testing.T) {
 	c := small()
-	m := loadModel(t, newEngine(t, kernels.Available()[0], 1), randomModel(t, c))
+	m := loadModel(t, kerneltest.Engine(t, kernels.Available()[0], 1), randomModel(t, c))
 	b := bind(t, m, 2, 8, 8, randomCond(1, m, 3))
 	good := func() (out, x tensor.NHWC) { return tensor.Make(2, 8, 8, 4), tensor.Make(2, 8, 8, 4) }
 	for want, f := range map[string]func() error{
