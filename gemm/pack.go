@@ -50,7 +50,7 @@ func pack(e *engine.Engine, w tensor.Mat, taps int, glu bool) *Packed {
 	}
 	p.data = make([]float32, p.panels()*p.panelLen())
 	p.zeros = make([]float32, p.In)
-	e.For(p.panels(), engine.Scratch{}, &packing{p, w})
+	e.For(p.panels(), engine.Scratch{Floats: max(packBlock, taps) * p.set.GEMM.NR}, &packing{p, w})
 	return p
 }
 
@@ -86,33 +86,35 @@ type packing struct {
 	w tensor.Mat
 }
 
-// packBlock is how many input channels are transposed at a time: their rows of a panel, 128 bytes
-// each for every tap, stay in the first-level cache while the panel's columns are written.
-const packBlock = 16
+// packBlock is how many k values of a panel are transposed at a time: with 32 columns, 64 KiB, which
+// a second-level cache holds while the taps are sorted.
+const packBlock = 512
 
-// Tile fills panel i.
-func (j *packing) Tile(_ *engine.Worker, i int) {
+// Tile fills panel i: by transposition, and for several taps, whose rows of NR values come out
+// with the taps innermost, by sorting these.
+func (j *packing) Tile(w *engine.Worker, i int) {
 	p := j.p
 	nr, taps := p.set.GEMM.NR, p.taps
 	dst := p.panel(i)
 	unit, half := i/p.halves(), i%p.halves()
 	row := half*p.Out + unit*nr
-	columns := min(nr, p.Out-unit*nr)
-	for c0 := 0; c0 < p.In; c0 += packBlock {
-		c1 := min(c0+packBlock, p.In)
-		for r := range columns {
-			src := j.w.Row(row + r)[c0*taps : c1*taps]
-			if taps == 1 {
-				for k, v := range src {
-					dst[(c0+k)*nr+r] = v
-				}
-				continue
-			}
-			for c := c0; c < c1; c++ {
-				for t, v := range src[(c-c0)*taps:][:taps] {
-					dst[(t*p.In+c)*nr+r] = v
-				}
-			}
+	a := &w.Args.ToLanes
+	*a = kernels.ToLanesArgs{Rows: min(nr, p.Out-unit*nr), SrcStride: j.w.Stride, Scale: 1}
+	channels := max(1, packBlock/taps)
+	for c0 := 0; c0 < p.In; c0 += channels {
+		c1 := min(c0+channels, p.In)
+		a.Src, a.Cols = j.w.Data[row*j.w.Stride+c0*taps:], (c1-c0)*taps
+		if taps == 1 {
+			a.Dst = dst[c0*nr:]
+			w.Set.ToLanes(a)
+			continue
+		}
+		a.Dst = w.Floats()
+		w.Set.ToLanes(a)
+		for k := range a.Cols {
+			c, tap := c0+k/taps, k%taps
+			copy(dst[(tap*p.In+c)*nr:][:nr], a.Dst[k*nr:])
 		}
 	}
+	*a = kernels.ToLanesArgs{}
 }
