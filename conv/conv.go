@@ -24,7 +24,8 @@ type Geometry struct {
 	Top, Left, Bottom, Right int // rows and columns of zeros around the image
 
 	// Upsample reads src as if it had been enlarged to dst's size before, each pixel being its
-	// nearest neighbour: row floor(y·h/H) for row y of H. The enlarged image does not exist.
+	// nearest neighbour: row floor(y·h/H) for row y of H. The enlarged image does not exist. The
+	// stride is 1, and Top+Bottom and Left+Right are KH−1 and KW−1.
 	Upsample bool
 }
 
@@ -50,8 +51,8 @@ func Pack(e *engine.Engine, w []float32, out, in int, g Geometry) *Packed {
 	switch {
 	case g.KH < 1 || g.KW < 1 || g.Stride < 1 || g.Top < 0 || g.Left < 0 || g.Bottom < 0 || g.Right < 0:
 		panic(fmt.Sprintf("conv: geometry %+v", g))
-	case g.Upsample && g.Stride != 1:
-		panic(fmt.Sprintf("conv: upsampling with a stride of %d", g.Stride))
+	case g.Upsample && (g.Stride != 1 || g.Top+g.Bottom != g.KH-1 || g.Left+g.Right != g.KW-1):
+		panic(fmt.Sprintf("conv: upsampling by a convolution that changes the size: %+v", g))
 	case out < 0 || in < 0 || len(w) != out*in*g.KH*g.KW:
 		panic(fmt.Sprintf("conv: %d weights for %d×%d×%d×%d", len(w), out, in, g.KH, g.KW))
 	}
@@ -122,7 +123,7 @@ func (j *job) run(e *engine.Engine, dst, src tensor.NHWC, w *Packed, pro gemm.Pr
 	j.w, j.src, j.pro = w, src, pro
 	j.oh, j.ow, j.vh, j.vw = dst.H, dst.W, src.H, src.W
 	if w.Upsample {
-		j.vh, j.vw = dst.H+w.KH-1-w.Top-w.Bottom, dst.W+w.KW-1-w.Left-w.Right
+		j.vh, j.vw = dst.H, dst.W
 	}
 	scratch := 0
 	if j.copied = (pro.Active() || gemm.Aliases(src.Stride)) && src.C > 0; j.copied {

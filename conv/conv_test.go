@@ -103,10 +103,9 @@ func (l layer) truth(o operands) []kerneltest.Approx {
 	}
 	shape := l.truthShape(l.h, l.w)
 	if l.g.Upsample {
-		h, w := l.toH+l.g.KH-1-l.g.Top-l.g.Bottom, l.toW+l.g.KW-1-l.g.Left-l.g.Right
-		src = ref.Nearest(l.n, l.h, l.w, l.in, h, w, src)
-		spread = ref.Nearest(l.n, l.h, l.w, l.in, h, w, spread)
-		shape = l.truthShape(h, w)
+		src = ref.Nearest(l.n, l.h, l.w, l.in, l.toH, l.toW, src)
+		spread = ref.Nearest(l.n, l.h, l.w, l.in, l.toH, l.toW, spread)
+		shape = l.truthShape(l.toH, l.toW)
 	}
 	w := kerneltest.Float64s(o.w)
 	sum, abs := shape.Apply(src, w)
@@ -229,7 +228,7 @@ func TestApplyEpilogue(t *testing.T) {
 func TestApplyUpsample(t *testing.T) {
 	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
 		e := kerneltest.Engine(t, set, 2)
-		for _, g := range []conv.Geometry{conv.Same(3), conv.Same(1), {KH: 3, KW: 2, Stride: 1, Left: 2}} {
+		for _, g := range []conv.Geometry{conv.Same(3), conv.Same(1), {KH: 3, KW: 2, Stride: 1, Top: 2, Right: 1}} {
 			g.Upsample = true
 			for _, to := range [][2]int{{6, 14}, {5, 13}, {7, 15}, {3, 7}, {2, 5}} {
 				l := layer{n: 2, h: 3, w: 7, in: 5, out: 6, g: g, toH: to[0], toW: to[1], bias: true}
@@ -311,7 +310,7 @@ func TestApplyPanics(t *testing.T) {
 		"scale":           apply(dst, src, gemm.Prologue{Scale: tensor.MakeMat(2, 4), Shift: tensor.MakeMat(2, 4)}, gemm.Epilogue{}),
 		"weights":         func() { conv.Pack(e, make([]float32, 5), 4, 3, g) },
 		"geometry":        func() { conv.Pack(e, nil, 0, 0, conv.Geometry{}) },
-		"upsample":        func() { conv.Pack(e, make([]float32, 4), 1, 1, conv.Geometry{KH: 2, KW: 2, Stride: 2, Upsample: true}) },
+		"upsample":        func() { conv.Pack(e, make([]float32, 4), 1, 1, conv.Geometry{KH: 2, KW: 2, Stride: 1, Upsample: true}) },
 	}
 	for name, f := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -328,6 +327,7 @@ func TestApplyPanics(t *testing.T) {
 func FuzzApply(f *testing.F) {
 	f.Add(uint8(9), uint8(7), uint8(5), uint8(33), uint8(1), uint16(0), uint16(0x0111))
 	f.Add(uint8(4), uint8(6), uint8(64), uint8(4), uint8(9), uint16(0x1ff), uint16(0x1010))
+	f.Add(uint8(69), uint8(2), uint8(1), uint8(0), uint8(68), uint16(87), uint16(300))
 	f.Fuzz(func(t *testing.T, h, w, in, out, geometry uint8, fused, pads uint16) {
 		l := layer{n: 1 + int(fused>>12&1), h: int(h % 12), w: int(w % 12), in: int(in % 70), out: int(out % 40)}
 		l.g = conv.Geometry{KH: 1 + int(geometry&3), KW: 1 + int(geometry>>2&3), Stride: 1 + int(geometry>>4&1),
@@ -336,7 +336,9 @@ func FuzzApply(f *testing.F) {
 			return
 		}
 		if l.g.Stride == 1 && geometry&0x20 != 0 && l.h*l.w > 0 {
-			l.g.Upsample, l.toH, l.toW = true, 4+int(geometry>>6), 4+int(geometry>>5&3)
+			l.g.Upsample, l.toH, l.toW = true, 1+int(pads>>2&7), 1+int(pads>>6&7)
+			l.g.Top, l.g.Left = l.g.Top%l.g.KH, l.g.Left%l.g.KW
+			l.g.Bottom, l.g.Right = l.g.KH-1-l.g.Top, l.g.KW-1-l.g.Left
 		}
 		l.pad = int(fused & 3)
 		l.bias, l.scaled, l.add, l.addDst = fused&4 != 0, fused&8 != 0, fused&16 != 0, fused&48 == 48

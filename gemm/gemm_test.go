@@ -301,6 +301,7 @@ func FuzzMul(f *testing.F) {
 	f.Add(uint8(13), uint16(20), uint8(33), uint8(1), uint16(0))
 	f.Add(uint8(24), uint16(513), uint8(9), uint8(0), uint16(0x1ff))
 	f.Add(uint8(1), uint16(1), uint8(1), uint8(7), uint16(0x2a))
+	f.Add(uint8(17), uint16(513), uint8(0), uint8(235), uint16(594))
 	f.Fuzz(func(t *testing.T, m uint8, k uint16, n, pad uint8, bits uint16) {
 		l := layer{m: int(m % 64), k: int(k % 1024), n: int(n % 80), pad: int(pad % 20)}
 		l.glu, l.bias, l.add, l.addDst = bits&1 != 0, bits&2 != 0, bits&4 != 0, bits&8 != 0
