@@ -60,8 +60,9 @@ func newGenerate() *cobra.Command {
 
 Each argument is a prompt: quote one of several words. Several pictures make a
 contact sheet: of several prompts, of several styles side by side, of several
-seeds, or of all of these. The same seed means the same noise whatever the prompt
-and style are, and the same picture on every machine with the same kernels.
+seeds, or of all of these. The same seed is the same noise whatever the prompt and
+style are, and the same picture for any number of workers. Machines with AVX2 and
+with AVX-512 agree on every bit; others may differ in the last bit of a color.
 
 The file carries what made it as text (keywords "parameters" and "Comment").`,
 		Example: `  lanewise generate "red heart"
