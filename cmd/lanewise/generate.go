@@ -281,15 +281,20 @@ func warn(w io.Writer, t clip.Tokens) {
 
 // describe says what makes the pictures, for people.
 func (f generateFlags) describe(prompts []string) string {
-	var styles []string
-	for _, s := range f.styles {
-		styles = append(styles, styleName(s))
+	const few = 3
+	what := quoted(prompts)
+	if len(prompts) > few {
+		what = count(len(prompts), "prompt")
+	}
+	style := styleName(f.styles[0])
+	if len(f.styles) > 1 {
+		style = count(len(f.styles), "style")
 	}
 	seeds := fmt.Sprintf("seed %d", f.seed)
 	if f.n > 1 {
 		seeds = fmt.Sprintf("seeds %d to %d", f.seed, f.seed+uint64(f.n-1))
 	}
-	return fmt.Sprintf("%s, %s, %s, %s", quoted(prompts), strings.Join(styles, ", "), seeds, count(f.steps, "step"))
+	return fmt.Sprintf("%s, %s, %s, %s", what, style, seeds, count(f.steps, "step"))
 }
 
 // notes is the text that the file carries: under "parameters" the prompts and below them the

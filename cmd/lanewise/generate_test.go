@@ -82,6 +82,15 @@ func TestGenerate(t *testing.T) {
 			"lanewise generate --style noto,blob,twemoji,flat,fluent --seed 1 --steps 1 --guidance 1 --sampler ddim -n 1 --scale 1 --columns 2 -- 'sun'",
 		},
 		{
+			"many prompts",
+			[]string{"a", "star", "a", "sun", "--seed", "1", "--steps", "1", "--style", "none,flat", "-n", "2", "--scale", "1", "--guidance", "1"},
+			2*32 + 1, 8*32 + 7,
+			"out\\.png: 65×263 pixels, 4 prompts, 2 styles, seeds 1 to 2, 1 step, " + took + "\n",
+			"(?s)lanewise: warning.*picture 4 of 16: \"a\", style flat, seed 2, .*",
+			"a\nstar\na\nsun\nSteps: 1, Sampler: ddim, CFG scale: 1, Seed: 1, Size: 32x32, Model: emoji, Style: none flat, Images: 2",
+			"lanewise generate --style none,flat --seed 1 --steps 1 --guidance 1 --sampler ddim -n 2 --scale 1 --columns 2 -- 'a' 'star' 'a' 'sun'",
+		},
+		{
 			"long prompt",
 			[]string{strings.Repeat("red ", 15) + "heart", "--seed", "1", "--steps", "1", "-q", "--guidance", "1", "--scale", "1"},
 			32, 32, "", `lanewise: warning: the model takes 14 words and does not see "red", "heart"` + "\n",

@@ -83,14 +83,14 @@ func TestGenerateSameBits(t *testing.T) {
 // Everything that a request says has a part in the picture.
 func TestGenerateFollowsRequest(t *testing.T) {
 	s := load(t, 2).Session()
-	base := pipeline.Request{Prompt: "red heart", Style: "noto", Seed: 1, Steps: 2, Guidance: 1.5, Sampler: "ddim"}
+	base := pipeline.Request{Prompt: "red heart", Style: "noto", Seed: 1, Steps: 1, Guidance: 1.5, Sampler: "ddim"}
 	want := generate(t, s, base)
 	for name, change := range map[string]func(*pipeline.Request){
 		"prompt":   func(r *pipeline.Request) { r.Prompt = "red apple" },
 		"style":    func(r *pipeline.Request) { r.Style = "fluent" },
 		"no style": func(r *pipeline.Request) { r.Style = "" },
 		"seed":     func(r *pipeline.Request) { r.Seed = 2 },
-		"steps":    func(r *pipeline.Request) { r.Steps = 3 },
+		"steps":    func(r *pipeline.Request) { r.Steps = 2 },
 		"guidance": func(r *pipeline.Request) { r.Guidance = 1 },
 		"sampler":  func(r *pipeline.Request) { r.Sampler = "euler" },
 	} {
