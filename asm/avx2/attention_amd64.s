@@ -381,7 +381,7 @@ DATA attention_1f800000<>+28(SB)/4, $0x1f800000
 GLOBL attention_1f800000<>(SB), RODATA|NOPTR, $32
 
 // func Weigh(args *byte)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, FMA3
 TEXT ·Weigh(SB), NOSPLIT, $0-8
 	MOVQ args+0(FP), AX
 	MOVQ (AX), CX
@@ -427,13 +427,11 @@ choose:
 	PCALIGN $0x20
 
 keys1:
-	PREFETCHT0   64(AX)
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VBROADCASTSS (AX), Y2
 	VFMADD231PS  Y0, Y2, Y4
 	VFMADD231PS  Y1, Y2, Y5
-	PREFETCHT0   64(AX)(R8*1)
 	VMOVUPS      64(BX), Y0
 	VMOVUPS      96(BX), Y1
 	VBROADCASTSS (AX)(R8*1), Y2
@@ -447,7 +445,6 @@ keys1:
 rest1:
 	ADDQ         $0x02, R12
 	JZ           store1
-	PREFETCHT0   64(AX)
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VBROADCASTSS (AX), Y2
@@ -479,7 +476,6 @@ rows2:
 	PCALIGN $0x20
 
 keys2:
-	PREFETCHT0   64(AX)
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VBROADCASTSS (AX), Y2
@@ -488,7 +484,6 @@ keys2:
 	VBROADCASTSS 4(AX), Y3
 	VFMADD231PS  Y0, Y3, Y6
 	VFMADD231PS  Y1, Y3, Y7
-	PREFETCHT0   64(AX)(R8*1)
 	VMOVUPS      64(BX), Y0
 	VMOVUPS      96(BX), Y1
 	VBROADCASTSS (AX)(R8*1), Y2
@@ -505,7 +500,6 @@ keys2:
 rest2:
 	ADDQ         $0x02, R12
 	JZ           store2
-	PREFETCHT0   64(AX)
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VBROADCASTSS (AX), Y2
@@ -544,7 +538,6 @@ rows3:
 	PCALIGN $0x20
 
 keys3:
-	PREFETCHT0   64(AX)
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VBROADCASTSS (AX), Y2
@@ -556,7 +549,6 @@ keys3:
 	VBROADCASTSS 8(AX), Y2
 	VFMADD231PS  Y0, Y2, Y8
 	VFMADD231PS  Y1, Y2, Y9
-	PREFETCHT0   64(AX)(R8*1)
 	VMOVUPS      64(BX), Y0
 	VMOVUPS      96(BX), Y1
 	VBROADCASTSS (AX)(R8*1), Y2
@@ -576,7 +568,6 @@ keys3:
 rest3:
 	ADDQ         $0x02, R12
 	JZ           store3
-	PREFETCHT0   64(AX)
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VBROADCASTSS (AX), Y2
@@ -622,7 +613,6 @@ rows4:
 	PCALIGN $0x20
 
 keys4:
-	PREFETCHT0   64(AX)
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VBROADCASTSS (AX), Y2
@@ -637,7 +627,6 @@ keys4:
 	VBROADCASTSS 12(AX), Y3
 	VFMADD231PS  Y0, Y3, Y10
 	VFMADD231PS  Y1, Y3, Y11
-	PREFETCHT0   64(AX)(R8*1)
 	VMOVUPS      64(BX), Y0
 	VMOVUPS      96(BX), Y1
 	VBROADCASTSS (AX)(R8*1), Y2
@@ -660,7 +649,6 @@ keys4:
 rest4:
 	ADDQ         $0x02, R12
 	JZ           store4
-	PREFETCHT0   64(AX)
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VBROADCASTSS (AX), Y2
@@ -713,7 +701,6 @@ rows5:
 	PCALIGN $0x20
 
 keys5:
-	PREFETCHT0   64(AX)
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VBROADCASTSS (AX), Y2
@@ -731,7 +718,6 @@ keys5:
 	VBROADCASTSS 16(AX), Y2
 	VFMADD231PS  Y0, Y2, Y12
 	VFMADD231PS  Y1, Y2, Y13
-	PREFETCHT0   64(AX)(R8*1)
 	VMOVUPS      64(BX), Y0
 	VMOVUPS      96(BX), Y1
 	VBROADCASTSS (AX)(R8*1), Y2
@@ -757,7 +743,6 @@ keys5:
 rest5:
 	ADDQ         $0x02, R12
 	JZ           store5
-	PREFETCHT0   64(AX)
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VBROADCASTSS (AX), Y2
@@ -817,7 +802,6 @@ rows6:
 	PCALIGN $0x20
 
 keys6:
-	PREFETCHT0   64(AX)
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VBROADCASTSS (AX), Y2
@@ -838,7 +822,6 @@ keys6:
 	VBROADCASTSS 20(AX), Y3
 	VFMADD231PS  Y0, Y3, Y14
 	VFMADD231PS  Y1, Y3, Y15
-	PREFETCHT0   64(AX)(R8*1)
 	VMOVUPS      64(BX), Y0
 	VMOVUPS      96(BX), Y1
 	VBROADCASTSS (AX)(R8*1), Y2
@@ -867,7 +850,6 @@ keys6:
 rest6:
 	ADDQ         $0x02, R12
 	JZ           store6
-	PREFETCHT0   64(AX)
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VBROADCASTSS (AX), Y2

@@ -22,5 +22,5 @@ var Requires = map[string][]string{
 	"Tile":      {"AVX", "CMOV", "FMA3", "SSE"},
 	"ToLanes":   {"AVX", "CMOV"},
 	"Triad":     {"AVX", "FMA3"},
-	"Weigh":     {"AVX", "FMA3", "SSE"},
+	"Weigh":     {"AVX", "FMA3"},
 }

@@ -22,5 +22,5 @@ var Requires = map[string][]string{
 	"Tile":      {"AVX", "AVX512F", "BMI2", "CMOV", "SSE"},
 	"ToLanes":   {"AVX", "AVX512F", "AVX512VL", "BMI2", "CMOV"},
 	"Triad":     {"AVX", "AVX512F"},
-	"Weigh":     {"AVX", "AVX512F", "SSE"},
+	"Weigh":     {"AVX", "AVX512F"},
 }

@@ -214,7 +214,6 @@ func (e weigher) group(rows int) {
 	}
 	// o += V[k]·P[k]
 	step := func(v Mem, u int) {
-		e.PREFETCHT0(v.Offset(cacheLine)) // what the next group of rows reads
 		for j := range vectors {
 			e.VMOVUPS(e.vector(p, u*vectors+j), b[j])
 		}
