@@ -123,11 +123,8 @@ func weighGeneric(a *WeighArgs) {
 		for q, alpha := range a.Alpha[:genericNR] {
 			o[q] *= alpha
 		}
-		for k := range a.Keys {
-			v := a.V[k*a.VStride+r]
-			for q, p := range (*[genericNR]float32)(a.P[k*genericNR:]) {
-				o[q] = fma(v, p, o[q])
-			}
+		if a.Keys > 0 {
+			chain(o, a.V[r:], a.VStride, a.Keys, a.P)
 		}
 	}
 }
