@@ -38,7 +38,7 @@ func Mul(e *engine.Engine, dst, a tensor.Mat, w *Packed, pro Prologue, ep Epilog
 	m := muls.Get().(*mul)
 	m.a, m.pro = a, pro
 	if m.Begin(e, dst, w, ep) {
-		m.copied = pro.Active() || Aliases(a.Stride) && a.Rows > 1 && m.reads() >= copyReads
+		m.copied = pro.Active() || m.Aliases(a.Stride) && m.reads() >= copyReads
 		scratch := 0
 		if m.copied {
 			scratch = m.BlockRows() * RowStride(m.longest())
@@ -94,9 +94,12 @@ func (m *mul) point(w *engine.Worker, b *Block, c Chunk) {
 	}
 }
 
-// Aliases says whether rows at a stride fall into so few sets of a first-level cache that a
-// tile's rows evict each other: those sets repeat every 4 KiB.
-func Aliases(stride int) bool { return stride*int(unsafe.Sizeof(float32(0)))%2048 == 0 }
+// Aliases says whether rows at a stride fall into so few sets of the first-level cache that those
+// of a tile evict each other.
+func (p *Product) Aliases(stride int) bool {
+	alias := p.w.set.GEMM.Alias
+	return alias > 0 && stride%alias == 0
+}
 
 // RowStride is the stride of rows of n values in scratch: whole cache lines, and an odd number
 // of them, so that no two rows of a tile share a cache set.

@@ -213,13 +213,17 @@ func TestMulPrologue(t *testing.T) {
 	})
 }
 
-// Rows at a stride of whole pages fall into one cache set, which Mul avoids by a copy: once with
-// enough columns to pay for it, once without.
+// Rows at a stride that aliases in the cache are copied: once with enough columns to pay for it,
+// once without.
 func TestMulAliasingStride(t *testing.T) {
 	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
-		e := kerneltest.Engine(t, set, 2)
-		layer{m: 2*set.GEMM.MR + 1, k: 512, n: 8*set.GEMM.NR + 1, pad: 512, bias: true}.check(t, e)
-		layer{m: 2*set.GEMM.MR + 1, k: 512, n: 3, pad: 512, bias: true}.check(t, e)
+		aliasing := *set
+		aliasing.GEMM.Alias = 64
+		e := kerneltest.Engine(t, &aliasing, 2)
+		for _, k := range []int{128, 2*set.GEMM.KC - 64} {
+			layer{m: 2*set.GEMM.MR + 1, k: k, n: 8*set.GEMM.NR + 1, pad: 64, bias: true}.check(t, e)
+			layer{m: 2*set.GEMM.MR + 1, k: k, n: 3, pad: 64, bias: true}.check(t, e)
+		}
 	})
 }
 

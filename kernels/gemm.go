@@ -7,6 +7,7 @@ type GEMM struct {
 	MR, NR int // rows and columns of the largest tile that one call fills
 	KC     int // k values of a weight panel worth keeping in a cache while rows pass by
 	MC     int // rows of A worth keeping in a cache while weight panels pass by
+	Alias  int // rows of A at a stride of a multiple of this evict each other from a cache; 0: at none
 
 	// Tile fills a tile of C; see TileArgs.
 	Tile func(*TileArgs)

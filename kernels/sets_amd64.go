@@ -71,7 +71,12 @@ func blocks(g GEMM) GEMM {
 	if l2 <= 0 {
 		l2 = 512 << 10
 	}
-	const value = 4 // bytes
+	const value, way = 4, 4096 // bytes
+	// The sets of a first-level cache repeat at its ways of 4 KiB. Eight of them cannot hold twelve
+	// rows that fall into one or two sets; twelve can, as measured.
+	if cpuid.CPU.Cache.L1D < 12*way {
+		g.Alias = way / 2 / value
+	}
 	g.KC = l2 / 16 / (32 * value)
 	rows := l2 / 4 / (g.KC * value)
 	g.MC = (rows + g.MR - 1) / g.MR * g.MR
