@@ -75,16 +75,12 @@ type groupJob struct {
 // off by at most 128 ulp of their terms, and that takeover costs as much as summing six pixels.
 const blockPixels = 128
 
-// small is how many bytes of an image are no more than its tiles find in their cores' second-level
-// caches (1 to 2 MiB each) when they come back to them.
-const small = 1536 << 10
-
-// run computes the norm. Statistics and result need src twice, and an image hardly fits a cache.
+// run computes the norm. Statistics and result need src twice, and a large image fits no cache.
 //
-// Of a small image a tile is a range of channels from start to end. Such ranges are slow to read
-// from beyond the second-level cache, where whole rows of memory are wanted. Of a large image a tile
-// is therefore a block of pixels, in one region for the statistics and another for the result,
-// where each worker starts with what it has read last.
+// A tile is a block of pixels, in one region for the statistics and another for the result, where
+// each worker starts with what it has read last: whole rows of memory are the fastest to stream. Only
+// where there are fewer blocks than workers ask for, as of the small images deep in a U-Net, a tile
+// is a range of channels from start to end.
 func (j *groupJob) run(e *engine.Engine) {
 	n, c, blocks := j.src.N, j.src.C, j.blocks()
 	j.moments = resize(j.moments, n*blocks*j.groups)
@@ -102,26 +98,25 @@ func (j *groupJob) run(e *engine.Engine) {
 	e.For(n*blocks, engine.Scratch{}, (*groupApply)(j))
 }
 
-// lineFloats is how many channels share a cache line.
-const lineFloats = 16
-
-// tilesPerWorker is how many ranges of channels a worker is given where there are enough groups:
-// more balance better, fewer make longer rows.
-const tilesPerWorker = 2
+const (
+	lineFloats     = 16 // channels that share a cache line
+	sliceFloats    = 64 // channels worth a row of their own
+	tilesPerWorker = 2  // so many, at least, even out what workers differ by
+)
 
 // cut chooses how many groups make a range of channels and returns how many ranges there are in
 // an image, or 0 for blocks of pixels. Ranges fill whole cache lines.
 func (j *groupJob) cut(workers int) int {
+	n, blocks := j.src.N, j.blocks()
 	unit := lineFloats / gcd(lineFloats, j.size)
 	units := (j.groups + unit - 1) / unit
-	tiles := min(j.src.N*units, workers)
-	if 4*j.src.C*j.pixels > small && j.src.N*j.blocks() >= tiles {
+	if n*blocks >= tilesPerWorker*workers || blocks >= units {
 		return 0
 	}
-	if tiles < workers && j.src.N*j.blocks() > tiles {
-		return 0
+	wide := max(n*units/(tilesPerWorker*workers), sliceFloats/(unit*j.size), 1)
+	if n*((units+wide-1)/wide) < workers {
+		wide = max(n*units/workers, 1)
 	}
-	wide := max(1, j.src.N*units/(tilesPerWorker*workers))
 	slices := (units + wide - 1) / wide
 	j.slice = (units + slices - 1) / slices * unit // even ranges
 	return (j.groups + j.slice - 1) / j.slice
