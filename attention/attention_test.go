@@ -144,6 +144,7 @@ var shapes = []sizes{
 	{batch: 2, heads: 2, queries: 50, keys: []int{77, 4}, size: 24},
 	{batch: 1, heads: 1, queries: 9, keys: []int{1, 200, 3}, size: 12, slack: 4},
 	{batch: 2, heads: 2, queries: 130, keys: []int{130}, size: 8, causal: true},
+	{batch: 1, heads: 1, queries: 97, keys: []int{97}, size: 8, causal: true},
 	{batch: 1, heads: 1, queries: 5, keys: []int{300}, size: 8, causal: true},
 	{batch: 1, heads: 1, queries: 300, keys: []int{5}, size: 8, causal: true},
 	{batch: 1, heads: 2, queries: 290, keys: []int{290, 7}, size: 4, causal: true},
@@ -166,13 +167,13 @@ func TestAttend(t *testing.T) {
 // Masks of every number of rows, causal or not.
 func TestAttendMasks(t *testing.T) {
 	inf := float32(math.Inf(1))
-	const batch, heads, queries, keys, size = 2, 2, 70, 110, 8
+	const batch, heads, queries, keys, size = 2, 2, 71, 110, 8
 	masks := []struct {
 		name string
 		at   func(row, key int) float32
 	}{
 		{"keys taken out", func(_, key int) float32 { return []float32{0, -inf}[key%3/2] }},
-		{"a bias", func(row, key int) float32 { return float32(row%7-3) + 0.1*float32(key%11) }},
+		{"a bias", func(row, key int) float32 { return float32(row%9-4) + 0.1*float32(key%11) }},
 		{"every key by -10000", func(_, _ int) float32 { return -10000 }},
 		{"some keys by -10000", func(row, key int) float32 { return []float32{0, -10000}[(row+key)%2] }},
 		{"every key by the lowest", func(_, _ int) float32 { return -math.MaxFloat32 }},
