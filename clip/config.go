@@ -17,7 +17,7 @@ type TextConfig struct {
 	Positions  int         // tokens of the longest text
 	Width      int         // of a state
 	Inner      int         // width between the two layers of a feed-forward network
-	Layers     int         //
+	Layers     int         // each an attention and a feed-forward network
 	Heads      int         // they divide Width
 	Projection int         // width of the embedding of a whole text; 0: the model makes none
 	Act        kernels.Act // of the feed-forward networks

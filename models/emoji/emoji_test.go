@@ -200,6 +200,10 @@ func TestPicture(t *testing.T) {
 	if got := p.Pix[:len(want)]; !slices.Equal(got, want) {
 		t.Errorf("pixels %v, want %v", got, want)
 	}
+	step.X, step.X0 = tensor.Make(1, 2, 3, 3), step.X
+	if !slices.Equal(step.Preview().Pix, p.Pix) {
+		t.Error("the preview is another picture of the same values")
+	}
 	if b := p.Bounds(); b.Dx() != 3 || b.Dy() != 2 {
 		t.Errorf("bounds %v", b)
 	}
