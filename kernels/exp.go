@@ -8,13 +8,14 @@ import "math"
 //
 //	exp2(x):                               exp(x):
 //	x = min(max(x, −151), 129)             x = min(max(x, −104), 89)
-//	n = round(x)                           n = round(x·log2e)
+//	n = (x + magic) − magic                n = fma(x, log2e, magic) − magic
 //	r = x − n                              r = fma(−n, ln2lo, fma(−n, ln2hi, x))
 //	p = c[6]                               p = c[6]
 //	p = fma(p, r, c[k])  k = 5 … 0         p = fma(p, r, c[k])  k = 5 … 0
 //	return p·2ⁿ, rounded once              return p·2ⁿ, rounded once
 //
-// round is to the nearest integer, ties to even. Both clamps keep NaN. Over all float32 values
+// magic is 1.5·2²³, beside which no bits below the unit are left: n is the nearest integer, ties to
+// even. Both clamps keep NaN. Over all float32 values
 // exp2 is within 0.88 and exp within 0.90 units of the last place, subnormal results included;
 // exp(−Inf) is 0, exp(+Inf) is +Inf, and NaN stays NaN. The polynomials are minimax in relative
 // error on |r| ≤ ½ and |r| ≤ ½·ln 2 with c[0] (and exp's c[1]) held at 1 and the coefficients rounded
@@ -24,6 +25,7 @@ import "math"
 const (
 	exp2Min, exp2Max = -151, 129 // 2^−151 rounds to 0, 2^129 to +Inf
 	expMin, expMax   = -104, 89  // so do e^−104 and e^89
+	magic            = 3 << 22
 	log2e            = float32(math.Log2E)
 	ln2hi            = float32(0x1.62e43p-1)   // ln 2 in 24 bits: n·ln2hi taken from x is exact
 	ln2lo            = float32(-0x1.05c61p-29) // what is left of it
@@ -42,7 +44,7 @@ func exp2(x float32) float32 {
 	if x > exp2Max {
 		x = exp2Max
 	}
-	n := roundEven(x)
+	n := float32(x+magic) - magic
 	return scale2(horner(&exp2Poly, x-n), n)
 }
 
@@ -54,7 +56,7 @@ func exp(x float32) float32 {
 	if x > expMax {
 		x = expMax
 	}
-	n := roundEven(float32(x * log2e))
+	n := fma(x, log2e, magic) - magic
 	return scale2(horner(&expPoly, fma(-n, ln2lo, fma(-n, ln2hi, x))), n)
 }
 
@@ -65,13 +67,6 @@ func horner(c *[7]float32, r float32) float32 {
 		p = fma(p, r, c[k])
 	}
 	return p
-}
-
-// roundEven returns the nearest integer, ties to even, for |x| < 2²²: adding 1.5·2²³ leaves no
-// bits below the unit.
-func roundEven(x float32) float32 {
-	const magic = 3 << 22
-	return float32(x+magic) - magic
 }
 
 // scale2 returns p·2ⁿ rounded once, for p in [½, 2) and −151 ≤ n ≤ 129: times 2^⌊n/2⌋ is exact, so

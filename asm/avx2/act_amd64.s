@@ -59,79 +59,82 @@ notmore1:
 
 identity:
 	TESTQ CX, CX
-	JZ    done7
+	JZ    done8
 
 row2:
 	XORQ    R10, R10
 	MOVQ    DX, R11
 	SUBQ    $0x10, R11
-	JL      one4
+	JL      ones4
 	PCALIGN $0x20
 
-pair3:
+some3:
 	VMOVUPS (SI)(R10*1), Y0
 	VMOVUPS 32(SI)(R10*1), Y1
 	TESTQ   R8, R8
-	JZ      ungated8
+	JZ      ungated9
 	VMOVUPS (R8)(R10*1), Y2
 	VMULPS  Y2, Y0, Y0
 	VMOVUPS 32(R8)(R10*1), Y3
 	VMULPS  Y3, Y1, Y1
 
-ungated8:
+ungated9:
 	TESTQ   R9, R9
-	JZ      unadded9
+	JZ      unadded10
 	VMOVUPS (R9)(R10*1), Y2
 	VADDPS  Y2, Y0, Y0
 	VMOVUPS 32(R9)(R10*1), Y3
 	VADDPS  Y3, Y1, Y1
 
-unadded9:
+unadded10:
 	VMOVUPS Y0, (DI)(R10*1)
 	VMOVUPS Y1, 32(DI)(R10*1)
 	ADDQ    $+64, R10
 	SUBQ    $0x10, R11
-	JGE     pair3
+	JGE     some3
 
-one4:
-	ADDQ    $0x08, R11
-	JL      rest5
+ones4:
+	ADDQ $0x08, R11
+	JL   rest6
+
+one5:
 	VMOVUPS (SI)(R10*1), Y0
 	TESTQ   R8, R8
-	JZ      ungated10
+	JZ      ungated11
 	VMOVUPS (R8)(R10*1), Y2
 	VMULPS  Y2, Y0, Y0
 
-ungated10:
+ungated11:
 	TESTQ   R9, R9
-	JZ      unadded11
+	JZ      unadded12
 	VMOVUPS (R9)(R10*1), Y2
 	VADDPS  Y2, Y0, Y0
 
-unadded11:
+unadded12:
 	VMOVUPS Y0, (DI)(R10*1)
 	ADDQ    $0x20, R10
 	SUBQ    $0x08, R11
+	JGE     one5
 
-rest5:
+rest6:
 	ADDQ       $0x08, R11
-	JZ         end6
+	JZ         end7
 	VMASKMOVPS (SI)(R10*1), Y15, Y0
 	TESTQ      R8, R8
-	JZ         ungated12
+	JZ         ungated13
 	VMASKMOVPS (R8)(R10*1), Y15, Y2
 	VMULPS     Y2, Y0, Y0
 
-ungated12:
+ungated13:
 	TESTQ      R9, R9
-	JZ         unadded13
+	JZ         unadded14
 	VMASKMOVPS (R9)(R10*1), Y15, Y2
 	VADDPS     Y2, Y0, Y0
 
-unadded13:
+unadded14:
 	VMASKMOVPS Y0, Y15, (DI)(R10*1)
 
-end6:
+end7:
 	ADDQ R12, SI
 	ADDQ R13, DI
 	ADDQ R14, R8
@@ -139,22 +142,22 @@ end6:
 	DECQ CX
 	JNZ  row2
 
-done7:
+done8:
 	VZEROUPPER
 	RET
 
 relu:
 	TESTQ CX, CX
-	JZ    done19
+	JZ    done21
 
-row14:
+row15:
 	XORQ    R10, R10
 	MOVQ    DX, R11
 	SUBQ    $0x10, R11
-	JL      one16
+	JL      ones17
 	PCALIGN $0x20
 
-pair15:
+some16:
 	VMOVUPS (SI)(R10*1), Y0
 	VMOVUPS 32(SI)(R10*1), Y1
 	VXORPS  Y2, Y2, Y2
@@ -162,93 +165,96 @@ pair15:
 	VXORPS  Y3, Y3, Y3
 	VMAXPS  Y1, Y3, Y1
 	TESTQ   R8, R8
-	JZ      ungated20
+	JZ      ungated22
 	VMOVUPS (R8)(R10*1), Y2
 	VMULPS  Y2, Y0, Y0
 	VMOVUPS 32(R8)(R10*1), Y3
 	VMULPS  Y3, Y1, Y1
-
-ungated20:
-	TESTQ   R9, R9
-	JZ      unadded21
-	VMOVUPS (R9)(R10*1), Y2
-	VADDPS  Y2, Y0, Y0
-	VMOVUPS 32(R9)(R10*1), Y3
-	VADDPS  Y3, Y1, Y1
-
-unadded21:
-	VMOVUPS Y0, (DI)(R10*1)
-	VMOVUPS Y1, 32(DI)(R10*1)
-	ADDQ    $+64, R10
-	SUBQ    $0x10, R11
-	JGE     pair15
-
-one16:
-	ADDQ    $0x08, R11
-	JL      rest17
-	VMOVUPS (SI)(R10*1), Y0
-	VXORPS  Y2, Y2, Y2
-	VMAXPS  Y0, Y2, Y0
-	TESTQ   R8, R8
-	JZ      ungated22
-	VMOVUPS (R8)(R10*1), Y2
-	VMULPS  Y2, Y0, Y0
 
 ungated22:
 	TESTQ   R9, R9
 	JZ      unadded23
 	VMOVUPS (R9)(R10*1), Y2
 	VADDPS  Y2, Y0, Y0
+	VMOVUPS 32(R9)(R10*1), Y3
+	VADDPS  Y3, Y1, Y1
 
 unadded23:
 	VMOVUPS Y0, (DI)(R10*1)
+	VMOVUPS Y1, 32(DI)(R10*1)
+	ADDQ    $+64, R10
+	SUBQ    $0x10, R11
+	JGE     some16
+
+ones17:
+	ADDQ $0x08, R11
+	JL   rest19
+
+one18:
+	VMOVUPS (SI)(R10*1), Y0
+	VXORPS  Y2, Y2, Y2
+	VMAXPS  Y0, Y2, Y0
+	TESTQ   R8, R8
+	JZ      ungated24
+	VMOVUPS (R8)(R10*1), Y2
+	VMULPS  Y2, Y0, Y0
+
+ungated24:
+	TESTQ   R9, R9
+	JZ      unadded25
+	VMOVUPS (R9)(R10*1), Y2
+	VADDPS  Y2, Y0, Y0
+
+unadded25:
+	VMOVUPS Y0, (DI)(R10*1)
 	ADDQ    $0x20, R10
 	SUBQ    $0x08, R11
+	JGE     one18
 
-rest17:
+rest19:
 	ADDQ       $0x08, R11
-	JZ         end18
+	JZ         end20
 	VMASKMOVPS (SI)(R10*1), Y15, Y0
 	VXORPS     Y2, Y2, Y2
 	VMAXPS     Y0, Y2, Y0
 	TESTQ      R8, R8
-	JZ         ungated24
+	JZ         ungated26
 	VMASKMOVPS (R8)(R10*1), Y15, Y2
 	VMULPS     Y2, Y0, Y0
 
-ungated24:
+ungated26:
 	TESTQ      R9, R9
-	JZ         unadded25
+	JZ         unadded27
 	VMASKMOVPS (R9)(R10*1), Y15, Y2
 	VADDPS     Y2, Y0, Y0
 
-unadded25:
+unadded27:
 	VMASKMOVPS Y0, Y15, (DI)(R10*1)
 
-end18:
+end20:
 	ADDQ R12, SI
 	ADDQ R13, DI
 	ADDQ R14, R8
 	ADDQ R15, R9
 	DECQ CX
-	JNZ  row14
+	JNZ  row15
 
-done19:
+done21:
 	VZEROUPPER
 	RET
 
 silu:
 	TESTQ CX, CX
-	JZ    done31
+	JZ    done34
 
-row26:
+row28:
 	XORQ    R10, R10
 	MOVQ    DX, R11
 	SUBQ    $0x10, R11
-	JL      one28
+	JL      ones30
 	PCALIGN $0x20
 
-pair27:
+some29:
 	VMOVUPS      (SI)(R10*1), Y0
 	VMOVUPS      32(SI)(R10*1), Y1
 	VMOVUPS      act_c2b20000<>+0(SB), Y2
@@ -261,13 +267,13 @@ pair27:
 	VMAXPS       Y2, Y4, Y2
 	VMOVUPS      act_c2d00000<>+0(SB), Y5
 	VMAXPS       Y3, Y5, Y3
-	VMULPS       act_3fb8aa3b<>+0(SB), Y2, Y4
 	VMOVUPS      act_4b400000<>+0(SB), Y6
-	VADDPS       Y4, Y6, Y4
+	VMOVAPS      Y6, Y4
+	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y2, Y4
 	VSUBPS       Y6, Y4, Y6
-	VMULPS       act_3fb8aa3b<>+0(SB), Y3, Y5
 	VMOVUPS      act_4b400000<>+0(SB), Y7
-	VADDPS       Y5, Y7, Y5
+	VMOVAPS      Y7, Y5
+	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y3, Y5
 	VSUBPS       Y7, Y5, Y7
 	VFNMADD231PS act_3f317218<>+0(SB), Y6, Y2
 	VFNMADD231PS act_b102e308<>+0(SB), Y6, Y2
@@ -310,39 +316,41 @@ pair27:
 	VADDPS       act_3f800000<>+0(SB), Y7, Y7
 	VDIVPS       Y7, Y1, Y1
 	TESTQ        R8, R8
-	JZ           ungated32
+	JZ           ungated35
 	VMOVUPS      (R8)(R10*1), Y2
 	VMULPS       Y2, Y0, Y0
 	VMOVUPS      32(R8)(R10*1), Y3
 	VMULPS       Y3, Y1, Y1
 
-ungated32:
+ungated35:
 	TESTQ   R9, R9
-	JZ      unadded33
+	JZ      unadded36
 	VMOVUPS (R9)(R10*1), Y2
 	VADDPS  Y2, Y0, Y0
 	VMOVUPS 32(R9)(R10*1), Y3
 	VADDPS  Y3, Y1, Y1
 
-unadded33:
+unadded36:
 	VMOVUPS Y0, (DI)(R10*1)
 	VMOVUPS Y1, 32(DI)(R10*1)
 	ADDQ    $+64, R10
 	SUBQ    $0x10, R11
-	JGE     pair27
+	JGE     some29
 
-one28:
-	ADDQ         $0x08, R11
-	JL           rest29
+ones30:
+	ADDQ $0x08, R11
+	JL   rest32
+
+one31:
 	VMOVUPS      (SI)(R10*1), Y0
 	VMOVUPS      act_c2b20000<>+0(SB), Y2
 	VMAXPS       Y0, Y2, Y0
 	VXORPS       act_80000000<>+0(SB), Y0, Y2
 	VMOVUPS      act_c2d00000<>+0(SB), Y4
 	VMAXPS       Y2, Y4, Y2
-	VMULPS       act_3fb8aa3b<>+0(SB), Y2, Y4
 	VMOVUPS      act_4b400000<>+0(SB), Y6
-	VADDPS       Y4, Y6, Y4
+	VMOVAPS      Y6, Y4
+	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y2, Y4
 	VSUBPS       Y6, Y4, Y6
 	VFNMADD231PS act_3f317218<>+0(SB), Y6, Y2
 	VFNMADD231PS act_b102e308<>+0(SB), Y6, Y2
@@ -365,33 +373,34 @@ one28:
 	VADDPS       act_3f800000<>+0(SB), Y6, Y6
 	VDIVPS       Y6, Y0, Y0
 	TESTQ        R8, R8
-	JZ           ungated34
+	JZ           ungated37
 	VMOVUPS      (R8)(R10*1), Y2
 	VMULPS       Y2, Y0, Y0
 
-ungated34:
+ungated37:
 	TESTQ   R9, R9
-	JZ      unadded35
+	JZ      unadded38
 	VMOVUPS (R9)(R10*1), Y2
 	VADDPS  Y2, Y0, Y0
 
-unadded35:
+unadded38:
 	VMOVUPS Y0, (DI)(R10*1)
 	ADDQ    $0x20, R10
 	SUBQ    $0x08, R11
+	JGE     one31
 
-rest29:
+rest32:
 	ADDQ         $0x08, R11
-	JZ           end30
+	JZ           end33
 	VMASKMOVPS   (SI)(R10*1), Y15, Y0
 	VMOVUPS      act_c2b20000<>+0(SB), Y2
 	VMAXPS       Y0, Y2, Y0
 	VXORPS       act_80000000<>+0(SB), Y0, Y2
 	VMOVUPS      act_c2d00000<>+0(SB), Y4
 	VMAXPS       Y2, Y4, Y2
-	VMULPS       act_3fb8aa3b<>+0(SB), Y2, Y4
 	VMOVUPS      act_4b400000<>+0(SB), Y6
-	VADDPS       Y4, Y6, Y4
+	VMOVAPS      Y6, Y4
+	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y2, Y4
 	VSUBPS       Y6, Y4, Y6
 	VFNMADD231PS act_3f317218<>+0(SB), Y6, Y2
 	VFNMADD231PS act_b102e308<>+0(SB), Y6, Y2
@@ -414,43 +423,43 @@ rest29:
 	VADDPS       act_3f800000<>+0(SB), Y6, Y6
 	VDIVPS       Y6, Y0, Y0
 	TESTQ        R8, R8
-	JZ           ungated36
+	JZ           ungated39
 	VMASKMOVPS   (R8)(R10*1), Y15, Y2
 	VMULPS       Y2, Y0, Y0
 
-ungated36:
+ungated39:
 	TESTQ      R9, R9
-	JZ         unadded37
+	JZ         unadded40
 	VMASKMOVPS (R9)(R10*1), Y15, Y2
 	VADDPS     Y2, Y0, Y0
 
-unadded37:
+unadded40:
 	VMASKMOVPS Y0, Y15, (DI)(R10*1)
 
-end30:
+end33:
 	ADDQ R12, SI
 	ADDQ R13, DI
 	ADDQ R14, R8
 	ADDQ R15, R9
 	DECQ CX
-	JNZ  row26
+	JNZ  row28
 
-done31:
+done34:
 	VZEROUPPER
 	RET
 
 quick_gelu:
 	TESTQ CX, CX
-	JZ    done43
+	JZ    done47
 
-row38:
+row41:
 	XORQ    R10, R10
 	MOVQ    DX, R11
 	SUBQ    $0x10, R11
-	JL      one40
+	JL      ones43
 	PCALIGN $0x20
 
-pair39:
+some42:
 	VMOVUPS      (SI)(R10*1), Y0
 	VMOVUPS      32(SI)(R10*1), Y1
 	VMOVUPS      act_c2b20000<>+0(SB), Y2
@@ -467,13 +476,13 @@ pair39:
 	VMINPS       Y2, Y4, Y2
 	VMOVUPS      act_42b20000<>+0(SB), Y5
 	VMINPS       Y3, Y5, Y3
-	VMULPS       act_3fb8aa3b<>+0(SB), Y2, Y4
 	VMOVUPS      act_4b400000<>+0(SB), Y6
-	VADDPS       Y4, Y6, Y4
+	VMOVAPS      Y6, Y4
+	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y2, Y4
 	VSUBPS       Y6, Y4, Y6
-	VMULPS       act_3fb8aa3b<>+0(SB), Y3, Y5
 	VMOVUPS      act_4b400000<>+0(SB), Y7
-	VADDPS       Y5, Y7, Y5
+	VMOVAPS      Y7, Y5
+	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y3, Y5
 	VSUBPS       Y7, Y5, Y7
 	VFNMADD231PS act_3f317218<>+0(SB), Y6, Y2
 	VFNMADD231PS act_b102e308<>+0(SB), Y6, Y2
@@ -516,30 +525,32 @@ pair39:
 	VADDPS       act_3f800000<>+0(SB), Y7, Y7
 	VDIVPS       Y7, Y1, Y1
 	TESTQ        R8, R8
-	JZ           ungated44
+	JZ           ungated48
 	VMOVUPS      (R8)(R10*1), Y2
 	VMULPS       Y2, Y0, Y0
 	VMOVUPS      32(R8)(R10*1), Y3
 	VMULPS       Y3, Y1, Y1
 
-ungated44:
+ungated48:
 	TESTQ   R9, R9
-	JZ      unadded45
+	JZ      unadded49
 	VMOVUPS (R9)(R10*1), Y2
 	VADDPS  Y2, Y0, Y0
 	VMOVUPS 32(R9)(R10*1), Y3
 	VADDPS  Y3, Y1, Y1
 
-unadded45:
+unadded49:
 	VMOVUPS Y0, (DI)(R10*1)
 	VMOVUPS Y1, 32(DI)(R10*1)
 	ADDQ    $+64, R10
 	SUBQ    $0x10, R11
-	JGE     pair39
+	JGE     some42
 
-one40:
-	ADDQ         $0x08, R11
-	JL           rest41
+ones43:
+	ADDQ $0x08, R11
+	JL   rest45
+
+one44:
 	VMOVUPS      (SI)(R10*1), Y0
 	VMOVUPS      act_c2b20000<>+0(SB), Y2
 	VMAXPS       Y0, Y2, Y0
@@ -548,9 +559,9 @@ one40:
 	VMAXPS       Y2, Y4, Y2
 	VMOVUPS      act_42b20000<>+0(SB), Y4
 	VMINPS       Y2, Y4, Y2
-	VMULPS       act_3fb8aa3b<>+0(SB), Y2, Y4
 	VMOVUPS      act_4b400000<>+0(SB), Y6
-	VADDPS       Y4, Y6, Y4
+	VMOVAPS      Y6, Y4
+	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y2, Y4
 	VSUBPS       Y6, Y4, Y6
 	VFNMADD231PS act_3f317218<>+0(SB), Y6, Y2
 	VFNMADD231PS act_b102e308<>+0(SB), Y6, Y2
@@ -573,24 +584,25 @@ one40:
 	VADDPS       act_3f800000<>+0(SB), Y6, Y6
 	VDIVPS       Y6, Y0, Y0
 	TESTQ        R8, R8
-	JZ           ungated46
+	JZ           ungated50
 	VMOVUPS      (R8)(R10*1), Y2
 	VMULPS       Y2, Y0, Y0
 
-ungated46:
+ungated50:
 	TESTQ   R9, R9
-	JZ      unadded47
+	JZ      unadded51
 	VMOVUPS (R9)(R10*1), Y2
 	VADDPS  Y2, Y0, Y0
 
-unadded47:
+unadded51:
 	VMOVUPS Y0, (DI)(R10*1)
 	ADDQ    $0x20, R10
 	SUBQ    $0x08, R11
+	JGE     one44
 
-rest41:
+rest45:
 	ADDQ         $0x08, R11
-	JZ           end42
+	JZ           end46
 	VMASKMOVPS   (SI)(R10*1), Y15, Y0
 	VMOVUPS      act_c2b20000<>+0(SB), Y2
 	VMAXPS       Y0, Y2, Y0
@@ -599,9 +611,9 @@ rest41:
 	VMAXPS       Y2, Y4, Y2
 	VMOVUPS      act_42b20000<>+0(SB), Y4
 	VMINPS       Y2, Y4, Y2
-	VMULPS       act_3fb8aa3b<>+0(SB), Y2, Y4
 	VMOVUPS      act_4b400000<>+0(SB), Y6
-	VADDPS       Y4, Y6, Y4
+	VMOVAPS      Y6, Y4
+	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y2, Y4
 	VSUBPS       Y6, Y4, Y6
 	VFNMADD231PS act_3f317218<>+0(SB), Y6, Y2
 	VFNMADD231PS act_b102e308<>+0(SB), Y6, Y2
@@ -624,43 +636,43 @@ rest41:
 	VADDPS       act_3f800000<>+0(SB), Y6, Y6
 	VDIVPS       Y6, Y0, Y0
 	TESTQ        R8, R8
-	JZ           ungated48
+	JZ           ungated52
 	VMASKMOVPS   (R8)(R10*1), Y15, Y2
 	VMULPS       Y2, Y0, Y0
 
-ungated48:
+ungated52:
 	TESTQ      R9, R9
-	JZ         unadded49
+	JZ         unadded53
 	VMASKMOVPS (R9)(R10*1), Y15, Y2
 	VADDPS     Y2, Y0, Y0
 
-unadded49:
+unadded53:
 	VMASKMOVPS Y0, Y15, (DI)(R10*1)
 
-end42:
+end46:
 	ADDQ R12, SI
 	ADDQ R13, DI
 	ADDQ R14, R8
 	ADDQ R15, R9
 	DECQ CX
-	JNZ  row38
+	JNZ  row41
 
-done43:
+done47:
 	VZEROUPPER
 	RET
 
 gelu:
 	TESTQ CX, CX
-	JZ    done55
+	JZ    done60
 
-row50:
+row54:
 	XORQ    R10, R10
 	MOVQ    DX, R11
 	SUBQ    $0x10, R11
-	JL      one52
+	JL      ones56
 	PCALIGN $0x20
 
-pair51:
+some55:
 	VMOVUPS      (SI)(R10*1), Y0
 	VMOVUPS      32(SI)(R10*1), Y1
 	VMOVUPS      act_c2d00000<>+0(SB), Y6
@@ -687,13 +699,13 @@ pair51:
 	VMINPS       Y6, Y8, Y6
 	VMOVUPS      act_42b20000<>+0(SB), Y9
 	VMINPS       Y7, Y9, Y7
-	VMULPS       act_3fb8aa3b<>+0(SB), Y6, Y8
 	VMOVUPS      act_4b400000<>+0(SB), Y10
-	VADDPS       Y8, Y10, Y8
+	VMOVAPS      Y10, Y8
+	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y6, Y8
 	VSUBPS       Y10, Y8, Y10
-	VMULPS       act_3fb8aa3b<>+0(SB), Y7, Y9
 	VMOVUPS      act_4b400000<>+0(SB), Y11
-	VADDPS       Y9, Y11, Y9
+	VMOVAPS      Y11, Y9
+	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y7, Y9
 	VSUBPS       Y11, Y9, Y11
 	VFNMADD231PS act_3f317218<>+0(SB), Y10, Y6
 	VFNMADD231PS act_b102e308<>+0(SB), Y10, Y6
@@ -772,30 +784,32 @@ pair51:
 	VMAXPS       Y1, Y9, Y1
 	VADDPS       Y11, Y1, Y1
 	TESTQ        R8, R8
-	JZ           ungated56
+	JZ           ungated61
 	VMOVUPS      (R8)(R10*1), Y2
 	VMULPS       Y2, Y0, Y0
 	VMOVUPS      32(R8)(R10*1), Y3
 	VMULPS       Y3, Y1, Y1
 
-ungated56:
+ungated61:
 	TESTQ   R9, R9
-	JZ      unadded57
+	JZ      unadded62
 	VMOVUPS (R9)(R10*1), Y2
 	VADDPS  Y2, Y0, Y0
 	VMOVUPS 32(R9)(R10*1), Y3
 	VADDPS  Y3, Y1, Y1
 
-unadded57:
+unadded62:
 	VMOVUPS Y0, (DI)(R10*1)
 	VMOVUPS Y1, 32(DI)(R10*1)
 	ADDQ    $+64, R10
 	SUBQ    $0x10, R11
-	JGE     pair51
+	JGE     some55
 
-one52:
-	ADDQ         $0x08, R11
-	JL           rest53
+ones56:
+	ADDQ $0x08, R11
+	JL   rest58
+
+one57:
 	VMOVUPS      (SI)(R10*1), Y0
 	VMOVUPS      act_c2d00000<>+0(SB), Y6
 	VORPS        act_80000000<>+0(SB), Y0, Y2
@@ -809,9 +823,9 @@ one52:
 	VMAXPS       Y6, Y8, Y6
 	VMOVUPS      act_42b20000<>+0(SB), Y8
 	VMINPS       Y6, Y8, Y6
-	VMULPS       act_3fb8aa3b<>+0(SB), Y6, Y8
 	VMOVUPS      act_4b400000<>+0(SB), Y10
-	VADDPS       Y8, Y10, Y8
+	VMOVAPS      Y10, Y8
+	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y6, Y8
 	VSUBPS       Y10, Y8, Y10
 	VFNMADD231PS act_3f317218<>+0(SB), Y10, Y6
 	VFNMADD231PS act_b102e308<>+0(SB), Y10, Y6
@@ -852,24 +866,25 @@ one52:
 	VMAXPS       Y0, Y8, Y0
 	VADDPS       Y10, Y0, Y0
 	TESTQ        R8, R8
-	JZ           ungated58
+	JZ           ungated63
 	VMOVUPS      (R8)(R10*1), Y2
 	VMULPS       Y2, Y0, Y0
 
-ungated58:
+ungated63:
 	TESTQ   R9, R9
-	JZ      unadded59
+	JZ      unadded64
 	VMOVUPS (R9)(R10*1), Y2
 	VADDPS  Y2, Y0, Y0
 
-unadded59:
+unadded64:
 	VMOVUPS Y0, (DI)(R10*1)
 	ADDQ    $0x20, R10
 	SUBQ    $0x08, R11
+	JGE     one57
 
-rest53:
+rest58:
 	ADDQ         $0x08, R11
-	JZ           end54
+	JZ           end59
 	VMASKMOVPS   (SI)(R10*1), Y15, Y0
 	VMOVUPS      act_c2d00000<>+0(SB), Y6
 	VORPS        act_80000000<>+0(SB), Y0, Y2
@@ -883,9 +898,9 @@ rest53:
 	VMAXPS       Y6, Y8, Y6
 	VMOVUPS      act_42b20000<>+0(SB), Y8
 	VMINPS       Y6, Y8, Y6
-	VMULPS       act_3fb8aa3b<>+0(SB), Y6, Y8
 	VMOVUPS      act_4b400000<>+0(SB), Y10
-	VADDPS       Y8, Y10, Y8
+	VMOVAPS      Y10, Y8
+	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y6, Y8
 	VSUBPS       Y10, Y8, Y10
 	VFNMADD231PS act_3f317218<>+0(SB), Y10, Y6
 	VFNMADD231PS act_b102e308<>+0(SB), Y10, Y6
@@ -926,43 +941,43 @@ rest53:
 	VMAXPS       Y0, Y8, Y0
 	VADDPS       Y10, Y0, Y0
 	TESTQ        R8, R8
-	JZ           ungated60
+	JZ           ungated65
 	VMASKMOVPS   (R8)(R10*1), Y15, Y2
 	VMULPS       Y2, Y0, Y0
 
-ungated60:
+ungated65:
 	TESTQ      R9, R9
-	JZ         unadded61
+	JZ         unadded66
 	VMASKMOVPS (R9)(R10*1), Y15, Y2
 	VADDPS     Y2, Y0, Y0
 
-unadded61:
+unadded66:
 	VMASKMOVPS Y0, Y15, (DI)(R10*1)
 
-end54:
+end59:
 	ADDQ R12, SI
 	ADDQ R13, DI
 	ADDQ R14, R8
 	ADDQ R15, R9
 	DECQ CX
-	JNZ  row50
+	JNZ  row54
 
-done55:
+done60:
 	VZEROUPPER
 	RET
 
 gelu_tanh:
 	TESTQ CX, CX
-	JZ    done67
+	JZ    done73
 
-row62:
+row67:
 	XORQ    R10, R10
 	MOVQ    DX, R11
 	SUBQ    $0x10, R11
-	JL      one64
+	JL      ones69
 	PCALIGN $0x20
 
-pair63:
+some68:
 	VMOVUPS      (SI)(R10*1), Y0
 	VMOVUPS      32(SI)(R10*1), Y1
 	VMOVUPS      act_c2b20000<>+0(SB), Y2
@@ -987,13 +1002,13 @@ pair63:
 	VMINPS       Y2, Y4, Y2
 	VMOVUPS      act_42b20000<>+0(SB), Y5
 	VMINPS       Y3, Y5, Y3
-	VMULPS       act_3fb8aa3b<>+0(SB), Y2, Y4
 	VMOVUPS      act_4b400000<>+0(SB), Y6
-	VADDPS       Y4, Y6, Y4
+	VMOVAPS      Y6, Y4
+	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y2, Y4
 	VSUBPS       Y6, Y4, Y6
-	VMULPS       act_3fb8aa3b<>+0(SB), Y3, Y5
 	VMOVUPS      act_4b400000<>+0(SB), Y7
-	VADDPS       Y5, Y7, Y5
+	VMOVAPS      Y7, Y5
+	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y3, Y5
 	VSUBPS       Y7, Y5, Y7
 	VFNMADD231PS act_3f317218<>+0(SB), Y6, Y2
 	VFNMADD231PS act_b102e308<>+0(SB), Y6, Y2
@@ -1036,30 +1051,32 @@ pair63:
 	VADDPS       act_3f800000<>+0(SB), Y7, Y7
 	VDIVPS       Y7, Y1, Y1
 	TESTQ        R8, R8
-	JZ           ungated68
+	JZ           ungated74
 	VMOVUPS      (R8)(R10*1), Y2
 	VMULPS       Y2, Y0, Y0
 	VMOVUPS      32(R8)(R10*1), Y3
 	VMULPS       Y3, Y1, Y1
 
-ungated68:
+ungated74:
 	TESTQ   R9, R9
-	JZ      unadded69
+	JZ      unadded75
 	VMOVUPS (R9)(R10*1), Y2
 	VADDPS  Y2, Y0, Y0
 	VMOVUPS 32(R9)(R10*1), Y3
 	VADDPS  Y3, Y1, Y1
 
-unadded69:
+unadded75:
 	VMOVUPS Y0, (DI)(R10*1)
 	VMOVUPS Y1, 32(DI)(R10*1)
 	ADDQ    $+64, R10
 	SUBQ    $0x10, R11
-	JGE     pair63
+	JGE     some68
 
-one64:
-	ADDQ         $0x08, R11
-	JL           rest65
+ones69:
+	ADDQ $0x08, R11
+	JL   rest71
+
+one70:
 	VMOVUPS      (SI)(R10*1), Y0
 	VMOVUPS      act_c2b20000<>+0(SB), Y2
 	VMAXPS       Y0, Y2, Y0
@@ -1072,9 +1089,9 @@ one64:
 	VMAXPS       Y2, Y4, Y2
 	VMOVUPS      act_42b20000<>+0(SB), Y4
 	VMINPS       Y2, Y4, Y2
-	VMULPS       act_3fb8aa3b<>+0(SB), Y2, Y4
 	VMOVUPS      act_4b400000<>+0(SB), Y6
-	VADDPS       Y4, Y6, Y4
+	VMOVAPS      Y6, Y4
+	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y2, Y4
 	VSUBPS       Y6, Y4, Y6
 	VFNMADD231PS act_3f317218<>+0(SB), Y6, Y2
 	VFNMADD231PS act_b102e308<>+0(SB), Y6, Y2
@@ -1097,24 +1114,25 @@ one64:
 	VADDPS       act_3f800000<>+0(SB), Y6, Y6
 	VDIVPS       Y6, Y0, Y0
 	TESTQ        R8, R8
-	JZ           ungated70
+	JZ           ungated76
 	VMOVUPS      (R8)(R10*1), Y2
 	VMULPS       Y2, Y0, Y0
 
-ungated70:
+ungated76:
 	TESTQ   R9, R9
-	JZ      unadded71
+	JZ      unadded77
 	VMOVUPS (R9)(R10*1), Y2
 	VADDPS  Y2, Y0, Y0
 
-unadded71:
+unadded77:
 	VMOVUPS Y0, (DI)(R10*1)
 	ADDQ    $0x20, R10
 	SUBQ    $0x08, R11
+	JGE     one70
 
-rest65:
+rest71:
 	ADDQ         $0x08, R11
-	JZ           end66
+	JZ           end72
 	VMASKMOVPS   (SI)(R10*1), Y15, Y0
 	VMOVUPS      act_c2b20000<>+0(SB), Y2
 	VMAXPS       Y0, Y2, Y0
@@ -1127,9 +1145,9 @@ rest65:
 	VMAXPS       Y2, Y4, Y2
 	VMOVUPS      act_42b20000<>+0(SB), Y4
 	VMINPS       Y2, Y4, Y2
-	VMULPS       act_3fb8aa3b<>+0(SB), Y2, Y4
 	VMOVUPS      act_4b400000<>+0(SB), Y6
-	VADDPS       Y4, Y6, Y4
+	VMOVAPS      Y6, Y4
+	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y2, Y4
 	VSUBPS       Y6, Y4, Y6
 	VFNMADD231PS act_3f317218<>+0(SB), Y6, Y2
 	VFNMADD231PS act_b102e308<>+0(SB), Y6, Y2
@@ -1152,43 +1170,43 @@ rest65:
 	VADDPS       act_3f800000<>+0(SB), Y6, Y6
 	VDIVPS       Y6, Y0, Y0
 	TESTQ        R8, R8
-	JZ           ungated72
+	JZ           ungated78
 	VMASKMOVPS   (R8)(R10*1), Y15, Y2
 	VMULPS       Y2, Y0, Y0
 
-ungated72:
+ungated78:
 	TESTQ      R9, R9
-	JZ         unadded73
+	JZ         unadded79
 	VMASKMOVPS (R9)(R10*1), Y15, Y2
 	VADDPS     Y2, Y0, Y0
 
-unadded73:
+unadded79:
 	VMASKMOVPS Y0, Y15, (DI)(R10*1)
 
-end66:
+end72:
 	ADDQ R12, SI
 	ADDQ R13, DI
 	ADDQ R14, R8
 	ADDQ R15, R9
 	DECQ CX
-	JNZ  row62
+	JNZ  row67
 
-done67:
+done73:
 	VZEROUPPER
 	RET
 
 sigmoid:
 	TESTQ CX, CX
-	JZ    done79
+	JZ    done86
 
-row74:
+row80:
 	XORQ    R10, R10
 	MOVQ    DX, R11
 	SUBQ    $0x10, R11
-	JL      one76
+	JL      ones82
 	PCALIGN $0x20
 
-pair75:
+some81:
 	VMOVUPS      (SI)(R10*1), Y0
 	VMOVUPS      32(SI)(R10*1), Y1
 	VXORPS       act_80000000<>+0(SB), Y0, Y2
@@ -1203,13 +1221,13 @@ pair75:
 	VMINPS       Y2, Y4, Y2
 	VMOVUPS      act_42b20000<>+0(SB), Y5
 	VMINPS       Y3, Y5, Y3
-	VMULPS       act_3fb8aa3b<>+0(SB), Y2, Y4
 	VMOVUPS      act_4b400000<>+0(SB), Y6
-	VADDPS       Y4, Y6, Y4
+	VMOVAPS      Y6, Y4
+	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y2, Y4
 	VSUBPS       Y6, Y4, Y6
-	VMULPS       act_3fb8aa3b<>+0(SB), Y3, Y5
 	VMOVUPS      act_4b400000<>+0(SB), Y7
-	VADDPS       Y5, Y7, Y5
+	VMOVAPS      Y7, Y5
+	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y3, Y5
 	VSUBPS       Y7, Y5, Y7
 	VFNMADD231PS act_3f317218<>+0(SB), Y6, Y2
 	VFNMADD231PS act_b102e308<>+0(SB), Y6, Y2
@@ -1252,30 +1270,32 @@ pair75:
 	VADDPS       act_3f800000<>+0(SB), Y7, Y7
 	VDIVPS       Y7, Y1, Y1
 	TESTQ        R8, R8
-	JZ           ungated80
+	JZ           ungated87
 	VMOVUPS      (R8)(R10*1), Y2
 	VMULPS       Y2, Y0, Y0
 	VMOVUPS      32(R8)(R10*1), Y3
 	VMULPS       Y3, Y1, Y1
 
-ungated80:
+ungated87:
 	TESTQ   R9, R9
-	JZ      unadded81
+	JZ      unadded88
 	VMOVUPS (R9)(R10*1), Y2
 	VADDPS  Y2, Y0, Y0
 	VMOVUPS 32(R9)(R10*1), Y3
 	VADDPS  Y3, Y1, Y1
 
-unadded81:
+unadded88:
 	VMOVUPS Y0, (DI)(R10*1)
 	VMOVUPS Y1, 32(DI)(R10*1)
 	ADDQ    $+64, R10
 	SUBQ    $0x10, R11
-	JGE     pair75
+	JGE     some81
 
-one76:
-	ADDQ         $0x08, R11
-	JL           rest77
+ones82:
+	ADDQ $0x08, R11
+	JL   rest84
+
+one83:
 	VMOVUPS      (SI)(R10*1), Y0
 	VXORPS       act_80000000<>+0(SB), Y0, Y2
 	VMOVUPS      act_3f800000<>+0(SB), Y0
@@ -1283,9 +1303,9 @@ one76:
 	VMAXPS       Y2, Y4, Y2
 	VMOVUPS      act_42b20000<>+0(SB), Y4
 	VMINPS       Y2, Y4, Y2
-	VMULPS       act_3fb8aa3b<>+0(SB), Y2, Y4
 	VMOVUPS      act_4b400000<>+0(SB), Y6
-	VADDPS       Y4, Y6, Y4
+	VMOVAPS      Y6, Y4
+	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y2, Y4
 	VSUBPS       Y6, Y4, Y6
 	VFNMADD231PS act_3f317218<>+0(SB), Y6, Y2
 	VFNMADD231PS act_b102e308<>+0(SB), Y6, Y2
@@ -1308,24 +1328,25 @@ one76:
 	VADDPS       act_3f800000<>+0(SB), Y6, Y6
 	VDIVPS       Y6, Y0, Y0
 	TESTQ        R8, R8
-	JZ           ungated82
+	JZ           ungated89
 	VMOVUPS      (R8)(R10*1), Y2
 	VMULPS       Y2, Y0, Y0
 
-ungated82:
+ungated89:
 	TESTQ   R9, R9
-	JZ      unadded83
+	JZ      unadded90
 	VMOVUPS (R9)(R10*1), Y2
 	VADDPS  Y2, Y0, Y0
 
-unadded83:
+unadded90:
 	VMOVUPS Y0, (DI)(R10*1)
 	ADDQ    $0x20, R10
 	SUBQ    $0x08, R11
+	JGE     one83
 
-rest77:
+rest84:
 	ADDQ         $0x08, R11
-	JZ           end78
+	JZ           end85
 	VMASKMOVPS   (SI)(R10*1), Y15, Y0
 	VXORPS       act_80000000<>+0(SB), Y0, Y2
 	VMOVUPS      act_3f800000<>+0(SB), Y0
@@ -1333,9 +1354,9 @@ rest77:
 	VMAXPS       Y2, Y4, Y2
 	VMOVUPS      act_42b20000<>+0(SB), Y4
 	VMINPS       Y2, Y4, Y2
-	VMULPS       act_3fb8aa3b<>+0(SB), Y2, Y4
 	VMOVUPS      act_4b400000<>+0(SB), Y6
-	VADDPS       Y4, Y6, Y4
+	VMOVAPS      Y6, Y4
+	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y2, Y4
 	VSUBPS       Y6, Y4, Y6
 	VFNMADD231PS act_3f317218<>+0(SB), Y6, Y2
 	VFNMADD231PS act_b102e308<>+0(SB), Y6, Y2
@@ -1358,43 +1379,43 @@ rest77:
 	VADDPS       act_3f800000<>+0(SB), Y6, Y6
 	VDIVPS       Y6, Y0, Y0
 	TESTQ        R8, R8
-	JZ           ungated84
+	JZ           ungated91
 	VMASKMOVPS   (R8)(R10*1), Y15, Y2
 	VMULPS       Y2, Y0, Y0
 
-ungated84:
+ungated91:
 	TESTQ      R9, R9
-	JZ         unadded85
+	JZ         unadded92
 	VMASKMOVPS (R9)(R10*1), Y15, Y2
 	VADDPS     Y2, Y0, Y0
 
-unadded85:
+unadded92:
 	VMASKMOVPS Y0, Y15, (DI)(R10*1)
 
-end78:
+end85:
 	ADDQ R12, SI
 	ADDQ R13, DI
 	ADDQ R14, R8
 	ADDQ R15, R9
 	DECQ CX
-	JNZ  row74
+	JNZ  row80
 
-done79:
+done86:
 	VZEROUPPER
 	RET
 
 tanh:
 	TESTQ CX, CX
-	JZ    done91
+	JZ    done99
 
-row86:
+row93:
 	XORQ    R10, R10
 	MOVQ    DX, R11
 	SUBQ    $0x10, R11
-	JL      one88
+	JL      ones95
 	PCALIGN $0x20
 
-pair87:
+some94:
 	VMOVUPS      (SI)(R10*1), Y0
 	VMOVUPS      32(SI)(R10*1), Y1
 	VMOVUPS      act_c2d00000<>+0(SB), Y4
@@ -1413,13 +1434,13 @@ pair87:
 	VMINPS       Y8, Y10, Y8
 	VMOVUPS      act_42b20000<>+0(SB), Y11
 	VMINPS       Y9, Y11, Y9
-	VMULPS       act_3fb8aa3b<>+0(SB), Y8, Y10
 	VMOVUPS      act_4b400000<>+0(SB), Y12
-	VADDPS       Y10, Y12, Y10
+	VMOVAPS      Y12, Y10
+	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y8, Y10
 	VSUBPS       Y12, Y10, Y12
-	VMULPS       act_3fb8aa3b<>+0(SB), Y9, Y11
 	VMOVUPS      act_4b400000<>+0(SB), Y13
-	VADDPS       Y11, Y13, Y11
+	VMOVAPS      Y13, Y11
+	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y9, Y11
 	VSUBPS       Y13, Y11, Y13
 	VFNMADD231PS act_3f317218<>+0(SB), Y12, Y8
 	VFNMADD231PS act_b102e308<>+0(SB), Y12, Y8
@@ -1502,30 +1523,32 @@ pair87:
 	VANDPS       act_80000000<>+0(SB), Y1, Y1
 	VORPS        Y13, Y1, Y1
 	TESTQ        R8, R8
-	JZ           ungated92
+	JZ           ungated100
 	VMOVUPS      (R8)(R10*1), Y2
 	VMULPS       Y2, Y0, Y0
 	VMOVUPS      32(R8)(R10*1), Y3
 	VMULPS       Y3, Y1, Y1
 
-ungated92:
+ungated100:
 	TESTQ   R9, R9
-	JZ      unadded93
+	JZ      unadded101
 	VMOVUPS (R9)(R10*1), Y2
 	VADDPS  Y2, Y0, Y0
 	VMOVUPS 32(R9)(R10*1), Y3
 	VADDPS  Y3, Y1, Y1
 
-unadded93:
+unadded101:
 	VMOVUPS Y0, (DI)(R10*1)
 	VMOVUPS Y1, 32(DI)(R10*1)
 	ADDQ    $+64, R10
 	SUBQ    $0x10, R11
-	JGE     pair87
+	JGE     some94
 
-one88:
-	ADDQ         $0x08, R11
-	JL           rest89
+ones95:
+	ADDQ $0x08, R11
+	JL   rest97
+
+one96:
 	VMOVUPS      (SI)(R10*1), Y0
 	VMOVUPS      act_c2d00000<>+0(SB), Y4
 	VORPS        act_80000000<>+0(SB), Y0, Y2
@@ -1535,9 +1558,9 @@ one88:
 	VMAXPS       Y8, Y10, Y8
 	VMOVUPS      act_42b20000<>+0(SB), Y10
 	VMINPS       Y8, Y10, Y8
-	VMULPS       act_3fb8aa3b<>+0(SB), Y8, Y10
 	VMOVUPS      act_4b400000<>+0(SB), Y12
-	VADDPS       Y10, Y12, Y10
+	VMOVAPS      Y12, Y10
+	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y8, Y10
 	VSUBPS       Y12, Y10, Y12
 	VFNMADD231PS act_3f317218<>+0(SB), Y12, Y8
 	VFNMADD231PS act_b102e308<>+0(SB), Y12, Y8
@@ -1580,24 +1603,25 @@ one88:
 	VANDPS       act_80000000<>+0(SB), Y0, Y0
 	VORPS        Y12, Y0, Y0
 	TESTQ        R8, R8
-	JZ           ungated94
+	JZ           ungated102
 	VMOVUPS      (R8)(R10*1), Y2
 	VMULPS       Y2, Y0, Y0
 
-ungated94:
+ungated102:
 	TESTQ   R9, R9
-	JZ      unadded95
+	JZ      unadded103
 	VMOVUPS (R9)(R10*1), Y2
 	VADDPS  Y2, Y0, Y0
 
-unadded95:
+unadded103:
 	VMOVUPS Y0, (DI)(R10*1)
 	ADDQ    $0x20, R10
 	SUBQ    $0x08, R11
+	JGE     one96
 
-rest89:
+rest97:
 	ADDQ         $0x08, R11
-	JZ           end90
+	JZ           end98
 	VMASKMOVPS   (SI)(R10*1), Y15, Y0
 	VMOVUPS      act_c2d00000<>+0(SB), Y4
 	VORPS        act_80000000<>+0(SB), Y0, Y2
@@ -1607,9 +1631,9 @@ rest89:
 	VMAXPS       Y8, Y10, Y8
 	VMOVUPS      act_42b20000<>+0(SB), Y10
 	VMINPS       Y8, Y10, Y8
-	VMULPS       act_3fb8aa3b<>+0(SB), Y8, Y10
 	VMOVUPS      act_4b400000<>+0(SB), Y12
-	VADDPS       Y10, Y12, Y10
+	VMOVAPS      Y12, Y10
+	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y8, Y10
 	VSUBPS       Y12, Y10, Y12
 	VFNMADD231PS act_3f317218<>+0(SB), Y12, Y8
 	VFNMADD231PS act_b102e308<>+0(SB), Y12, Y8
@@ -1652,43 +1676,43 @@ rest89:
 	VANDPS       act_80000000<>+0(SB), Y0, Y0
 	VORPS        Y12, Y0, Y0
 	TESTQ        R8, R8
-	JZ           ungated96
+	JZ           ungated104
 	VMASKMOVPS   (R8)(R10*1), Y15, Y2
 	VMULPS       Y2, Y0, Y0
 
-ungated96:
+ungated104:
 	TESTQ      R9, R9
-	JZ         unadded97
+	JZ         unadded105
 	VMASKMOVPS (R9)(R10*1), Y15, Y2
 	VADDPS     Y2, Y0, Y0
 
-unadded97:
+unadded105:
 	VMASKMOVPS Y0, Y15, (DI)(R10*1)
 
-end90:
+end98:
 	ADDQ R12, SI
 	ADDQ R13, DI
 	ADDQ R14, R8
 	ADDQ R15, R9
 	DECQ CX
-	JNZ  row86
+	JNZ  row93
 
-done91:
+done99:
 	VZEROUPPER
 	RET
 
 mish:
 	TESTQ CX, CX
-	JZ    done103
+	JZ    done112
 
-row98:
+row106:
 	XORQ    R10, R10
 	MOVQ    DX, R11
 	SUBQ    $0x10, R11
-	JL      one100
+	JL      ones108
 	PCALIGN $0x20
 
-pair99:
+some107:
 	VMOVUPS      (SI)(R10*1), Y0
 	VMOVUPS      32(SI)(R10*1), Y1
 	VMOVUPS      act_c2d00000<>+0(SB), Y4
@@ -1707,13 +1731,13 @@ pair99:
 	VMINPS       Y4, Y6, Y4
 	VMOVUPS      act_42b20000<>+0(SB), Y7
 	VMINPS       Y5, Y7, Y5
-	VMULPS       act_3fb8aa3b<>+0(SB), Y4, Y6
 	VMOVUPS      act_4b400000<>+0(SB), Y8
-	VADDPS       Y6, Y8, Y6
+	VMOVAPS      Y8, Y6
+	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y4, Y6
 	VSUBPS       Y8, Y6, Y8
-	VMULPS       act_3fb8aa3b<>+0(SB), Y5, Y7
 	VMOVUPS      act_4b400000<>+0(SB), Y9
-	VADDPS       Y7, Y9, Y7
+	VMOVAPS      Y9, Y7
+	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y5, Y7
 	VSUBPS       Y9, Y7, Y9
 	VFNMADD231PS act_3f317218<>+0(SB), Y8, Y4
 	VFNMADD231PS act_b102e308<>+0(SB), Y8, Y4
@@ -1794,30 +1818,32 @@ pair99:
 	VMAXPS       Y1, Y7, Y1
 	VADDPS       Y3, Y1, Y1
 	TESTQ        R8, R8
-	JZ           ungated104
+	JZ           ungated113
 	VMOVUPS      (R8)(R10*1), Y2
 	VMULPS       Y2, Y0, Y0
 	VMOVUPS      32(R8)(R10*1), Y3
 	VMULPS       Y3, Y1, Y1
 
-ungated104:
+ungated113:
 	TESTQ   R9, R9
-	JZ      unadded105
+	JZ      unadded114
 	VMOVUPS (R9)(R10*1), Y2
 	VADDPS  Y2, Y0, Y0
 	VMOVUPS 32(R9)(R10*1), Y3
 	VADDPS  Y3, Y1, Y1
 
-unadded105:
+unadded114:
 	VMOVUPS Y0, (DI)(R10*1)
 	VMOVUPS Y1, 32(DI)(R10*1)
 	ADDQ    $+64, R10
 	SUBQ    $0x10, R11
-	JGE     pair99
+	JGE     some107
 
-one100:
-	ADDQ         $0x08, R11
-	JL           rest101
+ones108:
+	ADDQ $0x08, R11
+	JL   rest110
+
+one109:
 	VMOVUPS      (SI)(R10*1), Y0
 	VMOVUPS      act_c2d00000<>+0(SB), Y4
 	VORPS        act_80000000<>+0(SB), Y0, Y2
@@ -1827,9 +1853,9 @@ one100:
 	VMAXPS       Y4, Y6, Y4
 	VMOVUPS      act_42b20000<>+0(SB), Y6
 	VMINPS       Y4, Y6, Y4
-	VMULPS       act_3fb8aa3b<>+0(SB), Y4, Y6
 	VMOVUPS      act_4b400000<>+0(SB), Y8
-	VADDPS       Y6, Y8, Y6
+	VMOVAPS      Y8, Y6
+	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y4, Y6
 	VSUBPS       Y8, Y6, Y8
 	VFNMADD231PS act_3f317218<>+0(SB), Y8, Y4
 	VFNMADD231PS act_b102e308<>+0(SB), Y8, Y4
@@ -1871,24 +1897,25 @@ one100:
 	VMAXPS       Y0, Y6, Y0
 	VADDPS       Y2, Y0, Y0
 	TESTQ        R8, R8
-	JZ           ungated106
+	JZ           ungated115
 	VMOVUPS      (R8)(R10*1), Y2
 	VMULPS       Y2, Y0, Y0
 
-ungated106:
+ungated115:
 	TESTQ   R9, R9
-	JZ      unadded107
+	JZ      unadded116
 	VMOVUPS (R9)(R10*1), Y2
 	VADDPS  Y2, Y0, Y0
 
-unadded107:
+unadded116:
 	VMOVUPS Y0, (DI)(R10*1)
 	ADDQ    $0x20, R10
 	SUBQ    $0x08, R11
+	JGE     one109
 
-rest101:
+rest110:
 	ADDQ         $0x08, R11
-	JZ           end102
+	JZ           end111
 	VMASKMOVPS   (SI)(R10*1), Y15, Y0
 	VMOVUPS      act_c2d00000<>+0(SB), Y4
 	VORPS        act_80000000<>+0(SB), Y0, Y2
@@ -1898,9 +1925,9 @@ rest101:
 	VMAXPS       Y4, Y6, Y4
 	VMOVUPS      act_42b20000<>+0(SB), Y6
 	VMINPS       Y4, Y6, Y4
-	VMULPS       act_3fb8aa3b<>+0(SB), Y4, Y6
 	VMOVUPS      act_4b400000<>+0(SB), Y8
-	VADDPS       Y6, Y8, Y6
+	VMOVAPS      Y8, Y6
+	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y4, Y6
 	VSUBPS       Y8, Y6, Y8
 	VFNMADD231PS act_3f317218<>+0(SB), Y8, Y4
 	VFNMADD231PS act_b102e308<>+0(SB), Y8, Y4
@@ -1942,43 +1969,43 @@ rest101:
 	VMAXPS       Y0, Y6, Y0
 	VADDPS       Y2, Y0, Y0
 	TESTQ        R8, R8
-	JZ           ungated108
+	JZ           ungated117
 	VMASKMOVPS   (R8)(R10*1), Y15, Y2
 	VMULPS       Y2, Y0, Y0
 
-ungated108:
+ungated117:
 	TESTQ      R9, R9
-	JZ         unadded109
+	JZ         unadded118
 	VMASKMOVPS (R9)(R10*1), Y15, Y2
 	VADDPS     Y2, Y0, Y0
 
-unadded109:
+unadded118:
 	VMASKMOVPS Y0, Y15, (DI)(R10*1)
 
-end102:
+end111:
 	ADDQ R12, SI
 	ADDQ R13, DI
 	ADDQ R14, R8
 	ADDQ R15, R9
 	DECQ CX
-	JNZ  row98
+	JNZ  row106
 
-done103:
+done112:
 	VZEROUPPER
 	RET
 
 exp:
 	TESTQ CX, CX
-	JZ    done115
+	JZ    done125
 
-row110:
+row119:
 	XORQ    R10, R10
 	MOVQ    DX, R11
 	SUBQ    $0x10, R11
-	JL      one112
+	JL      ones121
 	PCALIGN $0x20
 
-pair111:
+some120:
 	VMOVUPS      (SI)(R10*1), Y0
 	VMOVUPS      32(SI)(R10*1), Y1
 	VMOVUPS      act_c2d00000<>+0(SB), Y2
@@ -1989,13 +2016,13 @@ pair111:
 	VMINPS       Y0, Y2, Y0
 	VMOVUPS      act_42b20000<>+0(SB), Y3
 	VMINPS       Y1, Y3, Y1
-	VMULPS       act_3fb8aa3b<>+0(SB), Y0, Y2
 	VMOVUPS      act_4b400000<>+0(SB), Y4
-	VADDPS       Y2, Y4, Y2
+	VMOVAPS      Y4, Y2
+	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y0, Y2
 	VSUBPS       Y4, Y2, Y4
-	VMULPS       act_3fb8aa3b<>+0(SB), Y1, Y3
 	VMOVUPS      act_4b400000<>+0(SB), Y5
-	VADDPS       Y3, Y5, Y3
+	VMOVAPS      Y5, Y3
+	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y1, Y3
 	VSUBPS       Y5, Y3, Y5
 	VFNMADD231PS act_3f317218<>+0(SB), Y4, Y0
 	VFNMADD231PS act_b102e308<>+0(SB), Y4, Y0
@@ -2036,38 +2063,40 @@ pair111:
 	VMOVAPS      Y4, Y0
 	VMOVAPS      Y5, Y1
 	TESTQ        R8, R8
-	JZ           ungated116
+	JZ           ungated126
 	VMOVUPS      (R8)(R10*1), Y2
 	VMULPS       Y2, Y0, Y0
 	VMOVUPS      32(R8)(R10*1), Y3
 	VMULPS       Y3, Y1, Y1
 
-ungated116:
+ungated126:
 	TESTQ   R9, R9
-	JZ      unadded117
+	JZ      unadded127
 	VMOVUPS (R9)(R10*1), Y2
 	VADDPS  Y2, Y0, Y0
 	VMOVUPS 32(R9)(R10*1), Y3
 	VADDPS  Y3, Y1, Y1
 
-unadded117:
+unadded127:
 	VMOVUPS Y0, (DI)(R10*1)
 	VMOVUPS Y1, 32(DI)(R10*1)
 	ADDQ    $+64, R10
 	SUBQ    $0x10, R11
-	JGE     pair111
+	JGE     some120
 
-one112:
-	ADDQ         $0x08, R11
-	JL           rest113
+ones121:
+	ADDQ $0x08, R11
+	JL   rest123
+
+one122:
 	VMOVUPS      (SI)(R10*1), Y0
 	VMOVUPS      act_c2d00000<>+0(SB), Y2
 	VMAXPS       Y0, Y2, Y0
 	VMOVUPS      act_42b20000<>+0(SB), Y2
 	VMINPS       Y0, Y2, Y0
-	VMULPS       act_3fb8aa3b<>+0(SB), Y0, Y2
 	VMOVUPS      act_4b400000<>+0(SB), Y4
-	VADDPS       Y2, Y4, Y2
+	VMOVAPS      Y4, Y2
+	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y0, Y2
 	VSUBPS       Y4, Y2, Y4
 	VFNMADD231PS act_3f317218<>+0(SB), Y4, Y0
 	VFNMADD231PS act_b102e308<>+0(SB), Y4, Y0
@@ -2089,32 +2118,33 @@ one112:
 	VMULPS       Y2, Y4, Y4
 	VMOVAPS      Y4, Y0
 	TESTQ        R8, R8
-	JZ           ungated118
+	JZ           ungated128
 	VMOVUPS      (R8)(R10*1), Y2
 	VMULPS       Y2, Y0, Y0
 
-ungated118:
+ungated128:
 	TESTQ   R9, R9
-	JZ      unadded119
+	JZ      unadded129
 	VMOVUPS (R9)(R10*1), Y2
 	VADDPS  Y2, Y0, Y0
 
-unadded119:
+unadded129:
 	VMOVUPS Y0, (DI)(R10*1)
 	ADDQ    $0x20, R10
 	SUBQ    $0x08, R11
+	JGE     one122
 
-rest113:
+rest123:
 	ADDQ         $0x08, R11
-	JZ           end114
+	JZ           end124
 	VMASKMOVPS   (SI)(R10*1), Y15, Y0
 	VMOVUPS      act_c2d00000<>+0(SB), Y2
 	VMAXPS       Y0, Y2, Y0
 	VMOVUPS      act_42b20000<>+0(SB), Y2
 	VMINPS       Y0, Y2, Y0
-	VMULPS       act_3fb8aa3b<>+0(SB), Y0, Y2
 	VMOVUPS      act_4b400000<>+0(SB), Y4
-	VADDPS       Y2, Y4, Y2
+	VMOVAPS      Y4, Y2
+	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y0, Y2
 	VSUBPS       Y4, Y2, Y4
 	VFNMADD231PS act_3f317218<>+0(SB), Y4, Y0
 	VFNMADD231PS act_b102e308<>+0(SB), Y4, Y0
@@ -2136,28 +2166,28 @@ rest113:
 	VMULPS       Y2, Y4, Y4
 	VMOVAPS      Y4, Y0
 	TESTQ        R8, R8
-	JZ           ungated120
+	JZ           ungated130
 	VMASKMOVPS   (R8)(R10*1), Y15, Y2
 	VMULPS       Y2, Y0, Y0
 
-ungated120:
+ungated130:
 	TESTQ      R9, R9
-	JZ         unadded121
+	JZ         unadded131
 	VMASKMOVPS (R9)(R10*1), Y15, Y2
 	VADDPS     Y2, Y0, Y0
 
-unadded121:
+unadded131:
 	VMASKMOVPS Y0, Y15, (DI)(R10*1)
 
-end114:
+end124:
 	ADDQ R12, SI
 	ADDQ R13, DI
 	ADDQ R14, R8
 	ADDQ R15, R9
 	DECQ CX
-	JNZ  row110
+	JNZ  row119
 
-done115:
+done125:
 	VZEROUPPER
 	RET
 

@@ -355,16 +355,16 @@ notmore15:
 
 identity:
 	TESTQ CX, CX
-	JZ    done21
+	JZ    done22
 
 row16:
 	XORQ    R10, R10
 	MOVQ    DX, R11
 	SUBQ    $0x10, R11
-	JL      one18
+	JL      ones18
 	PCALIGN $0x20
 
-pair17:
+some17:
 	VMOVUPS     (SI)(R10*1), Y0
 	VMOVUPS     (R8)(R10*1), Y2
 	VSUBPS      Y2, Y0, Y0
@@ -381,11 +381,13 @@ pair17:
 	VMOVUPS     Y1, 32(DI)(R10*1)
 	ADDQ        $+64, R10
 	SUBQ        $0x10, R11
-	JGE         pair17
+	JGE         some17
 
-one18:
-	ADDQ        $0x08, R11
-	JL          rest19
+ones18:
+	ADDQ $0x08, R11
+	JL   rest20
+
+one19:
 	VMOVUPS     (SI)(R10*1), Y0
 	VMOVUPS     (R8)(R10*1), Y2
 	VSUBPS      Y2, Y0, Y0
@@ -395,10 +397,11 @@ one18:
 	VMOVUPS     Y0, (DI)(R10*1)
 	ADDQ        $0x20, R10
 	SUBQ        $0x08, R11
+	JGE         one19
 
-rest19:
+rest20:
 	ADDQ        $0x08, R11
-	JZ          end20
+	JZ          end21
 	VMASKMOVPS  (SI)(R10*1), Y15, Y0
 	VMASKMOVPS  (R8)(R10*1), Y15, Y2
 	VSUBPS      Y2, Y0, Y0
@@ -407,28 +410,28 @@ rest19:
 	VFMADD213PS Y4, Y2, Y0
 	VMASKMOVPS  Y0, Y15, (DI)(R10*1)
 
-end20:
+end21:
 	ADDQ R12, SI
 	ADDQ R13, DI
 	DECQ CX
 	JNZ  row16
 
-done21:
+done22:
 	VZEROUPPER
 	RET
 
 relu:
 	TESTQ CX, CX
-	JZ    done27
+	JZ    done29
 
-row22:
+row23:
 	XORQ    R10, R10
 	MOVQ    DX, R11
 	SUBQ    $0x10, R11
-	JL      one24
+	JL      ones25
 	PCALIGN $0x20
 
-pair23:
+some24:
 	VMOVUPS     (SI)(R10*1), Y0
 	VMOVUPS     (R8)(R10*1), Y2
 	VSUBPS      Y2, Y0, Y0
@@ -449,11 +452,13 @@ pair23:
 	VMOVUPS     Y1, 32(DI)(R10*1)
 	ADDQ        $+64, R10
 	SUBQ        $0x10, R11
-	JGE         pair23
+	JGE         some24
 
-one24:
-	ADDQ        $0x08, R11
-	JL          rest25
+ones25:
+	ADDQ $0x08, R11
+	JL   rest27
+
+one26:
 	VMOVUPS     (SI)(R10*1), Y0
 	VMOVUPS     (R8)(R10*1), Y2
 	VSUBPS      Y2, Y0, Y0
@@ -465,10 +470,11 @@ one24:
 	VMOVUPS     Y0, (DI)(R10*1)
 	ADDQ        $0x20, R10
 	SUBQ        $0x08, R11
+	JGE         one26
 
-rest25:
+rest27:
 	ADDQ        $0x08, R11
-	JZ          end26
+	JZ          end28
 	VMASKMOVPS  (SI)(R10*1), Y15, Y0
 	VMASKMOVPS  (R8)(R10*1), Y15, Y2
 	VSUBPS      Y2, Y0, Y0
@@ -479,28 +485,28 @@ rest25:
 	VMAXPS      Y0, Y2, Y0
 	VMASKMOVPS  Y0, Y15, (DI)(R10*1)
 
-end26:
+end28:
 	ADDQ R12, SI
 	ADDQ R13, DI
 	DECQ CX
-	JNZ  row22
+	JNZ  row23
 
-done27:
+done29:
 	VZEROUPPER
 	RET
 
 silu:
 	TESTQ CX, CX
-	JZ    done33
+	JZ    done36
 
-row28:
+row30:
 	XORQ    R10, R10
 	MOVQ    DX, R11
 	SUBQ    $0x10, R11
-	JL      one30
+	JL      ones32
 	PCALIGN $0x20
 
-pair29:
+some31:
 	VMOVUPS      (SI)(R10*1), Y0
 	VMOVUPS      (R8)(R10*1), Y2
 	VSUBPS       Y2, Y0, Y0
@@ -523,13 +529,13 @@ pair29:
 	VMAXPS       Y2, Y4, Y2
 	VMOVUPS      norm_c2d00000<>+0(SB), Y5
 	VMAXPS       Y3, Y5, Y3
-	VMULPS       norm_3fb8aa3b<>+0(SB), Y2, Y4
 	VMOVUPS      norm_4b400000<>+0(SB), Y6
-	VADDPS       Y4, Y6, Y4
+	VMOVAPS      Y6, Y4
+	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y2, Y4
 	VSUBPS       Y6, Y4, Y6
-	VMULPS       norm_3fb8aa3b<>+0(SB), Y3, Y5
 	VMOVUPS      norm_4b400000<>+0(SB), Y7
-	VADDPS       Y5, Y7, Y5
+	VMOVAPS      Y7, Y5
+	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y3, Y5
 	VSUBPS       Y7, Y5, Y7
 	VFNMADD231PS norm_3f317218<>+0(SB), Y6, Y2
 	VFNMADD231PS norm_b102e308<>+0(SB), Y6, Y2
@@ -575,11 +581,13 @@ pair29:
 	VMOVUPS      Y1, 32(DI)(R10*1)
 	ADDQ         $+64, R10
 	SUBQ         $0x10, R11
-	JGE          pair29
+	JGE          some31
 
-one30:
-	ADDQ         $0x08, R11
-	JL           rest31
+ones32:
+	ADDQ $0x08, R11
+	JL   rest34
+
+one33:
 	VMOVUPS      (SI)(R10*1), Y0
 	VMOVUPS      (R8)(R10*1), Y2
 	VSUBPS       Y2, Y0, Y0
@@ -591,9 +599,9 @@ one30:
 	VXORPS       norm_80000000<>+0(SB), Y0, Y2
 	VMOVUPS      norm_c2d00000<>+0(SB), Y4
 	VMAXPS       Y2, Y4, Y2
-	VMULPS       norm_3fb8aa3b<>+0(SB), Y2, Y4
 	VMOVUPS      norm_4b400000<>+0(SB), Y6
-	VADDPS       Y4, Y6, Y4
+	VMOVAPS      Y6, Y4
+	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y2, Y4
 	VSUBPS       Y6, Y4, Y6
 	VFNMADD231PS norm_3f317218<>+0(SB), Y6, Y2
 	VFNMADD231PS norm_b102e308<>+0(SB), Y6, Y2
@@ -618,10 +626,11 @@ one30:
 	VMOVUPS      Y0, (DI)(R10*1)
 	ADDQ         $0x20, R10
 	SUBQ         $0x08, R11
+	JGE          one33
 
-rest31:
+rest34:
 	ADDQ         $0x08, R11
-	JZ           end32
+	JZ           end35
 	VMASKMOVPS   (SI)(R10*1), Y15, Y0
 	VMASKMOVPS   (R8)(R10*1), Y15, Y2
 	VSUBPS       Y2, Y0, Y0
@@ -633,9 +642,9 @@ rest31:
 	VXORPS       norm_80000000<>+0(SB), Y0, Y2
 	VMOVUPS      norm_c2d00000<>+0(SB), Y4
 	VMAXPS       Y2, Y4, Y2
-	VMULPS       norm_3fb8aa3b<>+0(SB), Y2, Y4
 	VMOVUPS      norm_4b400000<>+0(SB), Y6
-	VADDPS       Y4, Y6, Y4
+	VMOVAPS      Y6, Y4
+	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y2, Y4
 	VSUBPS       Y6, Y4, Y6
 	VFNMADD231PS norm_3f317218<>+0(SB), Y6, Y2
 	VFNMADD231PS norm_b102e308<>+0(SB), Y6, Y2
@@ -659,28 +668,28 @@ rest31:
 	VDIVPS       Y6, Y0, Y0
 	VMASKMOVPS   Y0, Y15, (DI)(R10*1)
 
-end32:
+end35:
 	ADDQ R12, SI
 	ADDQ R13, DI
 	DECQ CX
-	JNZ  row28
+	JNZ  row30
 
-done33:
+done36:
 	VZEROUPPER
 	RET
 
 quick_gelu:
 	TESTQ CX, CX
-	JZ    done39
+	JZ    done43
 
-row34:
+row37:
 	XORQ    R10, R10
 	MOVQ    DX, R11
 	SUBQ    $0x10, R11
-	JL      one36
+	JL      ones39
 	PCALIGN $0x20
 
-pair35:
+some38:
 	VMOVUPS      (SI)(R10*1), Y0
 	VMOVUPS      (R8)(R10*1), Y2
 	VSUBPS       Y2, Y0, Y0
@@ -707,13 +716,13 @@ pair35:
 	VMINPS       Y2, Y4, Y2
 	VMOVUPS      norm_42b20000<>+0(SB), Y5
 	VMINPS       Y3, Y5, Y3
-	VMULPS       norm_3fb8aa3b<>+0(SB), Y2, Y4
 	VMOVUPS      norm_4b400000<>+0(SB), Y6
-	VADDPS       Y4, Y6, Y4
+	VMOVAPS      Y6, Y4
+	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y2, Y4
 	VSUBPS       Y6, Y4, Y6
-	VMULPS       norm_3fb8aa3b<>+0(SB), Y3, Y5
 	VMOVUPS      norm_4b400000<>+0(SB), Y7
-	VADDPS       Y5, Y7, Y5
+	VMOVAPS      Y7, Y5
+	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y3, Y5
 	VSUBPS       Y7, Y5, Y7
 	VFNMADD231PS norm_3f317218<>+0(SB), Y6, Y2
 	VFNMADD231PS norm_b102e308<>+0(SB), Y6, Y2
@@ -759,11 +768,13 @@ pair35:
 	VMOVUPS      Y1, 32(DI)(R10*1)
 	ADDQ         $+64, R10
 	SUBQ         $0x10, R11
-	JGE          pair35
+	JGE          some38
 
-one36:
-	ADDQ         $0x08, R11
-	JL           rest37
+ones39:
+	ADDQ $0x08, R11
+	JL   rest41
+
+one40:
 	VMOVUPS      (SI)(R10*1), Y0
 	VMOVUPS      (R8)(R10*1), Y2
 	VSUBPS       Y2, Y0, Y0
@@ -777,9 +788,9 @@ one36:
 	VMAXPS       Y2, Y4, Y2
 	VMOVUPS      norm_42b20000<>+0(SB), Y4
 	VMINPS       Y2, Y4, Y2
-	VMULPS       norm_3fb8aa3b<>+0(SB), Y2, Y4
 	VMOVUPS      norm_4b400000<>+0(SB), Y6
-	VADDPS       Y4, Y6, Y4
+	VMOVAPS      Y6, Y4
+	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y2, Y4
 	VSUBPS       Y6, Y4, Y6
 	VFNMADD231PS norm_3f317218<>+0(SB), Y6, Y2
 	VFNMADD231PS norm_b102e308<>+0(SB), Y6, Y2
@@ -804,10 +815,11 @@ one36:
 	VMOVUPS      Y0, (DI)(R10*1)
 	ADDQ         $0x20, R10
 	SUBQ         $0x08, R11
+	JGE          one40
 
-rest37:
+rest41:
 	ADDQ         $0x08, R11
-	JZ           end38
+	JZ           end42
 	VMASKMOVPS   (SI)(R10*1), Y15, Y0
 	VMASKMOVPS   (R8)(R10*1), Y15, Y2
 	VSUBPS       Y2, Y0, Y0
@@ -821,9 +833,9 @@ rest37:
 	VMAXPS       Y2, Y4, Y2
 	VMOVUPS      norm_42b20000<>+0(SB), Y4
 	VMINPS       Y2, Y4, Y2
-	VMULPS       norm_3fb8aa3b<>+0(SB), Y2, Y4
 	VMOVUPS      norm_4b400000<>+0(SB), Y6
-	VADDPS       Y4, Y6, Y4
+	VMOVAPS      Y6, Y4
+	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y2, Y4
 	VSUBPS       Y6, Y4, Y6
 	VFNMADD231PS norm_3f317218<>+0(SB), Y6, Y2
 	VFNMADD231PS norm_b102e308<>+0(SB), Y6, Y2
@@ -847,28 +859,28 @@ rest37:
 	VDIVPS       Y6, Y0, Y0
 	VMASKMOVPS   Y0, Y15, (DI)(R10*1)
 
-end38:
+end42:
 	ADDQ R12, SI
 	ADDQ R13, DI
 	DECQ CX
-	JNZ  row34
+	JNZ  row37
 
-done39:
+done43:
 	VZEROUPPER
 	RET
 
 gelu:
 	TESTQ CX, CX
-	JZ    done45
+	JZ    done50
 
-row40:
+row44:
 	XORQ    R10, R10
 	MOVQ    DX, R11
 	SUBQ    $0x10, R11
-	JL      one42
+	JL      ones46
 	PCALIGN $0x20
 
-pair41:
+some45:
 	VMOVUPS      (SI)(R10*1), Y0
 	VMOVUPS      (R8)(R10*1), Y2
 	VSUBPS       Y2, Y0, Y0
@@ -905,13 +917,13 @@ pair41:
 	VMINPS       Y6, Y8, Y6
 	VMOVUPS      norm_42b20000<>+0(SB), Y9
 	VMINPS       Y7, Y9, Y7
-	VMULPS       norm_3fb8aa3b<>+0(SB), Y6, Y8
 	VMOVUPS      norm_4b400000<>+0(SB), Y10
-	VADDPS       Y8, Y10, Y8
+	VMOVAPS      Y10, Y8
+	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y6, Y8
 	VSUBPS       Y10, Y8, Y10
-	VMULPS       norm_3fb8aa3b<>+0(SB), Y7, Y9
 	VMOVUPS      norm_4b400000<>+0(SB), Y11
-	VADDPS       Y9, Y11, Y9
+	VMOVAPS      Y11, Y9
+	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y7, Y9
 	VSUBPS       Y11, Y9, Y11
 	VFNMADD231PS norm_3f317218<>+0(SB), Y10, Y6
 	VFNMADD231PS norm_b102e308<>+0(SB), Y10, Y6
@@ -993,11 +1005,13 @@ pair41:
 	VMOVUPS      Y1, 32(DI)(R10*1)
 	ADDQ         $+64, R10
 	SUBQ         $0x10, R11
-	JGE          pair41
+	JGE          some45
 
-one42:
-	ADDQ         $0x08, R11
-	JL           rest43
+ones46:
+	ADDQ $0x08, R11
+	JL   rest48
+
+one47:
 	VMOVUPS      (SI)(R10*1), Y0
 	VMOVUPS      (R8)(R10*1), Y2
 	VSUBPS       Y2, Y0, Y0
@@ -1016,9 +1030,9 @@ one42:
 	VMAXPS       Y6, Y8, Y6
 	VMOVUPS      norm_42b20000<>+0(SB), Y8
 	VMINPS       Y6, Y8, Y6
-	VMULPS       norm_3fb8aa3b<>+0(SB), Y6, Y8
 	VMOVUPS      norm_4b400000<>+0(SB), Y10
-	VADDPS       Y8, Y10, Y8
+	VMOVAPS      Y10, Y8
+	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y6, Y8
 	VSUBPS       Y10, Y8, Y10
 	VFNMADD231PS norm_3f317218<>+0(SB), Y10, Y6
 	VFNMADD231PS norm_b102e308<>+0(SB), Y10, Y6
@@ -1061,10 +1075,11 @@ one42:
 	VMOVUPS      Y0, (DI)(R10*1)
 	ADDQ         $0x20, R10
 	SUBQ         $0x08, R11
+	JGE          one47
 
-rest43:
+rest48:
 	ADDQ         $0x08, R11
-	JZ           end44
+	JZ           end49
 	VMASKMOVPS   (SI)(R10*1), Y15, Y0
 	VMASKMOVPS   (R8)(R10*1), Y15, Y2
 	VSUBPS       Y2, Y0, Y0
@@ -1083,9 +1098,9 @@ rest43:
 	VMAXPS       Y6, Y8, Y6
 	VMOVUPS      norm_42b20000<>+0(SB), Y8
 	VMINPS       Y6, Y8, Y6
-	VMULPS       norm_3fb8aa3b<>+0(SB), Y6, Y8
 	VMOVUPS      norm_4b400000<>+0(SB), Y10
-	VADDPS       Y8, Y10, Y8
+	VMOVAPS      Y10, Y8
+	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y6, Y8
 	VSUBPS       Y10, Y8, Y10
 	VFNMADD231PS norm_3f317218<>+0(SB), Y10, Y6
 	VFNMADD231PS norm_b102e308<>+0(SB), Y10, Y6
@@ -1127,28 +1142,28 @@ rest43:
 	VADDPS       Y10, Y0, Y0
 	VMASKMOVPS   Y0, Y15, (DI)(R10*1)
 
-end44:
+end49:
 	ADDQ R12, SI
 	ADDQ R13, DI
 	DECQ CX
-	JNZ  row40
+	JNZ  row44
 
-done45:
+done50:
 	VZEROUPPER
 	RET
 
 gelu_tanh:
 	TESTQ CX, CX
-	JZ    done51
+	JZ    done57
 
-row46:
+row51:
 	XORQ    R10, R10
 	MOVQ    DX, R11
 	SUBQ    $0x10, R11
-	JL      one48
+	JL      ones53
 	PCALIGN $0x20
 
-pair47:
+some52:
 	VMOVUPS      (SI)(R10*1), Y0
 	VMOVUPS      (R8)(R10*1), Y2
 	VSUBPS       Y2, Y0, Y0
@@ -1183,13 +1198,13 @@ pair47:
 	VMINPS       Y2, Y4, Y2
 	VMOVUPS      norm_42b20000<>+0(SB), Y5
 	VMINPS       Y3, Y5, Y3
-	VMULPS       norm_3fb8aa3b<>+0(SB), Y2, Y4
 	VMOVUPS      norm_4b400000<>+0(SB), Y6
-	VADDPS       Y4, Y6, Y4
+	VMOVAPS      Y6, Y4
+	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y2, Y4
 	VSUBPS       Y6, Y4, Y6
-	VMULPS       norm_3fb8aa3b<>+0(SB), Y3, Y5
 	VMOVUPS      norm_4b400000<>+0(SB), Y7
-	VADDPS       Y5, Y7, Y5
+	VMOVAPS      Y7, Y5
+	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y3, Y5
 	VSUBPS       Y7, Y5, Y7
 	VFNMADD231PS norm_3f317218<>+0(SB), Y6, Y2
 	VFNMADD231PS norm_b102e308<>+0(SB), Y6, Y2
@@ -1235,220 +1250,33 @@ pair47:
 	VMOVUPS      Y1, 32(DI)(R10*1)
 	ADDQ         $+64, R10
 	SUBQ         $0x10, R11
-	JGE          pair47
+	JGE          some52
 
-one48:
-	ADDQ         $0x08, R11
-	JL           rest49
-	VMOVUPS      (SI)(R10*1), Y0
-	VMOVUPS      (R8)(R10*1), Y2
-	VSUBPS       Y2, Y0, Y0
-	VMOVUPS      (R9)(R10*1), Y2
-	VMOVUPS      (R14)(R10*1), Y4
-	VFMADD213PS  Y4, Y2, Y0
-	VMOVUPS      norm_c2b20000<>+0(SB), Y2
-	VMAXPS       Y0, Y2, Y0
-	VMULPS       Y0, Y0, Y4
-	VMOVUPS      norm_bd922279<>+0(SB), Y2
-	VMOVUPS      norm_bfcc422a<>+0(SB), Y6
-	VFMADD213PS  Y6, Y4, Y2
-	VMULPS       Y0, Y2, Y2
-	VMOVUPS      norm_c2d00000<>+0(SB), Y4
-	VMAXPS       Y2, Y4, Y2
-	VMOVUPS      norm_42b20000<>+0(SB), Y4
-	VMINPS       Y2, Y4, Y2
-	VMULPS       norm_3fb8aa3b<>+0(SB), Y2, Y4
-	VMOVUPS      norm_4b400000<>+0(SB), Y6
-	VADDPS       Y4, Y6, Y4
-	VSUBPS       Y6, Y4, Y6
-	VFNMADD231PS norm_3f317218<>+0(SB), Y6, Y2
-	VFNMADD231PS norm_b102e308<>+0(SB), Y6, Y2
-	VMOVUPS      norm_3ab52894<>+0(SB), Y6
-	VFMADD213PS  norm_3c091cbd<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3d2aac56<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3efffffe<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
-	VPSUBD       norm_4b400000<>+0(SB), Y4, Y4
-	VPSRAD       $0x01, Y4, Y2
-	VPSUBD       Y2, Y4, Y4
-	VPSLLD       $0x17, Y2, Y2
-	VPADDD       norm_3f800000<>+0(SB), Y2, Y2
-	VMULPS       Y2, Y6, Y6
-	VPSLLD       $0x17, Y4, Y4
-	VPADDD       norm_3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y6, Y6
-	VADDPS       norm_3f800000<>+0(SB), Y6, Y6
-	VDIVPS       Y6, Y0, Y0
-	VMOVUPS      Y0, (DI)(R10*1)
-	ADDQ         $0x20, R10
-	SUBQ         $0x08, R11
-
-rest49:
-	ADDQ         $0x08, R11
-	JZ           end50
-	VMASKMOVPS   (SI)(R10*1), Y15, Y0
-	VMASKMOVPS   (R8)(R10*1), Y15, Y2
-	VSUBPS       Y2, Y0, Y0
-	VMASKMOVPS   (R9)(R10*1), Y15, Y2
-	VMASKMOVPS   (R14)(R10*1), Y15, Y4
-	VFMADD213PS  Y4, Y2, Y0
-	VMOVUPS      norm_c2b20000<>+0(SB), Y2
-	VMAXPS       Y0, Y2, Y0
-	VMULPS       Y0, Y0, Y4
-	VMOVUPS      norm_bd922279<>+0(SB), Y2
-	VMOVUPS      norm_bfcc422a<>+0(SB), Y6
-	VFMADD213PS  Y6, Y4, Y2
-	VMULPS       Y0, Y2, Y2
-	VMOVUPS      norm_c2d00000<>+0(SB), Y4
-	VMAXPS       Y2, Y4, Y2
-	VMOVUPS      norm_42b20000<>+0(SB), Y4
-	VMINPS       Y2, Y4, Y2
-	VMULPS       norm_3fb8aa3b<>+0(SB), Y2, Y4
-	VMOVUPS      norm_4b400000<>+0(SB), Y6
-	VADDPS       Y4, Y6, Y4
-	VSUBPS       Y6, Y4, Y6
-	VFNMADD231PS norm_3f317218<>+0(SB), Y6, Y2
-	VFNMADD231PS norm_b102e308<>+0(SB), Y6, Y2
-	VMOVUPS      norm_3ab52894<>+0(SB), Y6
-	VFMADD213PS  norm_3c091cbd<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3d2aac56<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3efffffe<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
-	VPSUBD       norm_4b400000<>+0(SB), Y4, Y4
-	VPSRAD       $0x01, Y4, Y2
-	VPSUBD       Y2, Y4, Y4
-	VPSLLD       $0x17, Y2, Y2
-	VPADDD       norm_3f800000<>+0(SB), Y2, Y2
-	VMULPS       Y2, Y6, Y6
-	VPSLLD       $0x17, Y4, Y4
-	VPADDD       norm_3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y6, Y6
-	VADDPS       norm_3f800000<>+0(SB), Y6, Y6
-	VDIVPS       Y6, Y0, Y0
-	VMASKMOVPS   Y0, Y15, (DI)(R10*1)
-
-end50:
-	ADDQ R12, SI
-	ADDQ R13, DI
-	DECQ CX
-	JNZ  row46
-
-done51:
-	VZEROUPPER
-	RET
-
-sigmoid:
-	TESTQ CX, CX
-	JZ    done57
-
-row52:
-	XORQ    R10, R10
-	MOVQ    DX, R11
-	SUBQ    $0x10, R11
-	JL      one54
-	PCALIGN $0x20
-
-pair53:
-	VMOVUPS      (SI)(R10*1), Y0
-	VMOVUPS      (R8)(R10*1), Y2
-	VSUBPS       Y2, Y0, Y0
-	VMOVUPS      (R9)(R10*1), Y2
-	VMOVUPS      (R14)(R10*1), Y4
-	VFMADD213PS  Y4, Y2, Y0
-	VMOVUPS      32(SI)(R10*1), Y1
-	VMOVUPS      32(R8)(R10*1), Y3
-	VSUBPS       Y3, Y1, Y1
-	VMOVUPS      32(R9)(R10*1), Y3
-	VMOVUPS      32(R14)(R10*1), Y5
-	VFMADD213PS  Y5, Y3, Y1
-	VXORPS       norm_80000000<>+0(SB), Y0, Y2
-	VXORPS       norm_80000000<>+0(SB), Y1, Y3
-	VMOVUPS      norm_3f800000<>+0(SB), Y0
-	VMOVUPS      norm_3f800000<>+0(SB), Y1
-	VMOVUPS      norm_c2d00000<>+0(SB), Y4
-	VMAXPS       Y2, Y4, Y2
-	VMOVUPS      norm_c2d00000<>+0(SB), Y5
-	VMAXPS       Y3, Y5, Y3
-	VMOVUPS      norm_42b20000<>+0(SB), Y4
-	VMINPS       Y2, Y4, Y2
-	VMOVUPS      norm_42b20000<>+0(SB), Y5
-	VMINPS       Y3, Y5, Y3
-	VMULPS       norm_3fb8aa3b<>+0(SB), Y2, Y4
-	VMOVUPS      norm_4b400000<>+0(SB), Y6
-	VADDPS       Y4, Y6, Y4
-	VSUBPS       Y6, Y4, Y6
-	VMULPS       norm_3fb8aa3b<>+0(SB), Y3, Y5
-	VMOVUPS      norm_4b400000<>+0(SB), Y7
-	VADDPS       Y5, Y7, Y5
-	VSUBPS       Y7, Y5, Y7
-	VFNMADD231PS norm_3f317218<>+0(SB), Y6, Y2
-	VFNMADD231PS norm_b102e308<>+0(SB), Y6, Y2
-	VFNMADD231PS norm_3f317218<>+0(SB), Y7, Y3
-	VFNMADD231PS norm_b102e308<>+0(SB), Y7, Y3
-	VMOVUPS      norm_3ab52894<>+0(SB), Y6
-	VMOVUPS      norm_3ab52894<>+0(SB), Y7
-	VFMADD213PS  norm_3c091cbd<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3c091cbd<>+0(SB), Y3, Y7
-	VFMADD213PS  norm_3d2aac56<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3d2aac56<>+0(SB), Y3, Y7
-	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y3, Y7
-	VFMADD213PS  norm_3efffffe<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3efffffe<>+0(SB), Y3, Y7
-	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3f800000<>+0(SB), Y3, Y7
-	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3f800000<>+0(SB), Y3, Y7
-	VPSUBD       norm_4b400000<>+0(SB), Y4, Y4
-	VPSRAD       $0x01, Y4, Y2
-	VPSUBD       Y2, Y4, Y4
-	VPSLLD       $0x17, Y2, Y2
-	VPADDD       norm_3f800000<>+0(SB), Y2, Y2
-	VMULPS       Y2, Y6, Y6
-	VPSLLD       $0x17, Y4, Y4
-	VPADDD       norm_3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y6, Y6
-	VPSUBD       norm_4b400000<>+0(SB), Y5, Y5
-	VPSRAD       $0x01, Y5, Y3
-	VPSUBD       Y3, Y5, Y5
-	VPSLLD       $0x17, Y3, Y3
-	VPADDD       norm_3f800000<>+0(SB), Y3, Y3
-	VMULPS       Y3, Y7, Y7
-	VPSLLD       $0x17, Y5, Y5
-	VPADDD       norm_3f800000<>+0(SB), Y5, Y5
-	VMULPS       Y5, Y7, Y7
-	VADDPS       norm_3f800000<>+0(SB), Y6, Y6
-	VDIVPS       Y6, Y0, Y0
-	VADDPS       norm_3f800000<>+0(SB), Y7, Y7
-	VDIVPS       Y7, Y1, Y1
-	VMOVUPS      Y0, (DI)(R10*1)
-	VMOVUPS      Y1, 32(DI)(R10*1)
-	ADDQ         $+64, R10
-	SUBQ         $0x10, R11
-	JGE          pair53
+ones53:
+	ADDQ $0x08, R11
+	JL   rest55
 
 one54:
-	ADDQ         $0x08, R11
-	JL           rest55
 	VMOVUPS      (SI)(R10*1), Y0
 	VMOVUPS      (R8)(R10*1), Y2
 	VSUBPS       Y2, Y0, Y0
 	VMOVUPS      (R9)(R10*1), Y2
 	VMOVUPS      (R14)(R10*1), Y4
 	VFMADD213PS  Y4, Y2, Y0
-	VXORPS       norm_80000000<>+0(SB), Y0, Y2
-	VMOVUPS      norm_3f800000<>+0(SB), Y0
+	VMOVUPS      norm_c2b20000<>+0(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMULPS       Y0, Y0, Y4
+	VMOVUPS      norm_bd922279<>+0(SB), Y2
+	VMOVUPS      norm_bfcc422a<>+0(SB), Y6
+	VFMADD213PS  Y6, Y4, Y2
+	VMULPS       Y0, Y2, Y2
 	VMOVUPS      norm_c2d00000<>+0(SB), Y4
 	VMAXPS       Y2, Y4, Y2
 	VMOVUPS      norm_42b20000<>+0(SB), Y4
 	VMINPS       Y2, Y4, Y2
-	VMULPS       norm_3fb8aa3b<>+0(SB), Y2, Y4
 	VMOVUPS      norm_4b400000<>+0(SB), Y6
-	VADDPS       Y4, Y6, Y4
+	VMOVAPS      Y6, Y4
+	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y2, Y4
 	VSUBPS       Y6, Y4, Y6
 	VFNMADD231PS norm_3f317218<>+0(SB), Y6, Y2
 	VFNMADD231PS norm_b102e308<>+0(SB), Y6, Y2
@@ -1473,6 +1301,7 @@ one54:
 	VMOVUPS      Y0, (DI)(R10*1)
 	ADDQ         $0x20, R10
 	SUBQ         $0x08, R11
+	JGE          one54
 
 rest55:
 	ADDQ         $0x08, R11
@@ -1483,15 +1312,20 @@ rest55:
 	VMASKMOVPS   (R9)(R10*1), Y15, Y2
 	VMASKMOVPS   (R14)(R10*1), Y15, Y4
 	VFMADD213PS  Y4, Y2, Y0
-	VXORPS       norm_80000000<>+0(SB), Y0, Y2
-	VMOVUPS      norm_3f800000<>+0(SB), Y0
+	VMOVUPS      norm_c2b20000<>+0(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMULPS       Y0, Y0, Y4
+	VMOVUPS      norm_bd922279<>+0(SB), Y2
+	VMOVUPS      norm_bfcc422a<>+0(SB), Y6
+	VFMADD213PS  Y6, Y4, Y2
+	VMULPS       Y0, Y2, Y2
 	VMOVUPS      norm_c2d00000<>+0(SB), Y4
 	VMAXPS       Y2, Y4, Y2
 	VMOVUPS      norm_42b20000<>+0(SB), Y4
 	VMINPS       Y2, Y4, Y2
-	VMULPS       norm_3fb8aa3b<>+0(SB), Y2, Y4
 	VMOVUPS      norm_4b400000<>+0(SB), Y6
-	VADDPS       Y4, Y6, Y4
+	VMOVAPS      Y6, Y4
+	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y2, Y4
 	VSUBPS       Y6, Y4, Y6
 	VFNMADD231PS norm_3f317218<>+0(SB), Y6, Y2
 	VFNMADD231PS norm_b102e308<>+0(SB), Y6, Y2
@@ -1519,24 +1353,211 @@ end56:
 	ADDQ R12, SI
 	ADDQ R13, DI
 	DECQ CX
-	JNZ  row52
+	JNZ  row51
 
 done57:
 	VZEROUPPER
 	RET
 
-tanh:
+sigmoid:
 	TESTQ CX, CX
-	JZ    done63
+	JZ    done64
 
 row58:
 	XORQ    R10, R10
 	MOVQ    DX, R11
 	SUBQ    $0x10, R11
-	JL      one60
+	JL      ones60
 	PCALIGN $0x20
 
-pair59:
+some59:
+	VMOVUPS      (SI)(R10*1), Y0
+	VMOVUPS      (R8)(R10*1), Y2
+	VSUBPS       Y2, Y0, Y0
+	VMOVUPS      (R9)(R10*1), Y2
+	VMOVUPS      (R14)(R10*1), Y4
+	VFMADD213PS  Y4, Y2, Y0
+	VMOVUPS      32(SI)(R10*1), Y1
+	VMOVUPS      32(R8)(R10*1), Y3
+	VSUBPS       Y3, Y1, Y1
+	VMOVUPS      32(R9)(R10*1), Y3
+	VMOVUPS      32(R14)(R10*1), Y5
+	VFMADD213PS  Y5, Y3, Y1
+	VXORPS       norm_80000000<>+0(SB), Y0, Y2
+	VXORPS       norm_80000000<>+0(SB), Y1, Y3
+	VMOVUPS      norm_3f800000<>+0(SB), Y0
+	VMOVUPS      norm_3f800000<>+0(SB), Y1
+	VMOVUPS      norm_c2d00000<>+0(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VMOVUPS      norm_c2d00000<>+0(SB), Y5
+	VMAXPS       Y3, Y5, Y3
+	VMOVUPS      norm_42b20000<>+0(SB), Y4
+	VMINPS       Y2, Y4, Y2
+	VMOVUPS      norm_42b20000<>+0(SB), Y5
+	VMINPS       Y3, Y5, Y3
+	VMOVUPS      norm_4b400000<>+0(SB), Y6
+	VMOVAPS      Y6, Y4
+	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y2, Y4
+	VSUBPS       Y6, Y4, Y6
+	VMOVUPS      norm_4b400000<>+0(SB), Y7
+	VMOVAPS      Y7, Y5
+	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y3, Y5
+	VSUBPS       Y7, Y5, Y7
+	VFNMADD231PS norm_3f317218<>+0(SB), Y6, Y2
+	VFNMADD231PS norm_b102e308<>+0(SB), Y6, Y2
+	VFNMADD231PS norm_3f317218<>+0(SB), Y7, Y3
+	VFNMADD231PS norm_b102e308<>+0(SB), Y7, Y3
+	VMOVUPS      norm_3ab52894<>+0(SB), Y6
+	VMOVUPS      norm_3ab52894<>+0(SB), Y7
+	VFMADD213PS  norm_3c091cbd<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3c091cbd<>+0(SB), Y3, Y7
+	VFMADD213PS  norm_3d2aac56<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3d2aac56<>+0(SB), Y3, Y7
+	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y3, Y7
+	VFMADD213PS  norm_3efffffe<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3efffffe<>+0(SB), Y3, Y7
+	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3f800000<>+0(SB), Y3, Y7
+	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3f800000<>+0(SB), Y3, Y7
+	VPSUBD       norm_4b400000<>+0(SB), Y4, Y4
+	VPSRAD       $0x01, Y4, Y2
+	VPSUBD       Y2, Y4, Y4
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       norm_3f800000<>+0(SB), Y2, Y2
+	VMULPS       Y2, Y6, Y6
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       norm_3f800000<>+0(SB), Y4, Y4
+	VMULPS       Y4, Y6, Y6
+	VPSUBD       norm_4b400000<>+0(SB), Y5, Y5
+	VPSRAD       $0x01, Y5, Y3
+	VPSUBD       Y3, Y5, Y5
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       norm_3f800000<>+0(SB), Y3, Y3
+	VMULPS       Y3, Y7, Y7
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       norm_3f800000<>+0(SB), Y5, Y5
+	VMULPS       Y5, Y7, Y7
+	VADDPS       norm_3f800000<>+0(SB), Y6, Y6
+	VDIVPS       Y6, Y0, Y0
+	VADDPS       norm_3f800000<>+0(SB), Y7, Y7
+	VDIVPS       Y7, Y1, Y1
+	VMOVUPS      Y0, (DI)(R10*1)
+	VMOVUPS      Y1, 32(DI)(R10*1)
+	ADDQ         $+64, R10
+	SUBQ         $0x10, R11
+	JGE          some59
+
+ones60:
+	ADDQ $0x08, R11
+	JL   rest62
+
+one61:
+	VMOVUPS      (SI)(R10*1), Y0
+	VMOVUPS      (R8)(R10*1), Y2
+	VSUBPS       Y2, Y0, Y0
+	VMOVUPS      (R9)(R10*1), Y2
+	VMOVUPS      (R14)(R10*1), Y4
+	VFMADD213PS  Y4, Y2, Y0
+	VXORPS       norm_80000000<>+0(SB), Y0, Y2
+	VMOVUPS      norm_3f800000<>+0(SB), Y0
+	VMOVUPS      norm_c2d00000<>+0(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VMOVUPS      norm_42b20000<>+0(SB), Y4
+	VMINPS       Y2, Y4, Y2
+	VMOVUPS      norm_4b400000<>+0(SB), Y6
+	VMOVAPS      Y6, Y4
+	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y2, Y4
+	VSUBPS       Y6, Y4, Y6
+	VFNMADD231PS norm_3f317218<>+0(SB), Y6, Y2
+	VFNMADD231PS norm_b102e308<>+0(SB), Y6, Y2
+	VMOVUPS      norm_3ab52894<>+0(SB), Y6
+	VFMADD213PS  norm_3c091cbd<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3d2aac56<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3efffffe<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
+	VPSUBD       norm_4b400000<>+0(SB), Y4, Y4
+	VPSRAD       $0x01, Y4, Y2
+	VPSUBD       Y2, Y4, Y4
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       norm_3f800000<>+0(SB), Y2, Y2
+	VMULPS       Y2, Y6, Y6
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       norm_3f800000<>+0(SB), Y4, Y4
+	VMULPS       Y4, Y6, Y6
+	VADDPS       norm_3f800000<>+0(SB), Y6, Y6
+	VDIVPS       Y6, Y0, Y0
+	VMOVUPS      Y0, (DI)(R10*1)
+	ADDQ         $0x20, R10
+	SUBQ         $0x08, R11
+	JGE          one61
+
+rest62:
+	ADDQ         $0x08, R11
+	JZ           end63
+	VMASKMOVPS   (SI)(R10*1), Y15, Y0
+	VMASKMOVPS   (R8)(R10*1), Y15, Y2
+	VSUBPS       Y2, Y0, Y0
+	VMASKMOVPS   (R9)(R10*1), Y15, Y2
+	VMASKMOVPS   (R14)(R10*1), Y15, Y4
+	VFMADD213PS  Y4, Y2, Y0
+	VXORPS       norm_80000000<>+0(SB), Y0, Y2
+	VMOVUPS      norm_3f800000<>+0(SB), Y0
+	VMOVUPS      norm_c2d00000<>+0(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VMOVUPS      norm_42b20000<>+0(SB), Y4
+	VMINPS       Y2, Y4, Y2
+	VMOVUPS      norm_4b400000<>+0(SB), Y6
+	VMOVAPS      Y6, Y4
+	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y2, Y4
+	VSUBPS       Y6, Y4, Y6
+	VFNMADD231PS norm_3f317218<>+0(SB), Y6, Y2
+	VFNMADD231PS norm_b102e308<>+0(SB), Y6, Y2
+	VMOVUPS      norm_3ab52894<>+0(SB), Y6
+	VFMADD213PS  norm_3c091cbd<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3d2aac56<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3efffffe<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
+	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
+	VPSUBD       norm_4b400000<>+0(SB), Y4, Y4
+	VPSRAD       $0x01, Y4, Y2
+	VPSUBD       Y2, Y4, Y4
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       norm_3f800000<>+0(SB), Y2, Y2
+	VMULPS       Y2, Y6, Y6
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       norm_3f800000<>+0(SB), Y4, Y4
+	VMULPS       Y4, Y6, Y6
+	VADDPS       norm_3f800000<>+0(SB), Y6, Y6
+	VDIVPS       Y6, Y0, Y0
+	VMASKMOVPS   Y0, Y15, (DI)(R10*1)
+
+end63:
+	ADDQ R12, SI
+	ADDQ R13, DI
+	DECQ CX
+	JNZ  row58
+
+done64:
+	VZEROUPPER
+	RET
+
+tanh:
+	TESTQ CX, CX
+	JZ    done71
+
+row65:
+	XORQ    R10, R10
+	MOVQ    DX, R11
+	SUBQ    $0x10, R11
+	JL      ones67
+	PCALIGN $0x20
+
+some66:
 	VMOVUPS      (SI)(R10*1), Y0
 	VMOVUPS      (R8)(R10*1), Y2
 	VSUBPS       Y2, Y0, Y0
@@ -1565,13 +1586,13 @@ pair59:
 	VMINPS       Y8, Y10, Y8
 	VMOVUPS      norm_42b20000<>+0(SB), Y11
 	VMINPS       Y9, Y11, Y9
-	VMULPS       norm_3fb8aa3b<>+0(SB), Y8, Y10
 	VMOVUPS      norm_4b400000<>+0(SB), Y12
-	VADDPS       Y10, Y12, Y10
+	VMOVAPS      Y12, Y10
+	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y8, Y10
 	VSUBPS       Y12, Y10, Y12
-	VMULPS       norm_3fb8aa3b<>+0(SB), Y9, Y11
 	VMOVUPS      norm_4b400000<>+0(SB), Y13
-	VADDPS       Y11, Y13, Y11
+	VMOVAPS      Y13, Y11
+	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y9, Y11
 	VSUBPS       Y13, Y11, Y13
 	VFNMADD231PS norm_3f317218<>+0(SB), Y12, Y8
 	VFNMADD231PS norm_b102e308<>+0(SB), Y12, Y8
@@ -1657,11 +1678,13 @@ pair59:
 	VMOVUPS      Y1, 32(DI)(R10*1)
 	ADDQ         $+64, R10
 	SUBQ         $0x10, R11
-	JGE          pair59
+	JGE          some66
 
-one60:
-	ADDQ         $0x08, R11
-	JL           rest61
+ones67:
+	ADDQ $0x08, R11
+	JL   rest69
+
+one68:
 	VMOVUPS      (SI)(R10*1), Y0
 	VMOVUPS      (R8)(R10*1), Y2
 	VSUBPS       Y2, Y0, Y0
@@ -1676,9 +1699,9 @@ one60:
 	VMAXPS       Y8, Y10, Y8
 	VMOVUPS      norm_42b20000<>+0(SB), Y10
 	VMINPS       Y8, Y10, Y8
-	VMULPS       norm_3fb8aa3b<>+0(SB), Y8, Y10
 	VMOVUPS      norm_4b400000<>+0(SB), Y12
-	VADDPS       Y10, Y12, Y10
+	VMOVAPS      Y12, Y10
+	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y8, Y10
 	VSUBPS       Y12, Y10, Y12
 	VFNMADD231PS norm_3f317218<>+0(SB), Y12, Y8
 	VFNMADD231PS norm_b102e308<>+0(SB), Y12, Y8
@@ -1723,10 +1746,11 @@ one60:
 	VMOVUPS      Y0, (DI)(R10*1)
 	ADDQ         $0x20, R10
 	SUBQ         $0x08, R11
+	JGE          one68
 
-rest61:
+rest69:
 	ADDQ         $0x08, R11
-	JZ           end62
+	JZ           end70
 	VMASKMOVPS   (SI)(R10*1), Y15, Y0
 	VMASKMOVPS   (R8)(R10*1), Y15, Y2
 	VSUBPS       Y2, Y0, Y0
@@ -1741,9 +1765,9 @@ rest61:
 	VMAXPS       Y8, Y10, Y8
 	VMOVUPS      norm_42b20000<>+0(SB), Y10
 	VMINPS       Y8, Y10, Y8
-	VMULPS       norm_3fb8aa3b<>+0(SB), Y8, Y10
 	VMOVUPS      norm_4b400000<>+0(SB), Y12
-	VADDPS       Y10, Y12, Y10
+	VMOVAPS      Y12, Y10
+	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y8, Y10
 	VSUBPS       Y12, Y10, Y12
 	VFNMADD231PS norm_3f317218<>+0(SB), Y12, Y8
 	VFNMADD231PS norm_b102e308<>+0(SB), Y12, Y8
@@ -1787,28 +1811,28 @@ rest61:
 	VORPS        Y12, Y0, Y0
 	VMASKMOVPS   Y0, Y15, (DI)(R10*1)
 
-end62:
+end70:
 	ADDQ R12, SI
 	ADDQ R13, DI
 	DECQ CX
-	JNZ  row58
+	JNZ  row65
 
-done63:
+done71:
 	VZEROUPPER
 	RET
 
 mish:
 	TESTQ CX, CX
-	JZ    done69
+	JZ    done78
 
-row64:
+row72:
 	XORQ    R10, R10
 	MOVQ    DX, R11
 	SUBQ    $0x10, R11
-	JL      one66
+	JL      ones74
 	PCALIGN $0x20
 
-pair65:
+some73:
 	VMOVUPS      (SI)(R10*1), Y0
 	VMOVUPS      (R8)(R10*1), Y2
 	VSUBPS       Y2, Y0, Y0
@@ -1837,13 +1861,13 @@ pair65:
 	VMINPS       Y4, Y6, Y4
 	VMOVUPS      norm_42b20000<>+0(SB), Y7
 	VMINPS       Y5, Y7, Y5
-	VMULPS       norm_3fb8aa3b<>+0(SB), Y4, Y6
 	VMOVUPS      norm_4b400000<>+0(SB), Y8
-	VADDPS       Y6, Y8, Y6
+	VMOVAPS      Y8, Y6
+	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y4, Y6
 	VSUBPS       Y8, Y6, Y8
-	VMULPS       norm_3fb8aa3b<>+0(SB), Y5, Y7
 	VMOVUPS      norm_4b400000<>+0(SB), Y9
-	VADDPS       Y7, Y9, Y7
+	VMOVAPS      Y9, Y7
+	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y5, Y7
 	VSUBPS       Y9, Y7, Y9
 	VFNMADD231PS norm_3f317218<>+0(SB), Y8, Y4
 	VFNMADD231PS norm_b102e308<>+0(SB), Y8, Y4
@@ -1927,11 +1951,13 @@ pair65:
 	VMOVUPS      Y1, 32(DI)(R10*1)
 	ADDQ         $+64, R10
 	SUBQ         $0x10, R11
-	JGE          pair65
+	JGE          some73
 
-one66:
-	ADDQ         $0x08, R11
-	JL           rest67
+ones74:
+	ADDQ $0x08, R11
+	JL   rest76
+
+one75:
 	VMOVUPS      (SI)(R10*1), Y0
 	VMOVUPS      (R8)(R10*1), Y2
 	VSUBPS       Y2, Y0, Y0
@@ -1946,9 +1972,9 @@ one66:
 	VMAXPS       Y4, Y6, Y4
 	VMOVUPS      norm_42b20000<>+0(SB), Y6
 	VMINPS       Y4, Y6, Y4
-	VMULPS       norm_3fb8aa3b<>+0(SB), Y4, Y6
 	VMOVUPS      norm_4b400000<>+0(SB), Y8
-	VADDPS       Y6, Y8, Y6
+	VMOVAPS      Y8, Y6
+	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y4, Y6
 	VSUBPS       Y8, Y6, Y8
 	VFNMADD231PS norm_3f317218<>+0(SB), Y8, Y4
 	VFNMADD231PS norm_b102e308<>+0(SB), Y8, Y4
@@ -1992,10 +2018,11 @@ one66:
 	VMOVUPS      Y0, (DI)(R10*1)
 	ADDQ         $0x20, R10
 	SUBQ         $0x08, R11
+	JGE          one75
 
-rest67:
+rest76:
 	ADDQ         $0x08, R11
-	JZ           end68
+	JZ           end77
 	VMASKMOVPS   (SI)(R10*1), Y15, Y0
 	VMASKMOVPS   (R8)(R10*1), Y15, Y2
 	VSUBPS       Y2, Y0, Y0
@@ -2010,9 +2037,9 @@ rest67:
 	VMAXPS       Y4, Y6, Y4
 	VMOVUPS      norm_42b20000<>+0(SB), Y6
 	VMINPS       Y4, Y6, Y4
-	VMULPS       norm_3fb8aa3b<>+0(SB), Y4, Y6
 	VMOVUPS      norm_4b400000<>+0(SB), Y8
-	VADDPS       Y6, Y8, Y6
+	VMOVAPS      Y8, Y6
+	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y4, Y6
 	VSUBPS       Y8, Y6, Y8
 	VFNMADD231PS norm_3f317218<>+0(SB), Y8, Y4
 	VFNMADD231PS norm_b102e308<>+0(SB), Y8, Y4
@@ -2055,28 +2082,28 @@ rest67:
 	VADDPS       Y2, Y0, Y0
 	VMASKMOVPS   Y0, Y15, (DI)(R10*1)
 
-end68:
+end77:
 	ADDQ R12, SI
 	ADDQ R13, DI
 	DECQ CX
-	JNZ  row64
+	JNZ  row72
 
-done69:
+done78:
 	VZEROUPPER
 	RET
 
 exp:
 	TESTQ CX, CX
-	JZ    done75
+	JZ    done85
 
-row70:
+row79:
 	XORQ    R10, R10
 	MOVQ    DX, R11
 	SUBQ    $0x10, R11
-	JL      one72
+	JL      ones81
 	PCALIGN $0x20
 
-pair71:
+some80:
 	VMOVUPS      (SI)(R10*1), Y0
 	VMOVUPS      (R8)(R10*1), Y2
 	VSUBPS       Y2, Y0, Y0
@@ -2097,13 +2124,13 @@ pair71:
 	VMINPS       Y0, Y2, Y0
 	VMOVUPS      norm_42b20000<>+0(SB), Y3
 	VMINPS       Y1, Y3, Y1
-	VMULPS       norm_3fb8aa3b<>+0(SB), Y0, Y2
 	VMOVUPS      norm_4b400000<>+0(SB), Y4
-	VADDPS       Y2, Y4, Y2
+	VMOVAPS      Y4, Y2
+	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y0, Y2
 	VSUBPS       Y4, Y2, Y4
-	VMULPS       norm_3fb8aa3b<>+0(SB), Y1, Y3
 	VMOVUPS      norm_4b400000<>+0(SB), Y5
-	VADDPS       Y3, Y5, Y3
+	VMOVAPS      Y5, Y3
+	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y1, Y3
 	VSUBPS       Y5, Y3, Y5
 	VFNMADD231PS norm_3f317218<>+0(SB), Y4, Y0
 	VFNMADD231PS norm_b102e308<>+0(SB), Y4, Y0
@@ -2147,11 +2174,13 @@ pair71:
 	VMOVUPS      Y1, 32(DI)(R10*1)
 	ADDQ         $+64, R10
 	SUBQ         $0x10, R11
-	JGE          pair71
+	JGE          some80
 
-one72:
-	ADDQ         $0x08, R11
-	JL           rest73
+ones81:
+	ADDQ $0x08, R11
+	JL   rest83
+
+one82:
 	VMOVUPS      (SI)(R10*1), Y0
 	VMOVUPS      (R8)(R10*1), Y2
 	VSUBPS       Y2, Y0, Y0
@@ -2162,9 +2191,9 @@ one72:
 	VMAXPS       Y0, Y2, Y0
 	VMOVUPS      norm_42b20000<>+0(SB), Y2
 	VMINPS       Y0, Y2, Y0
-	VMULPS       norm_3fb8aa3b<>+0(SB), Y0, Y2
 	VMOVUPS      norm_4b400000<>+0(SB), Y4
-	VADDPS       Y2, Y4, Y2
+	VMOVAPS      Y4, Y2
+	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y0, Y2
 	VSUBPS       Y4, Y2, Y4
 	VFNMADD231PS norm_3f317218<>+0(SB), Y4, Y0
 	VFNMADD231PS norm_b102e308<>+0(SB), Y4, Y0
@@ -2188,10 +2217,11 @@ one72:
 	VMOVUPS      Y0, (DI)(R10*1)
 	ADDQ         $0x20, R10
 	SUBQ         $0x08, R11
+	JGE          one82
 
-rest73:
+rest83:
 	ADDQ         $0x08, R11
-	JZ           end74
+	JZ           end84
 	VMASKMOVPS   (SI)(R10*1), Y15, Y0
 	VMASKMOVPS   (R8)(R10*1), Y15, Y2
 	VSUBPS       Y2, Y0, Y0
@@ -2202,9 +2232,9 @@ rest73:
 	VMAXPS       Y0, Y2, Y0
 	VMOVUPS      norm_42b20000<>+0(SB), Y2
 	VMINPS       Y0, Y2, Y0
-	VMULPS       norm_3fb8aa3b<>+0(SB), Y0, Y2
 	VMOVUPS      norm_4b400000<>+0(SB), Y4
-	VADDPS       Y2, Y4, Y2
+	VMOVAPS      Y4, Y2
+	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y0, Y2
 	VSUBPS       Y4, Y2, Y4
 	VFNMADD231PS norm_3f317218<>+0(SB), Y4, Y0
 	VFNMADD231PS norm_b102e308<>+0(SB), Y4, Y0
@@ -2227,13 +2257,13 @@ rest73:
 	VMOVAPS      Y4, Y0
 	VMASKMOVPS   Y0, Y15, (DI)(R10*1)
 
-end74:
+end84:
 	ADDQ R12, SI
 	ADDQ R13, DI
 	DECQ CX
-	JNZ  row70
+	JNZ  row79
 
-done75:
+done85:
 	VZEROUPPER
 	RET
 
@@ -2598,23 +2628,23 @@ TEXT ·LayerNorm(SB), NOSPLIT, $0-8
 	LEAQ norm_window<>+0(SB), BX
 	MOVQ R11, R10
 	CMPQ R10, $0x08
-	JLE  notmore76
+	JLE  notmore86
 	MOVQ $0x00000008, R10
 
-notmore76:
+notmore86:
 	NEGQ    R10
 	VMOVUPS 32(BX)(R10*4), Y12
 	MOVQ    R11, R10
 	SUBQ    $0x08, R10
-	JGE     notneg77
+	JGE     notneg87
 	XORQ    R10, R10
 
-notneg77:
+notneg87:
 	CMPQ R10, $0x08
-	JLE  notmore78
+	JLE  notmore88
 	MOVQ $0x00000008, R10
 
-notmore78:
+notmore88:
 	NEGQ       R10
 	VMOVUPS    32(BX)(R10*4), Y13
 	MOVQ       16(AX), SI

@@ -7,33 +7,33 @@
 // func Softmax(args *byte)
 // Requires: AVX, AVX512F
 TEXT ·Softmax(SB), NOSPLIT, $0-8
-	MOVQ    args+0(FP), AX
-	VMOVUPS attention_c3170000<>+0(SB), Z16
-	VMOVUPS attention_3f800000<>+0(SB), Z17
-	VMOVUPS attention_3f317218<>+0(SB), Z18
-	VMOVUPS attention_3e75fdee<>+0(SB), Z19
-	VMOVUPS attention_3d6357bd<>+0(SB), Z20
-	VMOVUPS attention_3c1d96e9<>+0(SB), Z21
-	VMOVUPS attention_3aaf84a3<>+0(SB), Z22
-	VMOVUPS attention_3920bd2e<>+0(SB), Z23
-	MOVQ    (AX), CX
-	MOVQ    8(AX), SI
-	MOVQ    32(AX), R8
-	MOVQ    56(AX), R9
-	MOVQ    80(AX), R10
-	VMOVUPS (R8), Z0
-	VMOVUPS 64(R8), Z1
-	VMOVUPS (R8), Z4
-	VMOVUPS 64(R8), Z5
-	VMOVUPS (R8), Z6
-	VMOVUPS 64(R8), Z7
-	VMOVUPS (R8), Z8
-	VMOVUPS 64(R8), Z9
-	MOVQ    SI, DI
-	MOVQ    CX, DX
-	SUBQ    $0x04, DX
-	JL      maxRest
-	PCALIGN $0x20
+	MOVQ         args+0(FP), AX
+	VBROADCASTSS attention_c3170000<>+0(SB), Z16
+	VBROADCASTSS attention_3f800000<>+0(SB), Z17
+	VBROADCASTSS attention_3f317218<>+0(SB), Z18
+	VBROADCASTSS attention_3e75fdee<>+0(SB), Z19
+	VBROADCASTSS attention_3d6357bd<>+0(SB), Z20
+	VBROADCASTSS attention_3c1d96e9<>+0(SB), Z21
+	VBROADCASTSS attention_3aaf84a3<>+0(SB), Z22
+	VBROADCASTSS attention_3920bd2e<>+0(SB), Z23
+	MOVQ         (AX), CX
+	MOVQ         8(AX), SI
+	MOVQ         32(AX), R8
+	MOVQ         56(AX), R9
+	MOVQ         80(AX), R10
+	VMOVUPS      (R8), Z0
+	VMOVUPS      64(R8), Z1
+	VMOVUPS      (R8), Z4
+	VMOVUPS      64(R8), Z5
+	VMOVUPS      (R8), Z6
+	VMOVUPS      64(R8), Z7
+	VMOVUPS      (R8), Z8
+	VMOVUPS      64(R8), Z9
+	MOVQ         SI, DI
+	MOVQ         CX, DX
+	SUBQ         $0x04, DX
+	JL           maxRest
+	PCALIGN      $0x20
 
 max:
 	VMOVUPS (DI), Z10
@@ -231,148 +231,28 @@ expDone:
 	RET
 
 DATA attention_c3170000<>+0(SB)/4, $0xc3170000
-DATA attention_c3170000<>+4(SB)/4, $0xc3170000
-DATA attention_c3170000<>+8(SB)/4, $0xc3170000
-DATA attention_c3170000<>+12(SB)/4, $0xc3170000
-DATA attention_c3170000<>+16(SB)/4, $0xc3170000
-DATA attention_c3170000<>+20(SB)/4, $0xc3170000
-DATA attention_c3170000<>+24(SB)/4, $0xc3170000
-DATA attention_c3170000<>+28(SB)/4, $0xc3170000
-DATA attention_c3170000<>+32(SB)/4, $0xc3170000
-DATA attention_c3170000<>+36(SB)/4, $0xc3170000
-DATA attention_c3170000<>+40(SB)/4, $0xc3170000
-DATA attention_c3170000<>+44(SB)/4, $0xc3170000
-DATA attention_c3170000<>+48(SB)/4, $0xc3170000
-DATA attention_c3170000<>+52(SB)/4, $0xc3170000
-DATA attention_c3170000<>+56(SB)/4, $0xc3170000
-DATA attention_c3170000<>+60(SB)/4, $0xc3170000
-GLOBL attention_c3170000<>(SB), RODATA|NOPTR, $64
+GLOBL attention_c3170000<>(SB), RODATA|NOPTR, $4
 
 DATA attention_3f800000<>+0(SB)/4, $0x3f800000
-DATA attention_3f800000<>+4(SB)/4, $0x3f800000
-DATA attention_3f800000<>+8(SB)/4, $0x3f800000
-DATA attention_3f800000<>+12(SB)/4, $0x3f800000
-DATA attention_3f800000<>+16(SB)/4, $0x3f800000
-DATA attention_3f800000<>+20(SB)/4, $0x3f800000
-DATA attention_3f800000<>+24(SB)/4, $0x3f800000
-DATA attention_3f800000<>+28(SB)/4, $0x3f800000
-DATA attention_3f800000<>+32(SB)/4, $0x3f800000
-DATA attention_3f800000<>+36(SB)/4, $0x3f800000
-DATA attention_3f800000<>+40(SB)/4, $0x3f800000
-DATA attention_3f800000<>+44(SB)/4, $0x3f800000
-DATA attention_3f800000<>+48(SB)/4, $0x3f800000
-DATA attention_3f800000<>+52(SB)/4, $0x3f800000
-DATA attention_3f800000<>+56(SB)/4, $0x3f800000
-DATA attention_3f800000<>+60(SB)/4, $0x3f800000
-GLOBL attention_3f800000<>(SB), RODATA|NOPTR, $64
+GLOBL attention_3f800000<>(SB), RODATA|NOPTR, $4
 
 DATA attention_3f317218<>+0(SB)/4, $0x3f317218
-DATA attention_3f317218<>+4(SB)/4, $0x3f317218
-DATA attention_3f317218<>+8(SB)/4, $0x3f317218
-DATA attention_3f317218<>+12(SB)/4, $0x3f317218
-DATA attention_3f317218<>+16(SB)/4, $0x3f317218
-DATA attention_3f317218<>+20(SB)/4, $0x3f317218
-DATA attention_3f317218<>+24(SB)/4, $0x3f317218
-DATA attention_3f317218<>+28(SB)/4, $0x3f317218
-DATA attention_3f317218<>+32(SB)/4, $0x3f317218
-DATA attention_3f317218<>+36(SB)/4, $0x3f317218
-DATA attention_3f317218<>+40(SB)/4, $0x3f317218
-DATA attention_3f317218<>+44(SB)/4, $0x3f317218
-DATA attention_3f317218<>+48(SB)/4, $0x3f317218
-DATA attention_3f317218<>+52(SB)/4, $0x3f317218
-DATA attention_3f317218<>+56(SB)/4, $0x3f317218
-DATA attention_3f317218<>+60(SB)/4, $0x3f317218
-GLOBL attention_3f317218<>(SB), RODATA|NOPTR, $64
+GLOBL attention_3f317218<>(SB), RODATA|NOPTR, $4
 
 DATA attention_3e75fdee<>+0(SB)/4, $0x3e75fdee
-DATA attention_3e75fdee<>+4(SB)/4, $0x3e75fdee
-DATA attention_3e75fdee<>+8(SB)/4, $0x3e75fdee
-DATA attention_3e75fdee<>+12(SB)/4, $0x3e75fdee
-DATA attention_3e75fdee<>+16(SB)/4, $0x3e75fdee
-DATA attention_3e75fdee<>+20(SB)/4, $0x3e75fdee
-DATA attention_3e75fdee<>+24(SB)/4, $0x3e75fdee
-DATA attention_3e75fdee<>+28(SB)/4, $0x3e75fdee
-DATA attention_3e75fdee<>+32(SB)/4, $0x3e75fdee
-DATA attention_3e75fdee<>+36(SB)/4, $0x3e75fdee
-DATA attention_3e75fdee<>+40(SB)/4, $0x3e75fdee
-DATA attention_3e75fdee<>+44(SB)/4, $0x3e75fdee
-DATA attention_3e75fdee<>+48(SB)/4, $0x3e75fdee
-DATA attention_3e75fdee<>+52(SB)/4, $0x3e75fdee
-DATA attention_3e75fdee<>+56(SB)/4, $0x3e75fdee
-DATA attention_3e75fdee<>+60(SB)/4, $0x3e75fdee
-GLOBL attention_3e75fdee<>(SB), RODATA|NOPTR, $64
+GLOBL attention_3e75fdee<>(SB), RODATA|NOPTR, $4
 
 DATA attention_3d6357bd<>+0(SB)/4, $0x3d6357bd
-DATA attention_3d6357bd<>+4(SB)/4, $0x3d6357bd
-DATA attention_3d6357bd<>+8(SB)/4, $0x3d6357bd
-DATA attention_3d6357bd<>+12(SB)/4, $0x3d6357bd
-DATA attention_3d6357bd<>+16(SB)/4, $0x3d6357bd
-DATA attention_3d6357bd<>+20(SB)/4, $0x3d6357bd
-DATA attention_3d6357bd<>+24(SB)/4, $0x3d6357bd
-DATA attention_3d6357bd<>+28(SB)/4, $0x3d6357bd
-DATA attention_3d6357bd<>+32(SB)/4, $0x3d6357bd
-DATA attention_3d6357bd<>+36(SB)/4, $0x3d6357bd
-DATA attention_3d6357bd<>+40(SB)/4, $0x3d6357bd
-DATA attention_3d6357bd<>+44(SB)/4, $0x3d6357bd
-DATA attention_3d6357bd<>+48(SB)/4, $0x3d6357bd
-DATA attention_3d6357bd<>+52(SB)/4, $0x3d6357bd
-DATA attention_3d6357bd<>+56(SB)/4, $0x3d6357bd
-DATA attention_3d6357bd<>+60(SB)/4, $0x3d6357bd
-GLOBL attention_3d6357bd<>(SB), RODATA|NOPTR, $64
+GLOBL attention_3d6357bd<>(SB), RODATA|NOPTR, $4
 
 DATA attention_3c1d96e9<>+0(SB)/4, $0x3c1d96e9
-DATA attention_3c1d96e9<>+4(SB)/4, $0x3c1d96e9
-DATA attention_3c1d96e9<>+8(SB)/4, $0x3c1d96e9
-DATA attention_3c1d96e9<>+12(SB)/4, $0x3c1d96e9
-DATA attention_3c1d96e9<>+16(SB)/4, $0x3c1d96e9
-DATA attention_3c1d96e9<>+20(SB)/4, $0x3c1d96e9
-DATA attention_3c1d96e9<>+24(SB)/4, $0x3c1d96e9
-DATA attention_3c1d96e9<>+28(SB)/4, $0x3c1d96e9
-DATA attention_3c1d96e9<>+32(SB)/4, $0x3c1d96e9
-DATA attention_3c1d96e9<>+36(SB)/4, $0x3c1d96e9
-DATA attention_3c1d96e9<>+40(SB)/4, $0x3c1d96e9
-DATA attention_3c1d96e9<>+44(SB)/4, $0x3c1d96e9
-DATA attention_3c1d96e9<>+48(SB)/4, $0x3c1d96e9
-DATA attention_3c1d96e9<>+52(SB)/4, $0x3c1d96e9
-DATA attention_3c1d96e9<>+56(SB)/4, $0x3c1d96e9
-DATA attention_3c1d96e9<>+60(SB)/4, $0x3c1d96e9
-GLOBL attention_3c1d96e9<>(SB), RODATA|NOPTR, $64
+GLOBL attention_3c1d96e9<>(SB), RODATA|NOPTR, $4
 
 DATA attention_3aaf84a3<>+0(SB)/4, $0x3aaf84a3
-DATA attention_3aaf84a3<>+4(SB)/4, $0x3aaf84a3
-DATA attention_3aaf84a3<>+8(SB)/4, $0x3aaf84a3
-DATA attention_3aaf84a3<>+12(SB)/4, $0x3aaf84a3
-DATA attention_3aaf84a3<>+16(SB)/4, $0x3aaf84a3
-DATA attention_3aaf84a3<>+20(SB)/4, $0x3aaf84a3
-DATA attention_3aaf84a3<>+24(SB)/4, $0x3aaf84a3
-DATA attention_3aaf84a3<>+28(SB)/4, $0x3aaf84a3
-DATA attention_3aaf84a3<>+32(SB)/4, $0x3aaf84a3
-DATA attention_3aaf84a3<>+36(SB)/4, $0x3aaf84a3
-DATA attention_3aaf84a3<>+40(SB)/4, $0x3aaf84a3
-DATA attention_3aaf84a3<>+44(SB)/4, $0x3aaf84a3
-DATA attention_3aaf84a3<>+48(SB)/4, $0x3aaf84a3
-DATA attention_3aaf84a3<>+52(SB)/4, $0x3aaf84a3
-DATA attention_3aaf84a3<>+56(SB)/4, $0x3aaf84a3
-DATA attention_3aaf84a3<>+60(SB)/4, $0x3aaf84a3
-GLOBL attention_3aaf84a3<>(SB), RODATA|NOPTR, $64
+GLOBL attention_3aaf84a3<>(SB), RODATA|NOPTR, $4
 
 DATA attention_3920bd2e<>+0(SB)/4, $0x3920bd2e
-DATA attention_3920bd2e<>+4(SB)/4, $0x3920bd2e
-DATA attention_3920bd2e<>+8(SB)/4, $0x3920bd2e
-DATA attention_3920bd2e<>+12(SB)/4, $0x3920bd2e
-DATA attention_3920bd2e<>+16(SB)/4, $0x3920bd2e
-DATA attention_3920bd2e<>+20(SB)/4, $0x3920bd2e
-DATA attention_3920bd2e<>+24(SB)/4, $0x3920bd2e
-DATA attention_3920bd2e<>+28(SB)/4, $0x3920bd2e
-DATA attention_3920bd2e<>+32(SB)/4, $0x3920bd2e
-DATA attention_3920bd2e<>+36(SB)/4, $0x3920bd2e
-DATA attention_3920bd2e<>+40(SB)/4, $0x3920bd2e
-DATA attention_3920bd2e<>+44(SB)/4, $0x3920bd2e
-DATA attention_3920bd2e<>+48(SB)/4, $0x3920bd2e
-DATA attention_3920bd2e<>+52(SB)/4, $0x3920bd2e
-DATA attention_3920bd2e<>+56(SB)/4, $0x3920bd2e
-DATA attention_3920bd2e<>+60(SB)/4, $0x3920bd2e
-GLOBL attention_3920bd2e<>(SB), RODATA|NOPTR, $64
+GLOBL attention_3920bd2e<>(SB), RODATA|NOPTR, $4
 
 // func Weigh(args *byte)
 // Requires: AVX, AVX512F

@@ -32,7 +32,7 @@ func activate(e *emitter) {
 	e.stride("ValueStride", valueStride)
 	e.stride("AddStride", addStride)
 	e.eachAct(func(a *activation) {
-		s.rows(func(n int, m mask) {
+		s.rows(a.together, func(n int, m mask) {
 			x, temp := a.registers(n)
 			t := temp[0]
 			for i := range x {
@@ -83,30 +83,36 @@ var (
 	tanhOdd  = []float32{-0x1.555532p-2, 0x1.1106fep-3, -0x1.b83792p-5, 0x1.520a3ap-6, -0x1.756d14p-8}
 )
 
-// activations are the functions in the order of kernels.Act.
+// activations are the functions in the order of kernels.Act, with the temporaries they need.
 var activations = []struct {
-	name string
-	emit func(*activation)
+	name  string
+	temps int
+	emit  func(*activation)
 }{
-	{"identity", func(*activation) {}},
-	{"relu", (*activation).relu},
-	{"silu", (*activation).silu},
-	{"quick_gelu", (*activation).quickGELU},
-	{"gelu", (*activation).gelu},
-	{"gelu_tanh", (*activation).geluTanh},
-	{"sigmoid", (*activation).sigmoid},
-	{"tanh", (*activation).tanh},
-	{"mish", (*activation).mish},
-	{"exp", (*activation).exponential},
+	{"identity", 3, func(*activation) {}},
+	{"relu", 3, (*activation).relu},
+	{"silu", 3, (*activation).silu},
+	{"quick_gelu", 3, (*activation).quickGELU},
+	{"gelu", 6, (*activation).gelu},
+	{"gelu_tanh", 3, (*activation).geluTanh},
+	{"sigmoid", 3, (*activation).sigmoid},
+	{"tanh", 6, (*activation).tanh},
+	{"mish", 6, (*activation).mish},
+	{"exp", 3, (*activation).exponential},
 }
 
-// An activation emits one function on one or two vectors at once. Its arithmetic is that of
-// kernels/act.go, operation by operation, but for signs: tails work with −|x|, and negation is exact.
+// An activation emits one function on a few vectors at once, whose chains then overlap. Its
+// arithmetic is that of kernels/act.go, operation by operation, but for signs: tails work with −|x|,
+// and negation is exact.
 //
-// Register plan: for each of two vectors x and six temporaries; AVX-512 has room for the constants of
-// the exponential and for the mask elsewhere.
+// Register plan: x and the temporaries for together vectors of each; AVX-512 has room for the
+// constants of the exponential, and the mask is elsewhere.
+//
+//	AVX-512: 4·(1 + 3) or 2·(1 + 6) of 16 + 12
+//	AVX2:    2·(1 + 3) or 2·(1 + 6) of 15
 type activation struct {
 	*emitter
+	together int
 	function func(*activation)
 	exp      exponential
 	x        []reg.VecPhysical
@@ -115,10 +121,10 @@ type activation struct {
 
 // eachAct emits body for each function, and a jump to the one that Act names.
 func (e *emitter) eachAct(body func(a *activation)) {
-	const vectors = 2 * (1 + 6)
-	held := e.Regs[vectors:]
-	if !e.wide() {
-		held = nil // the last is the tail's mask, and one more would not matter
+	vectors := 15
+	var held []reg.VecPhysical
+	if e.wide() {
+		vectors, held = 16, e.Regs[16:]
 	}
 	exp := e.exp(held...)
 	e.MOVBLZX(e.field("Act"), reg.EBX)
@@ -129,13 +135,19 @@ func (e *emitter) eachAct(body func(a *activation)) {
 	e.ret() // not a function
 	for _, act := range activations {
 		e.Label(act.name)
-		body(&activation{emitter: e, function: act.emit, exp: exp})
+		together := vectors / (1 + act.temps) / 2 * 2
+		body(&activation{emitter: e, together: together, function: act.emit, exp: exp})
 	}
 }
 
 // registers returns where n vectors of x go, and temporaries.
 func (a *activation) registers(n int) (x []reg.VecPhysical, temp [6][]reg.VecPhysical) {
-	set := func(i int) []reg.VecPhysical { return a.Regs[2*i:][:n] }
+	set := func(i int) []reg.VecPhysical {
+		if (i+1)*a.together > len(a.Regs) {
+			return nil
+		}
+		return a.Regs[i*a.together:][:n]
+	}
 	a.x = set(0)
 	for i := range a.temp {
 		a.temp[i] = set(1 + i)

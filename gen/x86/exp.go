@@ -91,19 +91,24 @@ func (x exponential) cutHigh(v, tmp []reg.VecPhysical) {
 
 // between is emit for v that are known to lie between low and high.
 func (x exponential) between(v, n, p []reg.VecPhysical) {
-	// n = round(v), or round(v·log2e); p is still free. AVX2 leaves v + magic in n, whose low bits
-	// are the integer, and the rounded value in p.
+	// n = v or v·log2e, rounded: by the way of magic, in which AVX2 leaves the low bits that are
+	// the integer, having the rounded value in p, still free.
 	for i := range v {
-		t := Op(v[i])
-		if x.log2e != nil {
-			x.VMULPS(x.log2e, v[i], n[i])
-			t = n[i]
+		switch {
+		case x.log2e != nil:
+			x.VMOVUPS(x.constant(roundMagic), p[i])
+			x.VMOVAPS(p[i], n[i])
+			x.VFMADD231PS(x.log2e, v[i], n[i])
+		case x.wide():
+			x.VRNDSCALEPS(U8(8), v[i], n[i])
+			continue
+		default:
+			x.VMOVUPS(x.constant(roundMagic), p[i])
+			x.VADDPS(v[i], p[i], n[i])
 		}
 		if x.wide() {
-			x.VRNDSCALEPS(U8(8), t, n[i])
+			x.VSUBPS(p[i], n[i], n[i])
 		} else {
-			x.VMOVUPS(x.constant(roundMagic), p[i])
-			x.VADDPS(t, p[i], n[i])
 			x.VSUBPS(p[i], n[i], p[i])
 		}
 	}

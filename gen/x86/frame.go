@@ -89,6 +89,9 @@ func Generate(w Width) (files map[string][]byte, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", family.name, err)
 		}
+		if w.wide() {
+			e.broadcast(file)
+		}
 		if err := pass.Compile.Execute(file); err != nil {
 			return nil, fmt.Errorf("%s: %w", family.name, err)
 		}
@@ -189,22 +192,49 @@ func (e *emitter) align(n int) {
 	e.Instruction(&ir.Instruction{Opcode: "PCALIGN", Operands: []Op{Imm(uint64(n))}})
 }
 
-// constant is a vector of memory that holds v in every lane.
+// constant is an operand that holds v in every lane.
 func (e *emitter) constant(v float32) Mem { return e.constantBits(math.Float32bits(v)) }
 
-// constantBits is a vector of memory that holds the bits in every lane.
+// constantBits is an operand that holds the bits in every lane: a vector of memory, or for AVX-512
+// four bytes that the instruction broadcasts. The linker aligns nothing to more than 32 bytes, so
+// that vectors of 64 would often straddle two cache lines, which costs twice.
 func (e *emitter) constantBits(bits uint32) Mem {
 	name := fmt.Sprintf("%s_%08x", e.family, bits)
 	m, ok := e.consts[name]
 	if !ok {
 		m = e.StaticGlobal(name)
 		e.DataAttributes(attr.RODATA | attr.NOPTR)
-		for range e.Lanes {
+		lanes := e.Lanes
+		if e.wide() {
+			lanes = 1
+		}
+		for range lanes {
 			e.AppendDatum(U32(bits))
 		}
 		e.consts[name] = m
 	}
 	return m
+}
+
+// broadcast makes every instruction that has a constant as an operand broadcast it.
+func (e *emitter) broadcast(file *ir.File) {
+	for _, f := range file.Functions() {
+		for _, i := range f.Instructions() {
+			for _, op := range i.Operands {
+				m, ok := op.(Mem)
+				if _, known := e.consts[m.Symbol.Name]; !ok || !known {
+					continue
+				}
+				switch i.Opcode {
+				case "VMOVSS": // one lane
+				case "VMOVUPS":
+					i.Opcode = "VBROADCASTSS"
+				default:
+					i.Suffixes = append(i.Suffixes, "BCST")
+				}
+			}
+		}
+	}
 }
 
 // zero clears a vector.

@@ -137,7 +137,7 @@ func affine(e *emitter) {
 	e.stride("SrcStride", srcStride)
 	e.stride("DstStride", dstStride)
 	e.eachAct(func(a *activation) {
-		s.rows(func(n int, m mask) {
+		s.rows(a.together, func(n int, m mask) {
 			x, temp := a.registers(n)
 			for i := range x {
 				by, plus := temp[0][i], temp[1][i]

@@ -5,8 +5,8 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// A sweep walks over Rows × Cols values of several operands at once, two vectors at a time, then
-// one, then the masked rest of the row. All operands of a row are indexed by the same offset.
+// A sweep walks over Rows × Cols values of several operands at once, a few vectors at a time, then
+// one by one, then the masked rest of the row. All operands of a row are indexed by the same offset.
 type sweep struct {
 	*emitter
 	tail mask // selects the Cols mod Lanes values at the end of a row
@@ -37,30 +37,32 @@ func (e *emitter) tailMask() reg.Register {
 	return e.Regs[len(e.Regs)-1]
 }
 
-// rows emits the walk and a return: body for n vectors at sweepAt of each row, and next to step the
-// operands to the next row.
-func (s *sweep) rows(body func(n int, m mask), next func()) {
-	row, pair, one, rest, end, done := s.unique("row"), s.unique("pair"), s.unique("one"), s.unique("rest"), s.unique("end"), s.unique("done")
-	const together = 2
+// rows emits the walk and a return: body for n vectors at sweepAt of each row, together of them or
+// one, and next to step the operands to the next row.
+func (s *sweep) rows(together int, body func(n int, m mask), next func()) {
+	row, some, ones, one := s.unique("row"), s.unique("some"), s.unique("ones"), s.unique("one")
+	rest, end, done := s.unique("rest"), s.unique("end"), s.unique("done")
 	s.TESTQ(sweepRows, sweepRows)
 	s.JZ(LabelRef(done))
 	s.Label(row)
 	s.XORQ(sweepAt, sweepAt)
 	s.MOVQ(sweepCols, sweepLeft)
 	s.SUBQ(U8(together*s.Lanes), sweepLeft)
-	s.JL(LabelRef(one))
+	s.JL(LabelRef(ones))
 	s.align(32)
-	s.Label(pair)
+	s.Label(some)
 	body(together, all)
 	s.ADDQ(I32(together*s.Bytes()), sweepAt)
 	s.SUBQ(U8(together*s.Lanes), sweepLeft)
-	s.JGE(LabelRef(pair))
-	s.Label(one)
+	s.JGE(LabelRef(some))
+	s.Label(ones)
 	s.ADDQ(U8((together-1)*s.Lanes), sweepLeft)
 	s.JL(LabelRef(rest))
+	s.Label(one)
 	body(1, all)
 	s.ADDQ(U8(s.Bytes()), sweepAt)
 	s.SUBQ(U8(s.Lanes), sweepLeft)
+	s.JGE(LabelRef(one))
 	s.Label(rest)
 	s.ADDQ(U8(s.Lanes), sweepLeft)
 	s.JZ(LabelRef(end))
