@@ -11,7 +11,7 @@ const (
 )
 
 // plan cuts the product into chunks, blocks and groups.
-func (p *Product) plan(workers int) {
+func (p *Product) plan() {
 	g := &p.w.set.GEMM
 	p.tapsPerChunk, p.parts = 1, 1
 	switch chain := p.w.taps * p.w.In; {
@@ -32,13 +32,13 @@ func (p *Product) plan(workers int) {
 		most := max(1, sumsMax/(rows*g.NR*p.w.halves())) // units of a group
 		p.groups = (p.units + most - 1) / most
 	}
-	if workers == 1 {
+	if p.workers == 1 {
 		return
 	}
 	flop := 2 * float64(p.dst.Rows) * float64(p.w.taps*p.w.In) * float64(p.units*g.NR*p.w.halves())
-	want := min(tasksPerWorker*workers, 1+int(flop/minTask))
+	want := min(tasksPerWorker*p.workers, 1+int(flop/minTask))
 	if p.Tasks() >= want {
-		p.blocks = even(p.blocks, p.groups, workers, p.tiles)
+		p.blocks = even(p.blocks, p.groups, p.workers, p.tiles)
 		return
 	}
 	// First columns, so that a block of rows is read in full by as few workers as can be.
@@ -46,7 +46,7 @@ func (p *Product) plan(workers int) {
 	if p.Tasks() < want {
 		p.blocks = min(p.tiles, (want+p.groups-1)/p.groups)
 	}
-	p.blocks = even(p.blocks, p.groups, workers, p.tiles)
+	p.blocks = even(p.blocks, p.groups, p.workers, p.tiles)
 }
 
 // even returns the number of blocks, n or a few more but at most limit, that makes tasks go evenly
@@ -65,6 +65,9 @@ func (p *Product) tileRow(t int) int { return t * p.dst.Rows / p.tiles }
 
 // blockTile returns the first tile of block b.
 func (p *Product) blockTile(b int) int { return b * p.tiles / p.blocks }
+
+// groupUnit returns the first unit of group g.
+func (p *Product) groupUnit(g int) int { return g * p.units / p.groups }
 
 // blockTiles is how many tiles a block has at most.
 func (p *Product) blockTiles() int { return (p.tiles + p.blocks - 1) / p.blocks }

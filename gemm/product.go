@@ -34,6 +34,7 @@ type Product struct {
 	tapsPerChunk  int // at least 1; 1 where a tap is cut into parts
 	parts         int // pieces that a tap's channels are cut into
 	staged        bool
+	workers       int
 }
 
 // Block is the rows and columns of a task.
@@ -45,6 +46,7 @@ type Block struct {
 	p           *Product
 	tile, unit  int // the first
 	units       int
+	then        int // the first unit of the task that this worker probably does next
 	pointers    []*float32
 	sums, biasT []float32
 }
@@ -70,7 +72,7 @@ func (p *Product) Begin(e *engine.Engine, dst tensor.Mat, w *Packed, ep Epilogue
 		panic(fmt.Sprintf("gemm: dst has %d columns, the weights %d", dst.Cols, w.Out))
 	}
 	ep.check(dst, w.Out*w.halves())
-	*p = Product{w: w, dst: dst, ep: ep}
+	*p = Product{w: w, dst: dst, ep: ep, workers: e.Workers()}
 	if dst.Rows == 0 || dst.Cols == 0 {
 		return false
 	}
@@ -78,7 +80,7 @@ func (p *Product) Begin(e *engine.Engine, dst tensor.Mat, w *Packed, ep Epilogue
 		p.perImage = dst.Rows / ep.ImageBias.Rows
 	}
 	p.staged = ep.Act != kernels.Identity || w.GLU
-	p.plan(e.Workers())
+	p.plan()
 	return true
 }
 
@@ -140,9 +142,10 @@ func (p *Product) Chunk(i int) Chunk {
 // Block returns the block of a task.
 func (p *Product) Block(w *engine.Worker, task int) Block {
 	group, block := task/p.blocks, task%p.blocks
-	b := Block{p: p, tile: p.blockTile(block), unit: group * p.units / p.groups}
+	b := Block{p: p, tile: p.blockTile(block), unit: p.groupUnit(group)}
 	b.Tiles = p.blockTile(block+1) - b.tile
-	b.units = (group+1)*p.units/p.groups - b.unit
+	b.units = p.groupUnit(group+1) - b.unit
+	b.then = p.groupUnit(min(task+p.workers, p.Tasks()-1) / p.blocks)
 	b.Row = p.tileRow(b.tile)
 	b.Rows = p.tileRow(b.tile+b.Tiles) - b.Row
 	b.pointers = w.Pointers()
@@ -217,14 +220,14 @@ func (p *Product) panel(i int, c Chunk) []float32 {
 }
 
 // next returns what the task reads after panel i of the block in chunk c, which the tiles ask for
-// ahead; after the last, what the next task probably begins with.
+// ahead; after the last, what the worker's next task begins with.
 func (p *Product) next(b *Block, i int, c Chunk) []float32 {
 	first := b.unit * p.w.halves()
 	if i+1 < b.units*p.w.halves() {
 		return p.panel(first+i+1, c)
 	}
 	if c.last {
-		return p.panel(first, p.Chunk(0))
+		return p.panel(b.then*p.w.halves(), p.Chunk(0))
 	}
 	return p.panel(first, p.Chunk(c.index+1))
 }
