@@ -106,11 +106,11 @@ const keyBlock = 96
 
 // A run is how many tiles of queries a task takes through the keys together, a block at a time:
 // enough that keys and values come from the first two cache levels for most of them, few enough that
-// the tiles' own state stays in a quarter of a megabyte of the second, and that every worker finds
+// the tiles' own state stays in half a megabyte of the second, and that every worker finds
 // several tasks.
 const (
 	runTiles       = 16
-	runFloats      = 1 << 18 / 4
+	runFloats      = 1 << 19 / 4
 	tasksPerWorker = 4
 )
 
@@ -140,9 +140,9 @@ func (j *job) plan(e *engine.Engine, dst, q tensor.Mat, kv []KV, s Shape) {
 	}
 	j.queries = q.Rows / s.Batch
 	j.tiles = ceil(j.queries, j.lanes)
-	j.run = min(runTiles, max(1, runFloats/j.stateFloats()))
 	enough := ceil(tasksPerWorker*e.Workers(), s.Batch*s.Heads) // tasks for each image and head
-	j.run = max(1, min(j.run, j.tiles/enough))
+	longest := max(1, min(runTiles, runFloats/j.stateFloats(), j.tiles/enough))
+	j.run = ceil(j.tiles, ceil(j.tiles, longest)) // all about as long
 	j.runs = ceil(j.tiles, j.run)
 }
 

@@ -250,6 +250,42 @@ func TestSoftmaxSameBits(t *testing.T) {
 	}
 }
 
+// The generator has exp2's constants of its own: its arithmetic is the portable one's, but for the
+// rare value where a multiply-add emulated in float64 rounds twice.
+func TestSoftmaxIsThePortableOne(t *testing.T) {
+	portable, err := kernels.Lookup(kernels.Generic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const lanes, keys = 8, 2000 // lanes of a portable tile
+	narrow := func(s []float32, nr int) (cut []float32) {
+		for ; len(s) > 0; s = s[nr:] {
+			cut = append(cut, s[:lanes]...)
+		}
+		return cut
+	}
+	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
+		nr := set.GEMM.NR
+		s := scores(1, keys, nr, 30, 0)
+		got, _ := softmaxCase{[][]float32{s}, nr}.run(t, set)
+		want, _ := softmaxCase{[][]float32{narrow(s, nr)}, lanes}.run(t, portable)
+		different := 0
+		for i, g := range narrow(got[0], nr) {
+			w := want[0][i]
+			if g == w {
+				continue
+			}
+			different++
+			if d := int64(math.Float32bits(g)) - int64(math.Float32bits(w)); d < -1 || d > 1 {
+				t.Fatalf("P[%d] = %g, the portable kernel's %g", i, g, w)
+			}
+		}
+		if different > keys*lanes/1000 {
+			t.Errorf("%d of %d probabilities differ", different, keys*lanes)
+		}
+	})
+}
+
 func TestWeigh(t *testing.T) {
 	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
 		for _, rows := range []int{1, 2, 3, 5, 6, 7, 8, 11, 12, 13, 14, 15, 23, 24, 25, 40, 64, 80, 160, 161} {
