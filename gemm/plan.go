@@ -50,9 +50,9 @@ func (p *Product) plan() {
 }
 
 // even returns the number of blocks, n or a few more but at most limit, that makes tasks go evenly
-// into the workers' shares where there are few of them.
+// into the workers' shares.
 func even(n, groups, workers, limit int) int {
-	for blocks := n; blocks <= min(n+workers, limit) && blocks*groups < 2*tasksPerWorker*workers; blocks++ {
+	for blocks := n; blocks < min(n+workers, limit+1); blocks++ {
 		if blocks*groups%workers == 0 {
 			return blocks
 		}

@@ -43,12 +43,12 @@ type Block struct {
 	Tiles     int       // that the rows are cut into
 	Scratch   []float32 // as much as Run was asked for
 
-	p           *Product
-	tile, unit  int // the first
-	units       int
-	then        int // the first unit of the task that this worker probably does next
-	pointers    []*float32
-	sums, biasT []float32
+	p            *Product
+	tile, unit   int // the first
+	units        int
+	then         int // the first unit of the task that this worker probably does next
+	pointers     []*float32
+	sums, biases []float32 // of the task's units; of one tile
 }
 
 // Chunk is a piece of the chain: some taps with all their channels, or a part of the channels of
@@ -151,7 +151,7 @@ func (p *Product) Block(w *engine.Worker, task int) Block {
 	b.pointers = w.Pointers()
 	f := w.Floats()
 	b.sums, f = f[:p.sumsLen()], f[p.sumsLen():]
-	b.biasT, b.Scratch = f[:p.biasLen()], f[p.biasLen():]
+	b.biases, b.Scratch = f[:p.biasLen()], f[p.biasLen():]
 	return b
 }
 
@@ -244,9 +244,9 @@ func (p *Product) start(t *kernels.TileArgs, b *Block, row, column int) {
 	default:
 		nr := p.w.set.GEMM.NR
 		for r := range t.Rows {
-			copy(b.biasT[r*nr:][:t.Cols], p.ep.ImageBias.Row((row + r) / p.perImage)[column:])
+			copy(b.biases[r*nr:][:t.Cols], p.ep.ImageBias.Row((row + r) / p.perImage)[column:])
 		}
-		t.Init, t.InitStride = b.biasT, nr
+		t.Init, t.InitStride = b.biases, nr
 	}
 }
 
