@@ -66,36 +66,42 @@ func float64s(x []float32) []float64 {
 // widths are numbers of columns around every vector and unrolling that a maker may have.
 var widths = []int{1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 80, 97, 128, 131, 160}
 
+// checkMoments holds Moments to float64 sums of random values about offset, within a rounding for
+// each row and three besides.
+func checkMoments(t *testing.T, set *kernels.Set, rows, cols, pad int, offset float32) {
+	t.Helper()
+	what := kerneltest.Name("rows", rows, "cols", cols, "pad", pad, "offset", offset)
+	src := newOperand(t, 1, max(rows, 1), cols, pad)
+	for r := range src.rows {
+		for c := range cols {
+			src.row(r)[c] += offset
+		}
+	}
+	sum, square := newOperand(t, 0, 1, cols, 0), newOperand(t, 0, 1, cols, 0)
+	set.Moments(&kernels.MomentsArgs{
+		Rows: rows, Cols: cols, Src: src.data, Stride: src.stride,
+		Ref: src.row(0), Sum: sum.data, Square: square.data,
+	})
+	wantSum, wantSquare, absolute := make([]float64, cols), make([]float64, cols), make([]float64, cols)
+	for r := range rows {
+		for c, x := range src.row(r) {
+			d := float64(x) - float64(src.row(0)[c])
+			wantSum[c] += d
+			absolute[c] += math.Abs(d)
+			wantSquare[c] += d * d
+		}
+	}
+	n := float64(rows + 3)
+	kerneltest.Near(t, what+" sum", sum.data, wantSum, func(c int) float64 { return n * ulp * absolute[c] })
+	kerneltest.Near(t, what+" square", square.data, wantSquare, func(c int) float64 { return n * ulp * wantSquare[c] })
+}
+
 func TestMoments(t *testing.T) {
 	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
 		for _, cols := range widths {
 			for _, rows := range []int{0, 1, 2, 5, 64} {
 				for _, offset := range []float32{0, 1000} {
-					what := kerneltest.Name("rows", rows, "cols", cols, "offset", offset)
-					src := newOperand(t, 1, max(rows, 1), cols, cols%3)
-					for r := range src.rows {
-						for c := range cols {
-							src.row(r)[c] += offset
-						}
-					}
-					sum, square := newOperand(t, 0, 1, cols, 0), newOperand(t, 0, 1, cols, 0)
-					set.Moments(&kernels.MomentsArgs{
-						Rows: rows, Cols: cols, Src: src.data, Stride: src.stride,
-						Ref: src.row(0), Sum: sum.data, Square: square.data,
-					})
-					wantSum, wantSquare := make([]float64, cols), make([]float64, cols)
-					absolute := make([]float64, cols)
-					for r := range rows {
-						for c, x := range src.row(r) {
-							d := float64(x) - float64(src.row(0)[c])
-							wantSum[c] += d
-							absolute[c] += math.Abs(d)
-							wantSquare[c] += d * d
-						}
-					}
-					n := float64(rows + 3)
-					kerneltest.Near(t, what+" sum", sum.data, wantSum, func(c int) float64 { return n * ulp * absolute[c] })
-					kerneltest.Near(t, what+" square", square.data, wantSquare, func(c int) float64 { return n * ulp * wantSquare[c] })
+					checkMoments(t, set, rows, cols, cols%3, offset)
 				}
 			}
 		}
@@ -146,37 +152,58 @@ func TestAffine(t *testing.T) {
 	})
 }
 
+// checkLayerNorm holds LayerNorm of random values about offset to its bound, also in place.
+func checkLayerNorm(t *testing.T, set *kernels.Set, rows, cols, pad int, offset float32) {
+	t.Helper()
+	const eps = 1e-5
+	src, dst := newOperand(t, 1, rows, cols, pad), newOperand(t, 0, rows, cols, pad+1)
+	for r := range rows {
+		for c := range cols {
+			src.row(r)[c] += offset
+		}
+	}
+	scale, shift := newOperand(t, 3, 1, cols, 0), newOperand(t, 4, 1, cols, 0)
+	args := kernels.LayerNormArgs{
+		Rows: rows, Cols: cols, Src: src.data, SrcStride: src.stride,
+		Scale: scale.data, Shift: shift.data, Eps: eps, Dst: dst.data, DstStride: dst.stride,
+	}
+	set.LayerNorm(&args)
+	what := kerneltest.Name("rows", rows, "cols", cols, "pad", pad, "offset", offset)
+	all := make([]float32, 0, rows*cols)
+	for r := range rows {
+		x := float64s(src.row(r))
+		want := ref.LayerNorm(x, float64s(scale.data), float64s(shift.data), float64(float32(eps)))
+		kerneltest.Near(t, what, dst.row(r), want, layerNormBound(x, want, float64s(scale.data), eps))
+		all = append(all, dst.row(r)...)
+	}
+	dst.checkMarks(t, what)
+	args.Dst, args.DstStride = src.data, src.stride
+	set.LayerNorm(&args)
+	src.check(t, what+"/inplace", all)
+}
+
 func TestLayerNorm(t *testing.T) {
 	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
 		for _, cols := range append(widths, 768, 1153) {
 			for _, offset := range []float32{0, 100} {
-				const rows, eps = 3, 1e-5
-				src, dst := newOperand(t, 1, rows, cols, cols%3), newOperand(t, 0, rows, cols, cols%5)
-				for r := range rows {
-					for c := range cols {
-						src.row(r)[c] += offset
-					}
-				}
-				scale, shift := newOperand(t, 3, 1, cols, 0), newOperand(t, 4, 1, cols, 0)
-				args := kernels.LayerNormArgs{
-					Rows: rows, Cols: cols, Src: src.data, SrcStride: src.stride,
-					Scale: scale.data, Shift: shift.data, Eps: eps, Dst: dst.data, DstStride: dst.stride,
-				}
-				set.LayerNorm(&args)
-				what := kerneltest.Name("cols", cols, "offset", offset)
-				all := make([]float32, 0, rows*cols)
-				for r := range rows {
-					x := float64s(src.row(r))
-					want := ref.LayerNorm(x, float64s(scale.data), float64s(shift.data), float64(float32(eps)))
-					bound := layerNormBound(x, want, float64s(scale.data), eps)
-					kerneltest.Near(t, what, dst.row(r), want, bound)
-					all = append(all, dst.row(r)...)
-				}
-				dst.checkMarks(t, what)
-				args.Dst, args.DstStride = src.data, src.stride
-				set.LayerNorm(&args)
-				src.check(t, what+"/inplace", all)
+				checkLayerNorm(t, set, 3, cols, cols%3, offset)
 			}
+		}
+	})
+}
+
+// FuzzNorms looks for a shape that breaks a bound.
+func FuzzNorms(f *testing.F) {
+	f.Add(uint8(1), uint16(1), uint8(0), float32(0))
+	f.Add(uint8(5), uint16(129), uint8(3), float32(100))
+	f.Fuzz(func(t *testing.T, rows uint8, cols uint16, pad uint8, offset float32) {
+		if !(math.Abs(float64(offset)) <= 1e4) {
+			t.Skip()
+		}
+		r, c, p := int(rows)%70, 1+int(cols)%700, int(pad)%20
+		for _, set := range kernels.Available() {
+			checkMoments(t, set, r, c, p, offset)
+			checkLayerNorm(t, set, r, c, p, offset)
 		}
 	})
 }
