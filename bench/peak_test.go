@@ -30,7 +30,7 @@ func peak(b testing.TB, set *kernels.Set, workers int) float64 {
 		}
 		j.iterations *= 2
 	}
-	const runs, tiles = 9, 150 // for each worker: 3 ms
+	const runs, tiles = 5, 100 // for each worker: 2 ms
 	rates := make([]float64, runs)
 	for i := range rates {
 		start := time.Now()
