@@ -54,6 +54,9 @@ func (c tileCase) operands(t testing.TB, g kernels.GEMM) (args kernels.TileArgs,
 	args.DstStride = c.stride
 	args.Dst = kerneltest.Guard(t, extent)
 	kerneltest.Fill(args.Dst)
+	if c.seed%2 == 0 {
+		args.Ahead = kerneltest.Guard(t, 1+c.k) // shorter than what is asked for
+	}
 	return args, a
 }
 
