@@ -25,15 +25,15 @@ func actBound(a kernels.Act, x float64) (ulp, floor float64) {
 	case kernels.Tanh:
 		return 1.5, 0
 	case kernels.GELU:
-		return 7, 0
+		return 7.5, 0
 	case kernels.Mish:
 		return 4.5, floor
 	case kernels.Sigmoid, kernels.SiLU:
 		return 2.6, floor
-	case kernels.QuickGELU: // the rounding of u = 1.702·x
-		return 2.6 - 1.1*min(1.702*x, 0), floor
-	case kernels.GELUTanh: // that of u = √(8/π)(x + 0.044715x³)
-		return 2.6 - 2.4*min(1.6*(x+0.044715*x*x*x), 0), floor
+	case kernels.QuickGELU: // u = 1.702·x has one rounding, and 1.702 is off by 0.22
+		return 2.6 - 1.22*min(1.702*x, 0), floor
+	case kernels.GELUTanh: // u = √(8/π)(x + 0.044715x³) has three, and two constants
+		return 2.6 - 3.5*min(1.6*(x+0.044715*x*x*x), 0), floor
 	}
 	panic(a.String())
 }
