@@ -15,7 +15,7 @@ import (
 //	dst = act((src − mean)/√(variance + a.Eps)·a.Scale[c] + a.Shift[c])
 //
 // with the mean and the (biased) variance of the C/groups channels of c's group over all pixels of
-// the image. groups divides C. act is free where it is Identity or SiLU.
+// the image. groups divides C. act is applied in the same pass, whichever it is.
 //
 // The statistics come from one pass, in float32 over blocks of pixels about a value of the block
 // and in float64 from there, so a mean that is large beside the spread does not cancel.
