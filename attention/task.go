@@ -15,10 +15,10 @@ type task struct {
 	image, head int
 	query, end  int // of the image
 
-	state  []float32  // of each tile: see tileState
-	scores []float32  // keyBlock × lanes
-	mask   []float32  // the same: what is added to scores
-	keys   []*float32 // rows of a block of keys
+	state  []float32 // of each tile: see tileState
+	scores []float32 // keyBlock × lanes
+	mask   []float32 // the same: what is added to scores
+	packed []float32 // keyBlock × size, twice: a block's keys and values
 }
 
 // tileState is what a tile of queries carries from block to block.
@@ -32,7 +32,7 @@ func (j *job) stateFloats() int { return (2*j.size + 3) * j.lanes }
 
 // scratch is the memory of a task.
 func (j *job) scratch() engine.Scratch {
-	return engine.Scratch{Floats: j.run*j.stateFloats() + 2*keyBlock*j.lanes, Pointers: keyBlock}
+	return engine.Scratch{Floats: j.run*j.stateFloats() + 2*keyBlock*(j.lanes+j.size)}
 }
 
 // tile returns the state of the run's i-th tile.
@@ -52,11 +52,11 @@ func (j *job) Tile(w *engine.Worker, n int) {
 	first := run * j.run * j.lanes
 	t := task{
 		job: j, Worker: w, image: n / j.Heads / j.runs, head: head,
-		query: first, end: min(first+j.run*j.lanes, j.queries), keys: w.Pointers(),
+		query: first, end: min(first+j.run*j.lanes, j.queries),
 	}
 	f := w.Floats()
 	t.state, f = f[:j.run*j.stateFloats()], f[j.run*j.stateFloats():]
-	t.scores, t.mask = f[:keyBlock*j.lanes], f[keyBlock*j.lanes:2*keyBlock*j.lanes]
+	t.scores, t.mask, t.packed = f[:keyBlock*j.lanes], f[keyBlock*j.lanes:2*keyBlock*j.lanes], f[2*keyBlock*j.lanes:]
 
 	t.readQueries()
 	for c := range j.kv {
@@ -106,20 +106,29 @@ func (t *task) attend(c *KV) {
 		seen = min(seen, t.end)
 	}
 	for k0 := 0; k0 < seen; k0 += keyBlock {
-		b := block{first: k0, end: min(k0+keyBlock, tokens)}
-		for k := range b.end - k0 {
-			t.keys[k] = &keys.Data[(k0+k)*keys.Stride]
+		end := min(k0+keyBlock, tokens)
+		b := block{k0, end, keys.Slice(k0, end), values.Slice(k0, end)}
+		if t.end-t.query >= packTiles*t.lanes {
+			b.keys = pack(t.packed, b.keys)
+			b.values = pack(t.packed[keyBlock*t.size:], b.values)
 		}
-		b.values, b.stride = values.Data[k0*values.Stride:], values.Stride
 		t.pass(c, &b)
 	}
 }
 
-// block is a block of keys: which they are, and their values.
+// block is a block of keys: which they are, and they and their values.
 type block struct {
-	first, end int
-	values     []float32
-	stride     int
+	first, end   int
+	keys, values tensor.Mat
+}
+
+// pack copies m to memory of its own, its rows beside each other.
+func pack(to []float32, m tensor.Mat) tensor.Mat {
+	p := tensor.Mat{Rows: m.Rows, Cols: m.Cols, Stride: m.Cols, Data: to}
+	for r := range m.Rows {
+		copy(p.Row(r), m.Row(r))
+	}
+	return p
 }
 
 // pass takes the run's tiles through one block of keys.
@@ -134,29 +143,18 @@ func (t *task) pass(c *KV, b *block) {
 			mask, made = t.additive(c, b, query, n), true
 		}
 		s := t.tile(i)
-		t.score(&s, b, mask)
-
 		keys := b.end - b.first
+		t.Args.Score = kernels.ScoreArgs{
+			Keys: keys, Cols: t.size, K: b.keys.Data, KStride: b.keys.Stride, Q: s.q, Mask: mask, S: t.scores,
+		}
+		t.Set.Score(&t.Args.Score)
 		t.Args.Softmax = kernels.SoftmaxArgs{Keys: keys, S: t.scores, Max: s.max, Sum: s.sum, Alpha: s.alpha}
 		t.Set.Softmax(&t.Args.Softmax)
 		t.Args.Weigh = kernels.WeighArgs{
-			Rows: t.size, Keys: keys, V: b.values, VStride: b.stride, P: t.scores, O: s.o, Alpha: s.alpha,
+			Rows: t.size, Keys: keys, V: b.values.Data, VStride: b.values.Stride, P: t.scores, O: s.o, Alpha: s.alpha,
 		}
 		t.Set.Weigh(&t.Args.Weigh)
 	})
-}
-
-// score fills scores with K·Qᵀ + mask.
-func (t *task) score(s *tileState, b *block, mask []float32) {
-	keys, mr, a := b.end-b.first, t.Set.GEMM.MR, &t.Args.Tile
-	*a = kernels.TileArgs{Cols: t.lanes, Segments: 1, K: t.size, B: s.q, AddStride: t.lanes, DstStride: t.lanes}
-	for k := 0; k < keys; k += mr {
-		a.Rows, a.A, a.Dst = min(mr, keys-k), t.keys[k:], t.scores[k*t.lanes:]
-		if mask != nil {
-			a.Add = mask[k*t.lanes:]
-		}
-		t.Set.GEMM.Tile(a)
-	}
 }
 
 // write divides what was weighed by the sums and lays it back into rows, added to what is there for

@@ -22,6 +22,7 @@ type Worker struct {
 type Args struct {
 	Tile      kernels.TileArgs
 	ToLanes   kernels.ToLanesArgs
+	Score     kernels.ScoreArgs
 	Softmax   kernels.SoftmaxArgs
 	Weigh     kernels.WeighArgs
 	FromLanes kernels.FromLanesArgs

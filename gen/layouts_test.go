@@ -10,7 +10,7 @@ import (
 
 // argStructs are the argument structs of package kernels, whose layout the generator mirrors.
 var argStructs = []any{
-	kernels.TileArgs{}, kernels.ToLanesArgs{}, kernels.SoftmaxArgs{}, kernels.WeighArgs{}, kernels.FromLanesArgs{},
+	kernels.TileArgs{}, kernels.ToLanesArgs{}, kernels.ScoreArgs{}, kernels.SoftmaxArgs{}, kernels.WeighArgs{}, kernels.FromLanesArgs{},
 	kernels.MomentsArgs{}, kernels.AffineArgs{}, kernels.LayerNormArgs{}, kernels.ActivateArgs{},
 	kernels.PeakArgs{}, kernels.TriadArgs{},
 }

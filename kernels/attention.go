@@ -5,7 +5,7 @@ package kernels
 //
 //	Qᵀ = ToLanes(Q)·scale          d × NR
 //	for each block of keys:
-//		S = K·Qᵀ                   keys × NR, by GEMM.Tile with K's rows in place
+//		S = K·Qᵀ + mask            keys × NR, by Score with K's rows in place
 //		P, max, sum, alpha = Softmax(S)
 //		Oᵀ = alpha·Oᵀ + Vᵀ·P       d × NR, by Weigh with V's rows in place
 //	O = FromLanes(Oᵀ)/sum
@@ -22,6 +22,23 @@ type ToLanesArgs struct {
 	SrcStride  int
 	Scale      float32
 	Dst        []float32
+}
+
+// ScoreArgs asks for the scores of a block of keys: for k < Keys and q < NR,
+//
+//	s := 0
+//	for c := range Cols {
+//		s = fma(K[k*KStride+c], Q[c*NR+q], s)
+//	}
+//	S[k*NR+q] = s + Mask[k*NR+q]                      // s where Mask is nil
+//
+// Q holds queries in lanes. The mask comes last since one of large magnitude would round each step
+// of the sum.
+type ScoreArgs struct {
+	Keys, Cols int
+	K          []float32
+	KStride    int
+	Q, Mask, S []float32
 }
 
 // SoftmaxArgs asks for one block of an online softmax to base 2 over the keys, for NR queries in
@@ -87,6 +104,20 @@ func toLanesGeneric(a *ToLanesArgs) {
 	for r := range a.Rows {
 		for c, v := range a.Src[r*a.SrcStride:][:a.Cols] {
 			a.Dst[c*genericNR+r] = a.Scale * v
+		}
+	}
+}
+
+// scoreGeneric is the contract of ScoreArgs in Go.
+func scoreGeneric(a *ScoreArgs) {
+	for k := range a.Keys {
+		s := (*[genericNR]float32)(a.S[k*genericNR:])
+		*s = [genericNR]float32{}
+		chain(s, a.K[k*a.KStride:][:a.Cols], 1, a.Cols, a.Q)
+		if a.Mask != nil {
+			for q, mask := range (*[genericNR]float32)(a.Mask[k*genericNR:]) {
+				s[q] += mask
+			}
 		}
 	}
 }

@@ -373,6 +373,7 @@ func FuzzAttentionKernels(f *testing.F) {
 			rows, cols, keys := 1+int(rows)%nr, 1+int(cols), 1+int(keys)
 			checkToLanes(t, set, rows, cols, cols+int(slack), seed)
 			checkFromLanes(t, set, rows, cols, cols+int(slack), add, seed)
+			checkScore(t, set, keys, cols, cols+int(slack), add, seed)
 			checkWeigh(t, set, cols, keys, cols+int(slack), seed)
 			spread := float32(math.Exp(8 * r.Float64()))
 			softmaxCase{[][]float32{scores(seed, keys, nr, spread, 0), scores(seed+1, rows, nr, spread, 1)}, nr}.check(t, set)

@@ -11,6 +11,7 @@ func genericSet() *Set {
 			Tile: tileGeneric,
 		},
 		ToLanes:   toLanesGeneric,
+		Score:     scoreGeneric,
 		Softmax:   softmaxGeneric,
 		Weigh:     weighGeneric,
 		FromLanes: fromLanesGeneric,

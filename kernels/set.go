@@ -21,6 +21,7 @@ type Set struct {
 
 	// Attention: queries side by side in vector lanes.
 	ToLanes   func(*ToLanesArgs)   // rows into lanes (transpose and scale)
+	Score     func(*ScoreArgs)     // scores of a block of keys
 	Softmax   func(*SoftmaxArgs)   // one block of an online softmax
 	Weigh     func(*WeighArgs)     // values weighed by a block of probabilities
 	FromLanes func(*FromLanesArgs) // lanes back into rows

@@ -31,6 +31,7 @@ func avx2Set() *Set {
 	s.ISA = AVX2
 	s.GEMM = blocks(GEMM{MR: avx2.MR, NR: avx2.NR, Tile: func(a *TileArgs) { avx2.Tile(unsafe.Pointer(a)) }})
 	s.ToLanes = func(a *ToLanesArgs) { avx2.ToLanes(unsafe.Pointer(a)) }
+	s.Score = func(a *ScoreArgs) { avx2.Score(unsafe.Pointer(a)) }
 	s.Softmax = func(a *SoftmaxArgs) { avx2.Softmax(unsafe.Pointer(a)) }
 	s.Weigh = func(a *WeighArgs) { avx2.Weigh(unsafe.Pointer(a)) }
 	s.FromLanes = func(a *FromLanesArgs) { avx2.FromLanes(unsafe.Pointer(a)) }
@@ -48,6 +49,7 @@ func avx512Set() *Set {
 	s.ISA = AVX512
 	s.GEMM = blocks(GEMM{MR: avx512.MR, NR: avx512.NR, Tile: func(a *TileArgs) { avx512.Tile(unsafe.Pointer(a)) }})
 	s.ToLanes = func(a *ToLanesArgs) { avx512.ToLanes(unsafe.Pointer(a)) }
+	s.Score = func(a *ScoreArgs) { avx512.Score(unsafe.Pointer(a)) }
 	s.Softmax = func(a *SoftmaxArgs) { avx512.Softmax(unsafe.Pointer(a)) }
 	s.Weigh = func(a *WeighArgs) { avx512.Weigh(unsafe.Pointer(a)) }
 	s.FromLanes = func(a *FromLanesArgs) { avx512.FromLanes(unsafe.Pointer(a)) }
@@ -64,8 +66,8 @@ func avx512Set() *Set {
 // k values of 32 columns of B, as much again for those that are fetched ahead, and a quarter for the
 // rows of a block of A, which leaves half for partial sums, C, and what streams through. Longer
 // chains are cut into chunks of KC; more rows let a panel of B, which comes from memory, do more
-// work, but touch more pages of C. On an Intel server core with 2 MiB these are within 3 % of the
-// best of KC 256..2048 and MC 48..384 on all of bench/shapes.
+// work, but touch more pages of C. On an Intel server core with 2 MiB these were within 3 % of the
+// best of KC 256..2048 and MC 48..384 on nine shapes of bench/shapes.
 func blocks(g GEMM) GEMM {
 	l2 := cpuid.CPU.Cache.L2
 	if l2 <= 0 {

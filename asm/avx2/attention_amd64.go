@@ -6,6 +6,11 @@ package avx2
 
 import "unsafe"
 
+// Score is kernels.Set.Score; args points to a kernels.ScoreArgs.
+//
+//go:noescape
+func Score(args unsafe.Pointer)
+
 // Softmax is kernels.Set.Softmax; args points to a kernels.SoftmaxArgs.
 //
 //go:noescape

@@ -18,6 +18,7 @@ var Requires = map[string][]string{
 	"LayerNorm": {"AVX", "AVX2", "FMA3"},
 	"Moments":   {"AVX", "FMA3"},
 	"Peak":      {"AVX", "FMA3"},
+	"Score":     {"AVX", "FMA3"},
 	"Softmax":   {"AVX", "AVX2", "FMA3"},
 	"Tile":      {"AVX", "CMOV", "FMA3", "SSE"},
 	"ToLanes":   {"AVX", "CMOV"},

@@ -18,6 +18,7 @@ var Requires = map[string][]string{
 	"LayerNorm": {"AVX", "AVX512F", "BMI2"},
 	"Moments":   {"AVX", "AVX512F", "BMI2"},
 	"Peak":      {"AVX", "AVX512F"},
+	"Score":     {"AVX", "AVX512F"},
 	"Softmax":   {"AVX", "AVX512F"},
 	"Tile":      {"AVX", "AVX512F", "BMI2", "CMOV", "SSE"},
 	"ToLanes":   {"AVX", "AVX512F", "AVX512VL", "BMI2", "CMOV"},
