@@ -330,9 +330,7 @@ func TestAttendDoesNotAllocate(t *testing.T) {
 			e := kerneltest.Engine(t, set, workers)
 			p := sizes{batch: 2, heads: 2, queries: 70, keys: []int{100, 5}, size: 8, causal: true}.problem(t, 5)
 			p.kv[0].Mask = tensor.MakeMat(2*70, 100)
-			if n := testing.AllocsPerRun(20, func() { attention.Attend(e, p.dst, p.q, p.kv, p.shape) }); n != 0 {
-				t.Errorf("workers=%d: %v allocations", workers, n)
-			}
+			kerneltest.NoAllocations(t, kerneltest.Name("workers", workers), func() { attention.Attend(e, p.dst, p.q, p.kv, p.shape) })
 		}
 	})
 }
