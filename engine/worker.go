@@ -1,9 +1,8 @@
 package engine
 
 import (
-	"unsafe"
-
 	"github.com/lanewise/lanewise/kernels"
+	"github.com/lanewise/lanewise/tensor"
 )
 
 // Worker is what one of an engine's goroutines works with. A Job's Tile may use all of it until
@@ -48,19 +47,9 @@ func (w *Worker) Pointers() []*float32 { return w.pointers }
 // reserve makes room for what a region needs.
 func (w *Worker) reserve(need Scratch) {
 	if len(w.floats) < need.Floats {
-		w.floats = aligned(need.Floats)
+		w.floats = tensor.Aligned(need.Floats)
 	}
 	if len(w.pointers) < need.Pointers {
 		w.pointers = make([]*float32, need.Pointers)
 	}
-}
-
-const cacheLine = 64
-
-// aligned allocates n values that start at a cache line.
-func aligned(n int) []float32 {
-	const lineFloats = cacheLine / 4
-	s := make([]float32, n+lineFloats-1)
-	skip := -int(uintptr(unsafe.Pointer(unsafe.SliceData(s)))/4) & (lineFloats - 1)
-	return s[skip : skip+n]
 }

@@ -48,7 +48,7 @@ func pack(e *engine.Engine, w tensor.Mat, taps int, glu bool) *Packed {
 	if glu {
 		p.Out /= 2
 	}
-	p.data = make([]float32, p.panels()*p.panelLen())
+	p.data = tensor.Aligned(p.panels() * p.panelLen())
 	p.zeros = make([]float32, p.In)
 	e.For(p.panels(), engine.Scratch{Floats: max(packBlock, taps) * p.set.GEMM.NR}, &packing{p, w})
 	return p

@@ -3,7 +3,6 @@ package program
 import (
 	"cmp"
 	"slices"
-	"unsafe"
 )
 
 // buffer is memory for a value and all values cut from it.
@@ -64,10 +63,3 @@ func plan(buffers []*buffer) (size int) {
 
 // lineEnd returns the end of the cache line that n values reach into.
 func lineEnd(n int) int { return (n + lineFloats - 1) &^ (lineFloats - 1) }
-
-// newArena allocates n values that start at a cache line.
-func newArena(n int) []float32 {
-	s := make([]float32, n+lineFloats-1)
-	skip := -int(uintptr(unsafe.Pointer(unsafe.SliceData(s)))/4) & (lineFloats - 1)
-	return s[skip : skip+n]
-}

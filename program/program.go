@@ -86,7 +86,7 @@ func (b *Builder) Build() *Program {
 			live = append(live, buf)
 		}
 	}
-	m := Memory{arena: newArena(plan(live))}
+	m := Memory{arena: tensor.Aligned(plan(live))}
 	p := &Program{memory: m, ops: b.ops, steps: make([]func(), len(b.ops))}
 	for i, op := range b.ops {
 		p.steps[i] = op.Bind(m)

@@ -4,7 +4,10 @@
 // elements. Methods that cut a view return another view of the same memory.
 package tensor
 
-import "fmt"
+import (
+	"fmt"
+	"unsafe"
+)
 
 // Mat is a row-major matrix: row r starts at Data[r*Stride] and holds Cols values.
 // Its fields are those of gonum's blas32.General.
@@ -29,6 +32,15 @@ func MakeMat(rows, cols int) Mat {
 // Make allocates a contiguous batch of n images of h × w pixels with c channels, all zero.
 func Make(n, h, w, c int) NHWC {
 	return NHWC{N: n, H: h, W: w, C: c, Stride: c, Data: make([]float32, n*h*w*c)}
+}
+
+// Aligned allocates n values, all zero, that start at a cache line: vectors of 64 bytes then straddle
+// no two lines.
+func Aligned(n int) []float32 {
+	const line = 64 / unsafe.Sizeof(float32(0)) // values
+	s := make([]float32, n+int(line)-1)
+	skip := int(-(uintptr(unsafe.Pointer(unsafe.SliceData(s))) / unsafe.Sizeof(s[0])) % line)
+	return s[skip : skip+n : skip+n]
 }
 
 // Row returns row r, Cols values.
