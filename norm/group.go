@@ -72,8 +72,8 @@ type groupJob struct {
 }
 
 // blockPixels is how many pixels are summed in float32 before float64 takes over: a block's sums are
-// off by at most 128 ulp of their terms, and that takeover costs as much as summing six pixels.
-const blockPixels = 128
+// off by at most 256 ulp of their terms, and that takeover costs as much as summing six pixels.
+const blockPixels = 256
 
 // run computes the norm. Statistics and result need src twice, and a large image fits no cache.
 //
@@ -94,7 +94,7 @@ func (j *groupJob) run(e *engine.Engine) {
 		j.shares[i].reset(n * blocks)
 	}
 	e.For(n*blocks, engine.Scratch{Floats: 2 * c}, (*groupSums)(j))
-	e.For(n*j.groups, engine.Scratch{}, (*groupMerge)(j))
+	e.For((n*j.groups+j.merged()-1)/j.merged(), engine.Scratch{}, (*groupMerge)(j))
 	e.For(n*blocks, engine.Scratch{}, (*groupApply)(j))
 }
 
@@ -262,13 +262,22 @@ func (s *groupSums) Tile(w *engine.Worker, tile int) {
 	j.shares[w.Index].keep(tile)
 }
 
-// groupMerge merges the blocks of one group.
+// groupMerge merges the blocks of a few groups.
 type groupMerge groupJob
 
 func (s *groupMerge) Tile(_ *engine.Worker, tile int) {
 	j := (*groupJob)(s)
-	j.finish(tile/j.groups, tile%j.groups)
+	for g := tile * j.merged(); g < min((tile+1)*j.merged(), j.src.N*j.groups); g++ {
+		j.finish(g/j.groups, g%j.groups)
+	}
 }
+
+// mergeSteps is how many blocks and channels a tile of merging takes on: some 10 µs, below which one
+// worker is sooner done than another has joined in.
+const mergeSteps = 1024
+
+// merged is how many groups a tile merges.
+func (j *groupJob) merged() int { return max(1, mergeSteps/(j.blocks()+j.size)) }
 
 // groupApply writes a block of pixels: one that the worker itself has read, the last first, as long
 // as there are any.
