@@ -79,12 +79,12 @@ func float64s(x []float32) []float64 {
 
 // checkGroup compares dst with the truth. scale and shift may be empty.
 //
-// Sums of 128 float32 values about one of them stray by λ√128·u of their magnitude (Higham & Mary
+// Sums of 256 float32 values about one of them stray by λ√256·u of their magnitude (Higham & Mary
 // 2019, with λ = 6 for all values of a test together); everything later is in float64 or a
 // handful of roundings.
 func checkGroup(t *testing.T, s groupShape, dst, src tensor.NHWC, a norm.Affine, scale, shift tensor.Mat, act kernels.Act) {
 	t.Helper()
-	const stray = 6 * 11.4 * ulp
+	const block, stray = 256, 6 * 16 * ulp
 	size, truth := s.c/s.groups, ref.Acts[act.String()]
 	for n := range s.n {
 		x := contiguous(src.Images(n, n+1))
@@ -111,7 +111,7 @@ func checkGroup(t *testing.T, s groupShape, dst, src tensor.NHWC, a norm.Affine,
 			for p := range s.h * s.w {
 				for c := g * size; c < (g+1)*size; c++ {
 					v := float64(x.Data[p*s.c+c])
-					d := math.Abs(v - float64(x.Data[p/128*128*s.c+c]))
+					d := math.Abs(v - float64(x.Data[p/block*block*s.c+c]))
 					values, magnitude, squares = append(values, v), magnitude+d, squares+d*d
 				}
 			}
