@@ -48,7 +48,7 @@ type generateFlags struct {
 	workers  int
 	out      string
 	quiet    bool
-	profile  bool
+	profile  string
 }
 
 func newGenerate() *cobra.Command {
@@ -96,7 +96,8 @@ The file carries what made it as text (keywords "parameters" and "Comment").`,
 	flags.StringVarP(&f.out, "output", "o", defaultOutput, "the PNG file to write; one that exists is replaced")
 	flags.StringVar(&f.model, "model", "", "directory of another model of this kind (default the one built in)")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print errors and warnings only")
-	flags.BoolVar(&f.profile, "profile", false, "print what the time of the U-Net went into")
+	flags.StringVar(&f.profile, "profile", "", "print what the time of the U-Net went into, by kind of op, or with --profile="+profileByOp+" by op")
+	flags.Lookup("profile").NoOptDefVal = profileByKind
 	return cmd
 }
 
@@ -115,6 +116,8 @@ func (f generateFlags) check(given func(flag string) bool) error {
 		return fmt.Errorf("--columns is %d; it must be 1 to %d", f.columns, picturesMost)
 	case given("sampler") && !slices.Contains(sampler.Names(), strings.ToLower(f.sampler)):
 		return fmt.Errorf("unknown sampler %q (samplers: %s)", f.sampler, strings.Join(sampler.Names(), ", "))
+	case f.profile != "" && f.profile != profileByKind && f.profile != profileByOp:
+		return fmt.Errorf("unknown profile %q (profiles: %s, %s)", f.profile, profileByKind, profileByOp)
 	case f.workers < 0 || f.workers > 1024:
 		return fmt.Errorf("--workers is %d; it must be 0 (as many as there are CPUs) to 1024", f.workers)
 	}
@@ -220,7 +223,7 @@ func generate(cmd *cobra.Command, f generateFlags, prompts []string) error {
 		warn(stderr, m.Words.Encode(prompt))
 	}
 	s := m.Session()
-	s.Measure(f.profile)
+	s.Measure(f.profile != "")
 	pictures, err := f.pictures(cmd.Context(), stderr, s, prompts)
 	if err != nil {
 		return err
@@ -236,8 +239,8 @@ func generate(cmd *cobra.Command, f generateFlags, prompts []string) error {
 	if !f.quiet {
 		fmt.Fprintf(stdout, "%s: %d×%d pixels, %s, %s\n", f.out, sheet.Bounds().Dx(), sheet.Bounds().Dy(), f.describe(prompts), seconds(time.Since(began)))
 	}
-	if f.profile {
-		return writeProfile(stdout, e, s.Profile())
+	if f.profile != "" {
+		return writeProfile(stdout, e, s.Profile(), f.profile)
 	}
 	return nil
 }

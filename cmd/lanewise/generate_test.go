@@ -171,6 +171,7 @@ func TestGenerateErrors(t *testing.T) {
 		{[]string{"a", "--scale", "65"}, []string{"--scale is 65"}},
 		{[]string{"a", "--columns", "0"}, []string{"--columns is 0"}},
 		{[]string{"a", "--workers", "-1"}, []string{"--workers is -1"}},
+		{[]string{"a", "--profile=x"}, []string{`unknown profile "x" (profiles: kind, op)`}},
 		{[]string{"a", "--seed", "-1"}, []string{"seed", "-1"}},
 		{[]string{"a", "-n", "9000", "--scale", "64"}, []string{"9000 pictures of 2048×2048", "268435456 pixels"}},
 		{[]string{"a", "b", "-n", "9000", "--scale", "1"}, []string{"18000 pictures"}},
@@ -248,13 +249,20 @@ func TestGenerateCanceled(t *testing.T) {
 }
 
 func TestProfile(t *testing.T) {
-	code, stdout, stderr := lanewise(t, t.TempDir(), "generate", "star", "--steps", "2", "--profile", "--workers", "1")
-	if code != 0 {
-		t.Fatal(stderr)
-	}
-	for _, want := range []string{`the peak is \d+ GFLOP/s \(\w+, 1 worker\)`, `GFLOP/s +% peak`, `\bconv\b`, `\bgemm\b`, `\bnorm\b`, `\battention\b`, `\btotal\b`} {
-		if !regexp.MustCompile(want).MatchString(stdout) {
-			t.Errorf("%q does not say %q", stdout, want)
+	total := []string{`the peak is \d+ GFLOP/s \(\w+, 1 worker\)`, `GFLOP/s +% peak`, `\btotal\b`}
+	for flag, want := range map[string][]string{
+		"--profile":      append(total, `\bconv\b`, `\bgemm\b`, `\bnorm\b`, `\battention\b`),
+		"--profile=kind": total,
+		"--profile=op":   append(total, `conv +mid_block\.resnets\.0\.conv1\b`, `attention +mid_block\.`),
+	} {
+		code, stdout, stderr := lanewise(t, t.TempDir(), "generate", "star", "--steps", "1", flag, "--workers", "1")
+		if code != 0 {
+			t.Fatal(stderr)
+		}
+		for _, want := range want {
+			if !regexp.MustCompile(want).MatchString(stdout) {
+				t.Errorf("%s: %q does not say %q", flag, stdout, want)
+			}
 		}
 	}
 }

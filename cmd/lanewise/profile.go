@@ -11,11 +11,20 @@ import (
 	"github.com/lanewise/lanewise/program"
 )
 
-// writeProfile prints what each kind of op took, beside what the engine could do.
-func writeProfile(w io.Writer, e *engine.Engine, p program.Profile) error {
-	peak := peakFLOPS(e)
-	fmt.Fprintf(w, "\nU-Net, by kind of op; the peak is %.0f GFLOP/s (%v, %s):\n", peak/1e9, e.Set().ISA, count(e.Workers(), "worker"))
-	return p.ByKind().Write(w, peak)
+// What a profile can be broken down by.
+const (
+	profileByKind = "kind"
+	profileByOp   = "op"
+)
+
+// writeProfile prints what each kind of op took, or each op, beside what the engine could do.
+func writeProfile(w io.Writer, e *engine.Engine, p program.Profile, by string) error {
+	peak, what := peakFLOPS(e), "op"
+	if by == profileByKind {
+		p, what = p.ByKind(), "kind of op"
+	}
+	fmt.Fprintf(w, "\nU-Net, by %s; the peak is %.0f GFLOP/s (%v, %s):\n", what, peak/1e9, e.Set().ISA, count(e.Workers(), "worker"))
+	return p.Write(w, peak)
 }
 
 // peakFLOPS measures how many floating-point operations all workers together do in a second: fused
