@@ -118,8 +118,8 @@ func TestGolden(t *testing.T) {
 			t.Fatal(err)
 		}
 		times := []int{999, 749, 499, 249, 49}
-		if set.ISA == kernels.Generic {
-			times = times[2:3] // slow
+		if set.ISA == kernels.Generic && testing.Short() {
+			times = times[2:3] // of half a second each
 		}
 		for k := range prompts {
 			prompt := g.text("p%d.prompt_utf8", k)
@@ -168,8 +168,8 @@ func TestGoldenPicture(t *testing.T) {
 		}
 		s := m.Session()
 		for k := range prompts {
-			if set.ISA == kernels.Generic && k > 0 {
-				break // slow
+			if set.ISA == kernels.Generic && testing.Short() && k > 0 {
+				break // of ten seconds each
 			}
 			r := pipeline.Request{Prompt: g.text("p%d.prompt_utf8", k), Style: m.Styles[g.ints("p%d.style", k)[0]], Seed: uint64(1000 + k)}
 			name, done := fmt.Sprintf("p%d.image", k), false
