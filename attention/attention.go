@@ -115,8 +115,8 @@ const (
 )
 
 // packTiles is the length of a run from which on a block's keys and values are first copied out from
-// between those of the other heads. A pass over rows that lie beside each other instead of at a stride
-// takes a tenth less time, and up to a fifth where the stride has many factors of two.
+// between those of the other heads: passes over rows that lie beside each other, instead of at a
+// stride, take about a tenth less time.
 const packTiles = 8
 
 // job is one call of Attend.

@@ -48,7 +48,7 @@ func BenchmarkNorm(b *testing.B) {
 				for b.Loop() {
 					op.call(e, dst, src, a, scale, shift)
 				}
-				b.ReportMetric(8*float64(len(src.Data))*float64(b.N)/float64(b.Elapsed().Nanoseconds()), "GB/s")
+				traffic(b, len(src.Data)+len(dst.Data))
 			})
 		}
 	}
