@@ -14,8 +14,8 @@ import (
 // Checkpoint is a model's tensors over all files that hold them. Its methods may be called from
 // several goroutines at once.
 type Checkpoint struct {
-	label string           // the file, or the index of the shards
-	files []*File          //
+	label string // the file, or the index of the shards
+	files []*File
 	where map[string]*File // by tensor
 	names []string
 }
