@@ -125,7 +125,7 @@ type job struct {
 	kv     []KV
 	Shape
 
-	lanes   int // queries in a tile: NR
+	lanes   int // queries in a tile: Set.Queries
 	size    int // of a head
 	queries int // of an image
 	tiles   int // of queries of an image
@@ -138,7 +138,7 @@ var jobs = sync.Pool{New: func() any { return new(job) }}
 // plan fills in the job.
 func (j *job) plan(e *engine.Engine, dst, q tensor.Mat, kv []KV, s Shape) {
 	j.dst, j.q, j.kv, j.Shape = dst, q, append(j.kv[:0], kv...), s
-	j.lanes = e.Set().GEMM.NR
+	j.lanes = e.Set().Queries
 	j.size = q.Cols / s.Heads
 	if j.Scale == 0 {
 		j.Scale = float32(1 / math.Sqrt(float64(j.size)))

@@ -83,6 +83,7 @@ func (t *task) readQueries() {
 	q := t.part(t.q, t.queries)
 	a := &t.Args.ToLanes
 	a.Cols, a.SrcStride, a.Scale = t.size, q.Stride, float32(float64(t.Scale)*math.Log2E)
+	a.Lanes, a.DstStride = t.lanes, t.lanes
 	t.eachTile(func(i, query, n int) {
 		a.Rows, a.Src, a.Dst = n, q.Data[query*q.Stride:], t.tile(i).q
 		t.Set.ToLanes(a)

@@ -126,7 +126,7 @@ func (j *job) run(e *engine.Engine, dst, src tensor.NHWC, w *Packed, pro gemm.Pr
 		j.vh, j.vw = dst.H, dst.W
 	}
 	scratch := 0
-	if j.copied = (pro.Active() || j.Aliases(src.Stride)) && src.C > 0; j.copied {
+	if j.copied = pro.Active() && src.C > 0; j.copied {
 		j.stride = gemm.RowStride(src.C)
 		scratch = j.stride
 		for b := range j.Blocks() {

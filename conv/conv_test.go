@@ -240,17 +240,6 @@ func TestApplyUpsample(t *testing.T) {
 	})
 }
 
-// Pixels at a stride that aliases in the cache are copied.
-func TestApplyAliasingStride(t *testing.T) {
-	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
-		aliasing := *set
-		aliasing.GEMM.Alias = 64
-		e := kerneltest.Engine(t, &aliasing, 2)
-		layer{n: 2, h: 5, w: 9, in: 60, out: 3, pad: 4, g: conv.Same(3), bias: true}.check(t, e)
-		layer{n: 2, h: 5, w: 9, in: 60, out: 3, pad: 4, g: geometries[3], bias: true}.check(t, e)
-	})
-}
-
 // A NaN or an infinity in a pixel reaches the outputs that read it, and no other; none comes from
 // padding.
 func TestApplySpecials(t *testing.T) {

@@ -20,6 +20,7 @@ type Worker struct {
 // value would move a local one to the heap.
 type Args struct {
 	Tile      kernels.TileArgs
+	Widen     kernels.WidenArgs
 	ToLanes   kernels.ToLanesArgs
 	Score     kernels.ScoreArgs
 	Softmax   kernels.SoftmaxArgs

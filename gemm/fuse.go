@@ -21,17 +21,25 @@ type Prologue struct {
 }
 
 // Epilogue is what is done to the output while it is stored. The zero value is nothing.
+//
+// What it says of images divides the rows of dst evenly among them, the same number wherever
+// it is said.
 type Epilogue struct {
 	// Bias holds a value for each column, for GLU one for each column of values and then one for
 	// each of gates; nil is none.
 	Bias []float32
-	// ImageBias is a bias for each image: images × columns, where the rows of dst divide evenly
-	// among the images. Data nil is none. It excludes Bias.
+	// ImageBias is a bias for each image: images × columns. Data nil is none. It excludes Bias.
 	ImageBias tensor.Mat
 	// Act is the activation; for GLU the gate's.
 	Act kernels.Act
+	// Gate multiplies what is activated, by a value for each image and column: images × columns,
+	// AdaLN-Zero's α. Data nil is none. It excludes GLU.
+	Gate tensor.Mat
 	// Add is a residual of dst's shape, added last. It may be dst itself. Data nil is none.
 	Add tensor.Mat
+	// Moments, where not nil, is filled with those of dst: the statistics of the norm that comes
+	// next, without another pass over memory.
+	Moments *tensor.Moments
 }
 
 // Active says whether the prologue changes anything.
@@ -98,16 +106,34 @@ func (ep *Epilogue) check(dst tensor.Mat, columns int) {
 	if ep.Bias != nil && len(ep.Bias) != columns {
 		panic(fmt.Sprintf("gemm: bias of %d values for %d columns", len(ep.Bias), columns))
 	}
+	images := ep.images()
 	if ep.ImageBias.Data != nil {
 		if ep.Bias != nil {
 			panic("gemm: both a bias and a bias for each image")
 		}
 		checkImages("gemm: image bias", ep.ImageBias, dst.Rows, columns)
 	}
+	if ep.Gate.Data != nil {
+		if columns != dst.Cols {
+			panic("gemm: a gate for each image on a gated linear unit")
+		}
+		checkImages("gemm: gate", ep.Gate, dst.Rows, columns)
+		if ep.Gate.Rows != images {
+			panic(fmt.Sprintf("gemm: gates of %d images and biases of %d", ep.Gate.Rows, images))
+		}
+	}
 	if ep.Add.Data != nil {
 		ep.Add.Check("gemm: add")
 		if ep.Add.Rows != dst.Rows || ep.Add.Cols != dst.Cols {
 			panic(fmt.Sprintf("gemm: add is %d×%d for dst of %d×%d", ep.Add.Rows, ep.Add.Cols, dst.Rows, dst.Cols))
+		}
+	}
+	if m := ep.Moments; m != nil {
+		if m.Images*m.Pixels != dst.Rows || m.Channels != dst.Cols || len(m.Data) < m.Images*m.Blocks()*3*m.Channels {
+			panic(fmt.Sprintf("gemm: moments of %d images of %d×%d for dst of %d×%d", m.Images, m.Pixels, m.Channels, dst.Rows, dst.Cols))
+		}
+		if m.Images != images {
+			panic(fmt.Sprintf("gemm: moments of %d images and biases or gates of %d", m.Images, images))
 		}
 	}
 }

@@ -17,13 +17,13 @@ import (
 
 // Mul computes
 //
-//	dst = act(pro(a)·wᵀ + bias) + add
+//	dst = gate·act(pro(a)·wᵀ + bias) + add
 //
 // for a of m × w.In and dst of m × w.Out, or for weights of PackGLU
 //
 //	dst = (pro(a)·valueᵀ + bias) · act(pro(a)·gateᵀ + bias') + add
 //
-// pro and ep say what pro, bias, act and add are; their zero values leave them out. dst may be
+// pro and ep say what pro, bias, act, gate and add are; their zero values leave them out. dst may be
 // ep.Add; otherwise it overlaps no operand. Mul panics where shapes do not fit, or where w was
 // packed for another Set than e's.
 func Mul(e *engine.Engine, dst, a tensor.Mat, w *Packed, pro Prologue, ep Epilogue) {
@@ -38,9 +38,8 @@ func Mul(e *engine.Engine, dst, a tensor.Mat, w *Packed, pro Prologue, ep Epilog
 	m := muls.Get().(*mul)
 	m.a, m.pro = a, pro
 	if m.Begin(e, dst, w, ep) {
-		m.copied = pro.Active() || m.Aliases(a.Stride) && m.reads() >= copyReads
 		scratch := 0
-		if m.copied {
+		if pro.Active() {
 			scratch = m.BlockRows() * RowStride(m.longest())
 		}
 		m.Run(e, scratch, m)
@@ -54,14 +53,9 @@ var muls = sync.Pool{New: func() any { return new(mul) }}
 // mul is one call of Mul.
 type mul struct {
 	Product
-	a      tensor.Mat
-	pro    Prologue
-	copied bool // rows are read from a copy in the worker's scratch
+	a   tensor.Mat
+	pro Prologue
 }
-
-// copyReads is how many panels have to pass by a row before a copy that frees it from cache-set
-// aliasing pays for itself.
-const copyReads = 4
 
 // Tile does one task.
 func (m *mul) Tile(w *engine.Worker, task int) {
@@ -79,7 +73,7 @@ func (m *mul) point(w *engine.Worker, b *Block, c Chunk) {
 		return
 	}
 	from := tensor.Mat{Rows: b.Rows, Cols: c.K, Stride: m.a.Stride, Data: m.a.Data[b.Row*m.a.Stride+c.From:]}
-	if m.copied {
+	if m.pro.Active() {
 		to := tensor.Mat{Rows: b.Rows, Cols: c.K, Stride: RowStride(c.K), Data: b.Scratch}
 		m.pro.Apply(w, to, from, b.Row, m.a.Rows, c.From, m.w)
 		from = to
@@ -94,19 +88,9 @@ func (m *mul) point(w *engine.Worker, b *Block, c Chunk) {
 	}
 }
 
-// Aliases says whether rows at a stride fall into so few sets of the first-level cache that those
-// of a tile evict each other.
-func (p *Product) Aliases(stride int) bool {
-	alias := p.w.set.GEMM.Alias
-	return alias > 0 && stride%alias == 0
-}
-
 // RowStride is the stride of rows of n values in scratch: whole cache lines, and an odd number
 // of them, so that no two rows of a tile share a cache set.
 func RowStride(n int) int { return (n+15)/16*16 | 16 }
 
 // longest is the most k values of a chunk.
 func (p *Product) longest() int { return (p.w.In + p.parts - 1) / p.parts }
-
-// reads is how many panels one task multiplies a row with.
-func (p *Product) reads() int { return (p.units + p.groups - 1) / p.groups * p.w.halves() }

@@ -213,20 +213,6 @@ func TestMulPrologue(t *testing.T) {
 	})
 }
 
-// Rows at a stride that aliases in the cache are copied: once with enough columns to pay for it,
-// once without.
-func TestMulAliasingStride(t *testing.T) {
-	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
-		aliasing := *set
-		aliasing.GEMM.Alias = 64
-		e := kerneltest.Engine(t, &aliasing, 2)
-		for _, k := range []int{128, 2*set.GEMM.KC - 64} {
-			layer{m: 2*set.GEMM.MR + 1, k: k, n: 8*set.GEMM.NR + 1, pad: 64, bias: true}.check(t, e)
-			layer{m: 2*set.GEMM.MR + 1, k: k, n: 3, pad: 64, bias: true}.check(t, e)
-		}
-	})
-}
-
 // A NaN or an infinity in a row or a column of the operands reaches the results that it enters,
 // and no other.
 func TestMulSpecials(t *testing.T) {

@@ -8,8 +8,9 @@ import (
 	"github.com/lanewise/lanewise/tensor"
 )
 
-// Packed is a weight matrix laid out for one Set: panels of NR output columns, each panel k × NR
-// values with k outermost, columns beyond the last zero. It is immutable and may be shared.
+// Packed is a weight matrix laid out for one Set: panels of NR output columns, the last one as wide
+// as it has to be in whole vectors, each panel k × width values with k outermost and columns beyond
+// the last zero. It is immutable and may be shared.
 type Packed struct {
 	In, Out int  // columns of a and of dst
 	GLU     bool // a panel of values and a panel of gates alternate, and Out counts pairs
@@ -48,7 +49,7 @@ func pack(e *engine.Engine, w tensor.Mat, taps int, glu bool) *Packed {
 	if glu {
 		p.Out /= 2
 	}
-	p.data = tensor.Aligned(p.panels() * p.panelLen())
+	p.data = tensor.Aligned(p.offset(p.units()))
 	p.zeros = make([]float32, p.In)
 	e.For(p.panels(), engine.Scratch{Floats: max(packBlock, taps) * p.set.GEMM.NR}, &packing{p, w})
 	return p
@@ -73,11 +74,25 @@ func (p *Packed) units() int { return (p.Out + p.set.GEMM.NR - 1) / p.set.GEMM.N
 
 func (p *Packed) panels() int { return p.units() * p.halves() }
 
-func (p *Packed) panelLen() int { return p.taps * p.In * p.set.GEMM.NR }
+// chain is how many values the chain of an output element has.
+func (p *Packed) chain() int { return p.taps * p.In }
 
-func (p *Packed) panel(i int) []float32 {
-	n := p.panelLen()
-	return p.data[i*n : (i+1)*n : (i+1)*n]
+// columns is how many output columns a unit has, and width how wide its panels are.
+func (p *Packed) columns(unit int) int { return min(p.set.GEMM.NR, p.Out-unit*p.set.GEMM.NR) }
+
+func (p *Packed) width(unit int) int { return p.set.GEMM.Width(p.columns(unit)) }
+
+// offset is where the panels of a unit begin.
+func (p *Packed) offset(unit int) int {
+	g := &p.set.GEMM
+	return p.chain() * p.halves() * g.Width(min(unit*g.NR, p.Out))
+}
+
+// panel returns k values k0 up to k1 of a panel.
+func (p *Packed) panel(unit, half, k0, k1 int) []float32 {
+	w := p.width(unit)
+	from := p.offset(unit) + half*p.chain()*w
+	return p.data[from+k0*w : from+k1*w : from+k1*w]
 }
 
 // packing is the job of filling panels, one a tile.
@@ -86,35 +101,44 @@ type packing struct {
 	w tensor.Mat
 }
 
-// packBlock is how many k values of a panel are transposed at a time: with 32 columns, 64 KiB, which
+// packBlock is how many k values of a panel are transposed at a time: with 64 columns, 64 KiB, which
 // a second-level cache holds while the taps are sorted.
-const packBlock = 512
+const packBlock = 256
 
-// Tile fills panel i: by transposition, and for several taps, whose rows of NR values come out
-// with the taps innermost, by sorting these.
+// Tile fills panel i: by transposition, and for several taps, whose rows of values come out with
+// the taps innermost, by sorting these.
 func (j *packing) Tile(w *engine.Worker, i int) {
 	p := j.p
-	nr, taps := p.set.GEMM.NR, p.taps
-	dst := p.panel(i)
 	unit, half := i/p.halves(), i%p.halves()
-	row := half*p.Out + unit*nr
-	a := &w.Args.ToLanes
-	*a = kernels.ToLanesArgs{Rows: min(nr, p.Out-unit*nr), SrcStride: j.w.Stride, Scale: 1}
+	first, columns, width, taps := half*p.Out+unit*p.set.GEMM.NR, p.columns(unit), p.width(unit), p.taps
+	dst := p.panel(unit, half, 0, p.chain())
 	channels := max(1, packBlock/taps)
 	for c0 := 0; c0 < p.In; c0 += channels {
 		c1 := min(c0+channels, p.In)
-		a.Src, a.Cols = j.w.Data[row*j.w.Stride+c0*taps:], (c1-c0)*taps
 		if taps == 1 {
-			a.Dst = dst[c0*nr:]
-			w.Set.ToLanes(a)
+			j.transpose(w, dst[c0*width:], width, first, columns, c0, c1)
 			continue
 		}
-		a.Dst = w.Floats()
-		w.Set.ToLanes(a)
-		for k := range a.Cols {
+		sorted := w.Floats()
+		j.transpose(w, sorted, width, first, columns, c0*taps, c1*taps)
+		for k := range (c1 - c0) * taps {
 			c, tap := c0+k/taps, k%taps
-			copy(dst[(tap*p.In+c)*nr:][:nr], a.Dst[k*nr:])
+			copy(dst[(tap*p.In+c)*width:][:width], sorted[k*width:])
 		}
+	}
+}
+
+// transpose lays columns k0 up to k1 of rows from row on into the columns of dst, which is width
+// wide.
+func (j *packing) transpose(w *engine.Worker, dst []float32, width, row, rows, k0, k1 int) {
+	a := &w.Args.ToLanes
+	for lane := 0; lane < width; lane += w.Set.Queries {
+		*a = kernels.ToLanesArgs{
+			Rows: min(rows-lane, w.Set.Queries), Cols: k1 - k0, Lanes: min(width-lane, w.Set.Queries), Scale: 1,
+			Src: j.w.Data[(row+lane)*j.w.Stride+k0:], SrcStride: j.w.Stride,
+			Dst: dst[lane:], DstStride: width,
+		}
+		w.Set.ToLanes(a)
 	}
 	*a = kernels.ToLanesArgs{}
 }

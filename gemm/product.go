@@ -18,18 +18,17 @@ import (
 //		p.Multiply(worker, &b, c)
 //	}
 //
-// The rows of C are cut into tiles of nearly equal height, so that there is no scalar edge, a run of
-// tiles is a block, and a task is a block times a group of units, a unit being NR columns (for GLU
-// those of the values and those of the gates). Within a task the panels pass by the block, whose
-// rows stay in the second-level cache; where the chain is longer than KC it is cut into chunks,
-// and partial sums wait in scratch.
+// A run of tiles of rows is a block, and a task is a block times a group of units, a unit being NR
+// columns (for GLU those of the values and those of the gates). Within a task the panels pass by
+// the block, whose rows stay in the second-level cache; where the chain is longer than KC it is cut
+// into chunks, and partial sums wait in scratch.
 type Product struct {
-	w        *Packed
-	dst      tensor.Mat
-	ep       Epilogue
-	perImage int // rows of dst that share a row of ImageBias
+	w    *Packed
+	dst  tensor.Mat
+	ep   Epilogue
+	rows rows
 
-	tiles, blocks int // tiles of rows, and blocks of tiles
+	blocks        int // of tiles
 	units, groups int // units of columns, and groups of units
 	tapsPerChunk  int // at least 1; 1 where a tap is cut into parts
 	parts         int // pieces that a tap's channels are cut into
@@ -43,12 +42,12 @@ type Block struct {
 	Tiles     int       // that the rows are cut into
 	Scratch   []float32 // as much as Run was asked for
 
-	p            *Product
-	tile, unit   int // the first
-	units        int
-	then         int // the first unit of the task that this worker probably does next
-	pointers     []*float32
-	sums, biases []float32 // of the task's units; of one tile
+	p          *Product
+	tile, unit int // the first
+	units      int
+	then       int // the first unit of the task that this worker probably does next
+	pointers   []*float32
+	sums       []float32 // of the task's units
 }
 
 // Chunk is a piece of the chain: some taps with all their channels, or a part of the channels of
@@ -76,10 +75,8 @@ func (p *Product) Begin(e *engine.Engine, dst tensor.Mat, w *Packed, ep Epilogue
 	if dst.Rows == 0 || dst.Cols == 0 {
 		return false
 	}
-	if ep.ImageBias.Data != nil {
-		p.perImage = dst.Rows / ep.ImageBias.Rows
-	}
-	p.staged = ep.Act != kernels.Identity || w.GLU
+	p.staged = ep.Act != kernels.Identity || w.GLU || ep.Gate.Data != nil
+	p.rows = cutRows(dst.Rows, ep.images(), ep.span(dst.Rows), w.set.GEMM.MR)
 	p.plan()
 	return true
 }
@@ -88,7 +85,7 @@ func (p *Product) Begin(e *engine.Engine, dst tensor.Mat, w *Packed, ep Epilogue
 // of the product.
 func (p *Product) Run(e *engine.Engine, scratch int, job engine.Job) {
 	e.For(p.Tasks(), engine.Scratch{
-		Floats:   p.sumsLen() + p.biasLen() + scratch,
+		Floats:   p.sumsLen() + scratch,
 		Pointers: p.blockTiles() * p.tapsPerChunk * p.w.set.GEMM.MR,
 	}, job)
 }
@@ -103,7 +100,8 @@ func (p *Product) Tasks() int { return p.blocks * p.groups }
 func (p *Product) BlockRows() int {
 	most := 0
 	for b := range p.blocks {
-		most = max(most, p.tileRow(p.blockTile(b+1))-p.tileRow(p.blockTile(b)))
+		r0, r1 := p.BlockRange(b)
+		most = max(most, r1-r0)
 	}
 	return most
 }
@@ -113,7 +111,7 @@ func (p *Product) Blocks() int { return p.blocks }
 
 // BlockRange returns the first row of block b and the first of the next.
 func (p *Product) BlockRange(b int) (r0, r1 int) {
-	return p.tileRow(p.blockTile(b)), p.tileRow(p.blockTile(b + 1))
+	return p.rows.row(p.blockTile(b)), p.rows.row(p.blockTile(b + 1))
 }
 
 // Chunks returns how many chunks the chain is cut into.
@@ -146,18 +144,17 @@ func (p *Product) Block(w *engine.Worker, task int) Block {
 	b.Tiles = p.blockTile(block+1) - b.tile
 	b.units = p.groupUnit(group+1) - b.unit
 	b.then = p.groupUnit(min(task+p.workers, p.Tasks()-1) / p.blocks)
-	b.Row = p.tileRow(b.tile)
-	b.Rows = p.tileRow(b.tile+b.Tiles) - b.Row
+	b.Row = p.rows.row(b.tile)
+	b.Rows = p.rows.row(b.tile+b.Tiles) - b.Row
 	b.pointers = w.Pointers()
 	f := w.Floats()
-	b.sums, f = f[:p.sumsLen()], f[p.sumsLen():]
-	b.biases, b.Scratch = f[:p.biasLen()], f[p.biasLen():]
+	b.sums, b.Scratch = f[:p.sumsLen()], f[p.sumsLen():]
 	return b
 }
 
 // TileRows returns the rows of tile t of the block, counted from the block's first.
 func (b *Block) TileRows(t int) (r0, r1 int) {
-	return b.p.tileRow(b.tile+t) - b.Row, b.p.tileRow(b.tile+t+1) - b.Row
+	return b.p.rows.row(b.tile+t) - b.Row, b.p.rows.row(b.tile+t+1) - b.Row
 }
 
 // Pointers returns where the row pointers of tile t go for chunk c: tap s and row r of the tile
@@ -171,102 +168,118 @@ func (b *Block) Pointers(t int, c Chunk) []*float32 {
 func (p *Product) Multiply(w *engine.Worker, b *Block, c Chunk) {
 	g, t := &p.w.set.GEMM, &w.Args.Tile
 	*t = kernels.TileArgs{} // whatever another operator left there
-	nr, halves := g.NR, p.w.halves()
-	stride := b.Rows * nr // of the sums of a panel
-	for unit := range b.units {
-		column := (b.unit + unit) * nr
-		t.Cols = min(nr, p.dst.Cols-column)
-		sums := b.sums
-		if p.keepsSums() {
-			sums = sums[unit*halves*stride:]
-		}
-		for half := range halves {
-			t.B = p.panel((b.unit+unit)*halves+half, c)
-			t.Segments, t.K = c.Taps, c.K
-			next := p.next(b, unit*halves+half, c)
-			for tile := range b.Tiles {
-				t.Ahead = next
-				next = next[min(len(next), len(t.B)/4):] // as much as a tile asks for
-				r0, r1 := b.TileRows(tile)
-				t.Rows = r1 - r0
-				t.A = b.Pointers(tile, c)
-				if c.first {
-					p.start(t, b, b.Row+r0, half*p.w.Out+column)
-				} else {
-					t.Init, t.InitStride = sums[half*stride+r0*nr:], nr
-				}
-				if c.last && !p.staged {
-					t.Dst, t.DstStride = p.dst.Data[(b.Row+r0)*p.dst.Stride+column:], p.dst.Stride
-					if p.ep.Add.Data != nil {
-						t.Add, t.AddStride = p.ep.Add.Data[(b.Row+r0)*p.ep.Add.Stride+column:], p.ep.Add.Stride
-					}
-				} else {
-					t.Dst, t.DstStride = sums[half*stride+r0*nr:], nr
-				}
-				g.Tile(t)
+	t.Segments, t.K = c.Taps, c.K
+	halves := p.w.halves()
+	for i := range b.units * halves {
+		unit, half := b.unit+i/halves, i%halves
+		column := unit * g.NR
+		t.Cols = p.w.columns(unit)
+		t.B, t.BStride = p.panel(unit, half, c), p.w.width(unit)
+		t.Ahead = p.next(b, unit, half, c)
+		for tile := b.tile; tile < b.tile+b.Tiles; {
+			end := min(p.rows.spanEnd(tile), b.tile+b.Tiles)
+			r0 := p.rows.row(tile)
+			t.Rows = p.rows.row(end) - r0
+			t.A = b.pointers[(tile-b.tile)*c.Taps*g.MR:]
+			if c.first {
+				t.Init, t.InitStride = p.bias(p.rows.image(tile), half*p.w.Out+column), 0
+			} else {
+				t.Init, t.InitStride = b.sumsOf(unit, half, r0), g.NR
 			}
-		}
-		if c.last && p.staged {
-			p.activate(w, b, column, sums, stride)
+			if c.last && !p.staged {
+				t.Dst, t.DstStride = p.dst.Data[r0*p.dst.Stride+column:], p.dst.Stride
+				if p.ep.Add.Data != nil {
+					t.Add, t.AddStride = p.ep.Add.Data[r0*p.ep.Add.Stride+column:], p.ep.Add.Stride
+				}
+			} else {
+				t.Dst, t.DstStride = b.sumsOf(unit, half, r0), g.NR
+			}
+			g.Tile(t)
+			t.Ahead = nil
+			if c.last && half == halves-1 {
+				p.finish(w, b, unit, p.rows.image(tile), r0, r0+t.Rows)
+			}
+			tile = end
 		}
 	}
 	*t = kernels.TileArgs{} // keep no memory alive
 }
 
-// panel returns the part of panel i that chunk c multiplies.
-func (p *Product) panel(i int, c Chunk) []float32 {
-	nr := p.w.set.GEMM.NR
-	return p.w.panel(i)[c.offset*nr : (c.offset+c.Taps*c.K)*nr]
+// panel returns the part of a panel that chunk c multiplies.
+func (p *Product) panel(unit, half int, c Chunk) []float32 {
+	return p.w.panel(unit, half, c.offset, c.offset+c.Taps*c.K)
 }
 
-// next returns what the task reads after panel i of the block in chunk c, which the tiles ask for
-// ahead; after the last, what the worker's next task begins with.
-func (p *Product) next(b *Block, i int, c Chunk) []float32 {
-	first := b.unit * p.w.halves()
-	if i+1 < b.units*p.w.halves() {
-		return p.panel(first+i+1, c)
+// next returns what the task reads after a panel in chunk c; after the last, what the worker's next
+// task begins with.
+func (p *Product) next(b *Block, unit, half int, c Chunk) []float32 {
+	switch {
+	case half+1 < p.w.halves():
+		return p.panel(unit, half+1, c)
+	case unit+1 < b.unit+b.units:
+		return p.panel(unit+1, 0, c)
+	case !c.last:
+		return p.panel(b.unit, 0, p.Chunk(c.index+1))
 	}
-	if c.last {
-		return p.panel(b.then*p.w.halves(), p.Chunk(0))
-	}
-	return p.panel(first, p.Chunk(c.index+1))
+	return p.panel(b.then, 0, p.Chunk(0))
 }
 
-// start sets what the accumulators of a tile start from: its bias.
-func (p *Product) start(t *kernels.TileArgs, b *Block, row, column int) {
+// bias returns what the accumulators of an image's rows start from at a column of the weights, nil
+// for zero.
+func (p *Product) bias(image, column int) []float32 {
 	switch {
 	case p.ep.Bias != nil:
-		t.Init, t.InitStride = p.ep.Bias[column:], 0
-	case p.ep.ImageBias.Data == nil:
-		t.Init, t.InitStride = nil, 0
-	case row/p.perImage == (row+t.Rows-1)/p.perImage:
-		t.Init, t.InitStride = p.ep.ImageBias.Row(row / p.perImage)[column:], 0
-	default:
-		nr := p.w.set.GEMM.NR
-		for r := range t.Rows {
-			copy(b.biases[r*nr:][:t.Cols], p.ep.ImageBias.Row((row + r) / p.perImage)[column:])
-		}
-		t.Init, t.InitStride = b.biases, nr
+		return p.ep.Bias[column:]
+	case p.ep.ImageBias.Data != nil:
+		return p.ep.ImageBias.Row(image)[column:]
 	}
+	return nil
 }
 
-// activate stores the block's columns of one unit, whose sums are complete, through the
-// activation.
-func (p *Product) activate(w *engine.Worker, b *Block, column int, sums []float32, stride int) {
+// sumsOf returns where the sums of a panel wait, from row on: NR apart.
+func (b *Block) sumsOf(unit, half, row int) []float32 {
+	panel := half
+	if b.p.keepsSums() {
+		panel += (unit - b.unit) * b.p.w.halves()
+	}
+	return b.sums[(panel*b.Rows+row-b.Row)*b.p.w.set.GEMM.NR:]
+}
+
+// finish does what is left to do with rows r0 up to r1 of one unit, in one span of an image, when
+// their sums are complete.
+func (p *Product) finish(w *engine.Worker, b *Block, unit, image, r0, r1 int) {
 	nr := p.w.set.GEMM.NR
-	a := &w.Args.Activate
-	*a = kernels.ActivateArgs{
-		Rows: b.Rows, Cols: min(nr, p.dst.Cols-column), Act: p.ep.Act,
-		Src: sums, SrcStride: nr,
-		Dst: p.dst.Data[b.Row*p.dst.Stride+column:], DstStride: p.dst.Stride,
+	column, cols := unit*nr, p.w.columns(unit)
+	if p.staged {
+		a := &w.Args.Activate
+		*a = kernels.ActivateArgs{
+			Rows: r1 - r0, Cols: cols, Act: p.ep.Act,
+			Src: b.sumsOf(unit, 0, r0), SrcStride: nr,
+			Dst: p.dst.Data[r0*p.dst.Stride+column:], DstStride: p.dst.Stride,
+		}
+		if p.w.GLU {
+			a.Value, a.ValueStride = a.Src, nr
+			a.Src = b.sumsOf(unit, 1, r0)
+		}
+		if p.ep.Gate.Data != nil {
+			a.Value, a.ValueStride = p.ep.Gate.Row(image)[column:], 0
+		}
+		if p.ep.Add.Data != nil {
+			a.Add, a.AddStride = p.ep.Add.Data[r0*p.ep.Add.Stride+column:], p.ep.Add.Stride
+		}
+		w.Set.Activate(a)
+		*a = kernels.ActivateArgs{}
 	}
-	if p.w.GLU {
-		a.Value, a.ValueStride = sums, nr
-		a.Src = sums[stride:]
+	if p.ep.Moments != nil {
+		ref, sum, square := p.ep.Moments.Block(image, (r0-image*p.rows.perImage)/tensor.MomentPixels)
+		from := p.dst.Row(r0)[column : column+cols]
+		copy(ref[column:], from)
+		m := &w.Args.Moments
+		*m = kernels.MomentsArgs{
+			Rows: r1 - r0, Cols: cols, Src: p.dst.Data[r0*p.dst.Stride+column:], Stride: p.dst.Stride,
+			Ref: from, Sum: sum[column:], Square: square[column:],
+		}
+		w.Set.Moments(m)
+		*m = kernels.MomentsArgs{}
 	}
-	if p.ep.Add.Data != nil {
-		a.Add, a.AddStride = p.ep.Add.Data[b.Row*p.ep.Add.Stride+column:], p.ep.Add.Stride
-	}
-	w.Set.Activate(a)
-	*a = kernels.ActivateArgs{}
 }

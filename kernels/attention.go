@@ -1,36 +1,39 @@
 package kernels
 
-// Attention works on tiles of up to NR queries (GEMM.NR) that lie side by side in vector lanes,
+// Attention works on tiles of up to W = Set.Queries queries that lie side by side in vector lanes,
 // so that every reduction over keys runs down a column and none across a vector:
 //
-//	Qᵀ = ToLanes(Q)·scale          d × NR
+//	Qᵀ = ToLanes(Q)·scale          d × W
 //	for each block of keys:
-//		S = K·Qᵀ + mask            keys × NR, by Score with K's rows in place
+//		S = K·Qᵀ + mask            keys × W, by Score with K's rows in place
 //		P, max, sum, alpha = Softmax(S)
-//		Oᵀ = alpha·Oᵀ + Vᵀ·P       d × NR, by Weigh with V's rows in place
+//		Oᵀ = alpha·Oᵀ + Vᵀ·P       d × W, by Weigh with V's rows in place
 //	O = FromLanes(Oᵀ)/sum
 //
 // (Rabe & Staats 2021, "Self-attention does not need O(n²) memory"; Dao et al. 2022,
 // "FlashAttention").
 
-// ToLanesArgs asks for rows to be laid into lanes: for c < Cols and r < NR,
+// ToLanesArgs asks for rows to be laid into lanes, which is a transposition: for c < Cols and
+// r < Lanes,
 //
-//	Dst[c*NR+r] = Scale * Src[r*SrcStride+c]      // 0 where r ≥ Rows
+//	Dst[c*DstStride+r] = Scale * Src[r*SrcStride+c]      // 0 where r ≥ Rows
 type ToLanesArgs struct {
-	Rows, Cols int // Rows ≤ NR
+	Rows, Cols int // Rows ≤ Lanes
+	Lanes      int // at most Set.Queries, and a multiple of GEMM.Lanes
 	Src        []float32
 	SrcStride  int
 	Scale      float32
 	Dst        []float32
+	DstStride  int
 }
 
-// ScoreArgs asks for the scores of a block of keys: for k < Keys and q < NR,
+// ScoreArgs asks for the scores of a block of keys: for k < Keys and q < W,
 //
 //	s := 0
 //	for c := range Cols {
-//		s = fma(K[k*KStride+c], Q[c*NR+q], s)
+//		s = fma(K[k*KStride+c], Q[c*W+q], s)
 //	}
-//	S[k*NR+q] = s + Mask[k*NR+q]                      // s where Mask is nil
+//	S[k*W+q] = s + Mask[k*W+q]                      // s where Mask is nil
 //
 // Q holds queries in lanes. The mask comes last since one of large magnitude would round each step
 // of the sum.
@@ -41,17 +44,17 @@ type ScoreArgs struct {
 	Q, Mask, S []float32
 }
 
-// SoftmaxArgs asks for one block of an online softmax to base 2 over the keys, for NR queries in
-// lanes: for q < NR,
+// SoftmaxArgs asks for one block of an online softmax to base 2 over the keys, for W queries in
+// lanes: for q < W,
 //
-//	m := max(Max[q], S[0*NR+q], …, S[(Keys-1)*NR+q])
+//	m := max(Max[q], S[0*W+q], …, S[(Keys-1)*W+q])
 //	Alpha[q] = exp2(Max[q] − m)
 //	Max[q] = m
 //	sum := Sum[q] * Alpha[q]
 //	block := 0
 //	for k := range Keys {
-//		S[k*NR+q] = exp2(S[k*NR+q] − m)
-//		block += S[k*NR+q]                        // in rising k
+//		S[k*W+q] = exp2(S[k*W+q] − m)
+//		block += S[k*W+q]                        // in rising k
 //	}
 //	Sum[q] = sum + block
 //
@@ -61,17 +64,17 @@ type ScoreArgs struct {
 type SoftmaxArgs struct {
 	Keys            int // at least 1
 	S               []float32
-	Max, Sum, Alpha []float32 // NR each
+	Max, Sum, Alpha []float32 // a value for each query
 }
 
 // WeighArgs asks for values weighed by a block of probabilities, added to what was weighed
-// before: for r < Rows and q < NR,
+// before: for r < Rows and q < W,
 //
-//	o := Alpha[q] * O[r*NR+q]
+//	o := Alpha[q] * O[r*W+q]
 //	for k := range Keys {
-//		o = fma(V[k*VStride+r], P[k*NR+q], o)
+//		o = fma(V[k*VStride+r], P[k*W+q], o)
 //	}
-//	O[r*NR+q] = o
+//	O[r*W+q] = o
 //
 // Rows of any number are taken, tile by tile.
 type WeighArgs struct {
@@ -85,12 +88,12 @@ type WeighArgs struct {
 
 // FromLanesArgs asks for lanes to be laid back into rows: for r < Rows and c < Cols,
 //
-//	Dst[r*DstStride+c] = Scale[r] * Src[c*NR+r]                          // Add is false
-//	Dst[r*DstStride+c] = fma(Scale[r], Src[c*NR+r], Dst[r*DstStride+c])  // Add is true
+//	Dst[r*DstStride+c] = Scale[r] * Src[c*W+r]                          // Add is false
+//	Dst[r*DstStride+c] = fma(Scale[r], Src[c*W+r], Dst[r*DstStride+c])  // Add is true
 type FromLanesArgs struct {
-	Rows, Cols int // Rows ≤ NR
+	Rows, Cols int // Rows ≤ W
 	Src        []float32
-	Scale      []float32 // NR values
+	Scale      []float32 // W values
 	Add        bool
 	Dst        []float32
 	DstStride  int
@@ -99,11 +102,11 @@ type FromLanesArgs struct {
 // toLanesGeneric is the contract of ToLanesArgs in Go.
 func toLanesGeneric(a *ToLanesArgs) {
 	for c := range a.Cols {
-		clear(a.Dst[c*genericNR:][:genericNR])
+		clear(a.Dst[c*a.DstStride:][:a.Lanes])
 	}
 	for r := range a.Rows {
 		for c, v := range a.Src[r*a.SrcStride:][:a.Cols] {
-			a.Dst[c*genericNR+r] = a.Scale * v
+			a.Dst[c*a.DstStride+r] = a.Scale * v
 		}
 	}
 }
@@ -113,7 +116,7 @@ func scoreGeneric(a *ScoreArgs) {
 	for k := range a.Keys {
 		s := (*[genericNR]float32)(a.S[k*genericNR:])
 		*s = [genericNR]float32{}
-		chain(s, a.K[k*a.KStride:][:a.Cols], 1, a.Cols, a.Q)
+		chain(s, a.K[k*a.KStride:][:a.Cols], 1, a.Cols, a.Q, genericNR)
 		if a.Mask != nil {
 			for q, mask := range (*[genericNR]float32)(a.Mask[k*genericNR:]) {
 				s[q] += mask
@@ -155,7 +158,7 @@ func weighGeneric(a *WeighArgs) {
 			o[q] *= alpha
 		}
 		if a.Keys > 0 {
-			chain(o, a.V[r:], a.VStride, a.Keys, a.P)
+			chain(o, a.V[r:], a.VStride, a.Keys, a.P, genericNR)
 		}
 	}
 }

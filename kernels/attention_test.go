@@ -23,35 +23,40 @@ var laneSizes = []int{1, 2, 3, 4, 5, 7, 8, 9, 13, 15, 16, 17, 31, 32, 33, 40, 47
 
 func TestToLanes(t *testing.T) {
 	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
-		nr := set.GEMM.NR
-		for rows := 1; rows <= nr; rows++ {
-			for i, cols := range laneSizes {
-				checkToLanes(t, set, rows, cols, cols+(rows+i)%3*3, uint64(rows*100+cols))
+		for lanes := set.GEMM.Lanes; lanes <= set.Queries; lanes += set.GEMM.Lanes {
+			for rows := 1; rows <= lanes; rows++ {
+				for i, cols := range laneSizes {
+					a := kernels.ToLanesArgs{Rows: rows, Cols: cols, Lanes: lanes, Scale: 0.3}
+					a.SrcStride, a.DstStride = cols+(rows+i)%3*3, lanes+(rows+i)%2*5
+					checkToLanes(t, set, a, uint64(rows*100+cols))
+				}
 			}
 		}
 	})
 }
 
-func checkToLanes(t *testing.T, set *kernels.Set, rows, cols, stride int, seed uint64) {
+func checkToLanes(t *testing.T, set *kernels.Set, a kernels.ToLanesArgs, seed uint64) {
 	t.Helper()
-	nr := set.GEMM.NR
-	src := guarded(t, kerneltest.Random(seed, (rows-1)*stride+cols))
-	src[len(src)/2] = float32(math.NaN())
-	a := kernels.ToLanesArgs{Rows: rows, Cols: cols, Src: src, SrcStride: stride, Scale: 0.3, Dst: kerneltest.Guard(t, cols*nr)}
+	a.Src = guarded(t, kerneltest.Random(seed, (a.Rows-1)*a.SrcStride+a.Cols))
+	a.Src[len(a.Src)/2] = float32(math.NaN())
+	a.Dst = kerneltest.Guard(t, (a.Cols-1)*a.DstStride+a.Lanes)
 	kerneltest.Fill(a.Dst)
+	want := append([]float32(nil), a.Dst...) // untouched between the columns
 	set.ToLanes(&a)
-	want := make([]float32, cols*nr)
-	for r := range rows {
-		for c := range cols {
-			want[c*nr+r] = a.Scale * src[r*stride+c]
+	for c := range a.Cols {
+		for r := range a.Lanes {
+			want[c*a.DstStride+r] = 0
+			if r < a.Rows {
+				want[c*a.DstStride+r] = a.Scale * a.Src[r*a.SrcStride+c]
+			}
 		}
 	}
-	kerneltest.Same(t, fmt.Sprintf("rows=%d/cols=%d: Dst", rows, cols), a.Dst, want)
+	kerneltest.Same(t, fmt.Sprintf("rows=%d/cols=%d/lanes=%d: Dst", a.Rows, a.Cols, a.Lanes), a.Dst, want)
 }
 
 func TestFromLanes(t *testing.T) {
 	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
-		nr := set.GEMM.NR
+		nr := set.Queries
 		for rows := 1; rows <= nr; rows++ {
 			for i, cols := range laneSizes {
 				checkFromLanes(t, set, rows, cols, cols+(rows+i)%3*3, i%2 == 0, uint64(rows*100+cols))
@@ -62,7 +67,7 @@ func TestFromLanes(t *testing.T) {
 
 func checkFromLanes(t *testing.T, set *kernels.Set, rows, cols, stride int, add bool, seed uint64) {
 	t.Helper()
-	nr := set.GEMM.NR
+	nr := set.Queries
 	a := kernels.FromLanesArgs{
 		Rows: rows, Cols: cols, Src: guarded(t, kerneltest.Random(seed, cols*nr)), Scale: guarded(t, kerneltest.Random(seed+1, nr)),
 		Add: add, Dst: kerneltest.Guard(t, (rows-1)*stride+cols), DstStride: stride,
@@ -171,7 +176,7 @@ func scores(seed uint64, keys, nr int, spread, slope float32) []float32 {
 
 func TestSoftmax(t *testing.T) {
 	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
-		nr := set.GEMM.NR
+		nr := set.Queries
 		for _, keys := range []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 31, 95, 96, 97} {
 			for i, spread := range []float32{1, 30, 1000} {
 				for _, slope := range []float32{0, 0.5, -0.5} {
@@ -192,7 +197,7 @@ func TestSoftmaxSpecials(t *testing.T) {
 	inf, nan := float32(math.Inf(1)), float32(math.NaN())
 	const low = -math.MaxFloat32
 	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
-		nr := set.GEMM.NR
+		nr := set.Queries
 		for _, c := range []struct {
 			name        string
 			first, then []float32
@@ -235,7 +240,7 @@ func TestSoftmaxSameBits(t *testing.T) {
 		if set.ISA == kernels.Generic {
 			continue
 		}
-		nr := set.GEMM.NR
+		nr := set.Queries
 		p, a := softmaxCase{[][]float32{scores(1, 96, nr, 40, 0), scores(2, 37, nr, 40, 1)}, nr}.run(t, set)
 		var got []float32
 		for _, s := range append(p, a.Max, a.Sum, a.Alpha) {
@@ -265,7 +270,7 @@ func TestSoftmaxIsThePortableOne(t *testing.T) {
 		return cut
 	}
 	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
-		nr := set.GEMM.NR
+		nr := set.Queries
 		s := scores(1, keys, nr, 30, 0)
 		got, _ := softmaxCase{[][]float32{s}, nr}.run(t, set)
 		want, _ := softmaxCase{[][]float32{narrow(s, nr)}, lanes}.run(t, portable)
@@ -299,7 +304,7 @@ func TestWeigh(t *testing.T) {
 // checkWeigh compares with float64, within a rounding for each key and one for Alpha.
 func checkWeigh(t *testing.T, set *kernels.Set, rows, keys, stride int, seed uint64) (o []float32) {
 	t.Helper()
-	nr := set.GEMM.NR
+	nr := set.Queries
 	a := kernels.WeighArgs{
 		Rows: rows, Keys: keys, V: guarded(t, kerneltest.Random(seed, (keys-1)*stride+rows)), VStride: stride,
 		P: guarded(t, scores(seed+1, keys, nr, 1, 0)), O: guarded(t, scores(seed+1000, rows, nr, 1, 0)),
@@ -330,7 +335,7 @@ func TestWeighSameBits(t *testing.T) {
 			if set.ISA == kernels.Generic {
 				continue
 			}
-			o, nr := checkWeigh(t, set, rows, 50, 45, 7), set.GEMM.NR
+			o, nr := checkWeigh(t, set, rows, 50, 45, 7), set.Queries
 			var got []float32
 			for r := range rows {
 				got = append(got, o[r*nr:][:16]...)
@@ -347,7 +352,7 @@ func TestWeighSameBits(t *testing.T) {
 func TestWeighSpecials(t *testing.T) {
 	inf := float32(math.Inf(1))
 	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
-		nr := set.GEMM.NR
+		nr := set.Queries
 		const rows, keys = 5, 3
 		a := kernels.WeighArgs{Rows: rows, Keys: keys, V: make([]float32, rows*keys), VStride: rows,
 			P: make([]float32, keys*nr), O: make([]float32, rows*nr), Alpha: make([]float32, nr)}
@@ -369,9 +374,11 @@ func FuzzAttentionKernels(f *testing.F) {
 	f.Fuzz(func(t *testing.T, seed uint64, rows, cols, keys, slack uint8, add bool) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		for _, set := range kernels.Available() {
-			nr := set.GEMM.NR
+			nr := set.Queries
 			rows, cols, keys := 1+int(rows)%nr, 1+int(cols), 1+int(keys)
-			checkToLanes(t, set, rows, cols, cols+int(slack), seed)
+			lanes := max(set.GEMM.Width(rows), set.GEMM.Width(1+r.IntN(nr)))
+			checkToLanes(t, set, kernels.ToLanesArgs{Rows: rows, Cols: cols, Lanes: lanes, Scale: 0.7,
+				SrcStride: cols + int(slack), DstStride: lanes + r.IntN(9)}, seed)
 			checkFromLanes(t, set, rows, cols, cols+int(slack), add, seed)
 			checkScore(t, set, keys, cols, cols+int(slack), add, seed)
 			checkWeigh(t, set, cols, keys, cols+int(slack), seed)

@@ -4,21 +4,23 @@ import "unsafe"
 
 // GEMM is a micro-kernel and the block sizes it was tuned for.
 type GEMM struct {
-	MR, NR int // rows and columns of the largest tile that one call fills
+	MR, NR int // rows of the tile that registers hold, columns of a panel
+	Lanes  int // values in a vector: panels narrower than NR are multiples of it wide
 	KC     int // k values of a weight panel worth keeping in a cache while rows pass by
 	MC     int // rows of A worth keeping in a cache while weight panels pass by
-	Alias  int // rows of A at a stride of a multiple of this evict each other from a cache; 0: at none
 
-	// Tile fills a tile of C; see TileArgs.
+	// Tile fills a panel's worth of columns of C; see TileArgs.
 	Tile func(*TileArgs)
+	// Widen makes float32 values of half as wide ones; see WidenArgs.
+	Widen func(*WidenArgs)
 }
 
-// TileArgs asks for a tile of C = A·B: for r < Rows and j < Cols,
+// TileArgs asks for some rows and up to NR columns of C = A·B: for r < Rows and j < Cols,
 //
 //	c := Init[r*InitStride+j]                     // 0 where Init is nil
 //	for s := range Segments {
 //		for k := range K {
-//			c = fma(A[s*MR+r][k], B[(s*K+k)*NR+j], c)
+//			c = fma(A[(r/MR*Segments+s)*MR+r%MR][k], B[(s*K+k)*BStride+j], c)
 //		}
 //	}
 //	Dst[r*DstStride+j] = c + Add[r*AddStride+j]   // c where Add is nil
@@ -26,20 +28,22 @@ type GEMM struct {
 // in this order for every element, whatever Rows and Cols are: one chain of fused
 // multiply-adds in rising k. A row of A is given by a pointer for each segment, so that a
 // matrix at any stride, the taps of a convolution, padding (a pointer to zeros) and gathered rows
-// are all the same to the kernel.
+// are all the same to the kernel. Rows are done MR at a time, and their pointers stand in that order.
 //
 // Dst may overlap Init or Add where they are the same elements; otherwise it overlaps nothing.
-// Elements of Init and Add at columns from Cols on are not read, and Dst is not written there; B
-// is read at all NR columns. An InitStride of 0 starts all rows from one vector: a bias.
+// Elements of Init and Add at columns from Cols on are not read, and Dst is not written there; B is
+// read at Cols columns rounded up to Lanes. An InitStride of 0 starts all rows from one vector: a
+// bias.
 //
-// Ahead is memory that will be wanted soon, such as the panel that follows B. For every k, NR/4
-// values of it are asked into the second-level cache, which hides their way from memory behind
-// the arithmetic. It is a hint: nothing of it is read, nor need it be as long.
+// Ahead is memory that will be wanted soon, such as the panel that follows B. For every k of
+// every MR rows, NR/4 values of it are asked into the second-level cache, which hides their way
+// from memory behind the arithmetic, until its end is reached. It is a hint: nothing of it is read.
 type TileArgs struct {
-	Rows, Cols  int // 1..MR and 1..NR
+	Rows, Cols  int // at least 1; 1..NR
 	Segments, K int
-	A           []*float32 // Segments×MR pointers to K values each; those of rows from Rows on are not read
-	B           []float32  // Segments·K rows of NR values: a packed panel
+	A           []*float32 // Segments×MR pointers to K values each for every MR rows; those of rows from Rows on are not read
+	B           []float32
+	BStride     int
 	Init        []float32
 	InitStride  int
 	Add         []float32
@@ -49,40 +53,46 @@ type TileArgs struct {
 	Ahead       []float32
 }
 
+// Width is how many values a row of B has for so many columns: a multiple of Lanes.
+func (g *GEMM) Width(cols int) int { return (cols + g.Lanes - 1) / g.Lanes * g.Lanes }
+
 const genericMR, genericNR = 4, 8
 
 // tileGeneric is the contract of TileArgs in Go.
 func tileGeneric(t *TileArgs) {
-	var acc [genericMR][genericNR]float32
-	for r := range t.Rows {
-		if t.Init != nil {
-			copy(acc[r][:t.Cols], t.Init[r*t.InitStride:][:t.Cols])
+	for row := 0; row < t.Rows; row += genericMR {
+		rows := min(genericMR, t.Rows-row)
+		var acc [genericMR][genericNR]float32
+		for r := range rows {
+			if t.Init != nil {
+				copy(acc[r][:t.Cols], t.Init[(row+r)*t.InitStride:][:t.Cols])
+			}
 		}
-	}
-	for s := range t.Segments {
-		for r := range t.Rows {
-			a := unsafe.Slice(t.A[s*genericMR+r], t.K)
-			chain(&acc[r], a, 1, t.K, t.B[s*t.K*genericNR:])
+		for s := range t.Segments {
+			for r := range rows {
+				a := unsafe.Slice(t.A[row*t.Segments+s*genericMR+r], t.K)
+				chain(&acc[r], a, 1, t.K, t.B[s*t.K*t.BStride:], t.BStride)
+			}
 		}
-	}
-	for r := range t.Rows {
-		dst := t.Dst[r*t.DstStride:][:t.Cols]
-		if t.Add == nil {
-			copy(dst, acc[r][:])
-			continue
-		}
-		for j, add := range t.Add[r*t.AddStride:][:t.Cols] {
-			dst[j] = acc[r][j] + add
+		for r := range rows {
+			dst := t.Dst[(row+r)*t.DstStride:][:t.Cols]
+			if t.Add == nil {
+				copy(dst, acc[r][:])
+				continue
+			}
+			for j, add := range t.Add[(row+r)*t.AddStride:][:t.Cols] {
+				dst[j] = acc[r][j] + add
+			}
 		}
 	}
 }
 
-// chain runs NR chains of n multiply-adds side by side: c[j] = fma(a[k*step], b[k*NR+j], c[j]) in
+// chain runs NR chains of n multiply-adds side by side: c[j] = fma(a[k*step], b[k*stride+j], c[j]) in
 // rising k. The accumulators are variables, not an array, so that they stay in registers.
-func chain(c *[genericNR]float32, a []float32, step, n int, b []float32) {
+func chain(c *[genericNR]float32, a []float32, step, n int, b []float32, stride int) {
 	c0, c1, c2, c3, c4, c5, c6, c7 := c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7]
 	for k := range n {
-		a, b := a[k*step], (*[genericNR]float32)(b[k*genericNR:])
+		a, b := a[k*step], (*[genericNR]float32)(b[k*stride:])
 		c0 = fma(a, b[0], c0)
 		c1 = fma(a, b[1], c1)
 		c2 = fma(a, b[2], c2)

@@ -15,30 +15,35 @@ type tileCase struct {
 	rows, cols, segments, k int
 	init, add               bool
 	initStride, stride      int // of Init; of Add and Dst
+	apart                   int // values between rows of B
 	seed                    uint64
 }
 
 func (c tileCase) String() string {
-	return fmt.Sprintf("rows=%d/cols=%d/segments=%d/k=%d/init=%v,%d/add=%v/stride=%d",
-		c.rows, c.cols, c.segments, c.k, c.init, c.initStride, c.add, c.stride)
+	return fmt.Sprintf("rows=%d/cols=%d/segments=%d/k=%d/init=%v,%d/add=%v/stride=%d/apart=%d",
+		c.rows, c.cols, c.segments, c.k, c.init, c.initStride, c.add, c.stride, c.apart)
 }
 
 // operands lays the case out for a Set: every row of every segment is its own allocation's end.
 func (c tileCase) operands(t testing.TB, g kernels.GEMM) (args kernels.TileArgs, a [][]float32) {
 	args = kernels.TileArgs{Rows: c.rows, Cols: c.cols, Segments: c.segments, K: c.k}
 	a = make([][]float32, c.segments*c.rows)
-	args.A = make([]*float32, c.segments*g.MR)
+	args.A = make([]*float32, c.segments*((c.rows+g.MR-1)/g.MR*g.MR))
 	for i := range a {
 		a[i] = kerneltest.Guard(t, c.k)
 		copy(a[i], kerneltest.Random(c.seed+uint64(i), c.k))
-		if c.k > 0 {
-			args.A[i/c.rows*g.MR+i%c.rows] = &a[i][0]
+		if s, r := i/c.rows, i%c.rows; c.k > 0 {
+			args.A[(r/g.MR*c.segments+s)*g.MR+r%g.MR] = &a[i][0]
 		}
 	}
 	// The same B for every NR: column j of row k is a function of (k, j).
-	args.B = kerneltest.Guard(t, c.segments*c.k*g.NR)
-	for k := range c.segments * c.k {
-		copy(args.B[k*g.NR:(k+1)*g.NR], kerneltest.Random(c.seed+1000+uint64(k), 64))
+	width := g.Width(c.cols)
+	args.BStride = width + c.apart
+	if n := c.segments * c.k; n > 0 {
+		args.B = kerneltest.Guard(t, (n-1)*args.BStride+width)
+		for k := range n {
+			copy(args.B[k*args.BStride:][:width], kerneltest.Random(c.seed+1000+uint64(k), 64))
+		}
 	}
 	if c.init {
 		args.InitStride = c.initStride
@@ -61,7 +66,7 @@ func (c tileCase) operands(t testing.TB, g kernels.GEMM) (args kernels.TileArgs,
 }
 
 // check compares args.Dst with the sum in float64, within the bound of a chain of k roundings.
-func (c tileCase) check(t testing.TB, args kernels.TileArgs, a [][]float32, nr int) {
+func (c tileCase) check(t testing.TB, args kernels.TileArgs, a [][]float32) {
 	t.Helper()
 	got := make([]float32, 0, c.rows*c.cols)
 	want := make([]float64, 0, c.rows*c.cols)
@@ -75,7 +80,7 @@ func (c tileCase) check(t testing.TB, args kernels.TileArgs, a [][]float32, nr i
 			}
 			for s := range c.segments {
 				for k := range c.k {
-					p := float64(a[s*c.rows+r][k]) * float64(args.B[(s*c.k+k)*nr+j])
+					p := float64(a[s*c.rows+r][k]) * float64(args.B[(s*c.k+k)*args.BStride+j])
 					sum += p
 					abs += math.Abs(p)
 				}
@@ -100,17 +105,18 @@ func (c tileCase) check(t testing.TB, args kernels.TileArgs, a [][]float32, nr i
 func TestTile(t *testing.T) {
 	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
 		g := set.GEMM
-		for rows := 1; rows <= g.MR; rows++ {
-			for _, cols := range []int{1, 2, g.NR/2 - 1, g.NR / 2, g.NR/2 + 1, g.NR - 1, g.NR} {
+		for rows := 1; rows <= 2*g.MR+1; rows++ {
+			for _, cols := range edges(g) {
 				for i, k := range []int{0, 1, 3, 4, 5, 8, 37} {
 					c := tileCase{
-						rows: rows, cols: cols, segments: 1 + (rows+i)%3, k: k,
+						apart: (rows + i) % 2 * 3,
+						rows:  rows, cols: cols, segments: 1 + (rows+i)%3, k: k,
 						init: i%2 == 0, initStride: []int{0, cols, cols + 3}[i%3],
 						add: i%3 == 0, stride: cols + i%3*5, seed: uint64(rows*100 + cols*10 + k),
 					}
 					args, a := c.operands(t, g)
 					g.Tile(&args)
-					c.check(t, args, a, g.NR)
+					c.check(t, args, a)
 					if t.Failed() {
 						t.Fatal(c)
 					}
@@ -120,12 +126,24 @@ func TestTile(t *testing.T) {
 	})
 }
 
+// edges are column counts around the edges of a panel's vectors.
+func edges(g kernels.GEMM) (cols []int) {
+	for v := 0; v < g.NR; v += g.Lanes {
+		for _, c := range []int{v + 1, v + g.Lanes - 1, v + g.Lanes} {
+			if len(cols) == 0 || c > cols[len(cols)-1] {
+				cols = append(cols, c)
+			}
+		}
+	}
+	return cols
+}
+
 // Dst may be Add or Init.
 func TestTileInPlace(t *testing.T) {
 	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
 		g := set.GEMM
 		for _, cols := range []int{g.NR - 1, g.NR} {
-			c := tileCase{rows: g.MR, cols: cols, segments: 2, k: 9, init: true, initStride: cols + 2, add: true, stride: cols + 2, seed: 5}
+			c := tileCase{rows: g.MR + 2, cols: cols, segments: 2, k: 9, init: true, initStride: cols + 2, add: true, stride: cols + 2, seed: 5}
 			args, _ := c.operands(t, g)
 			g.Tile(&args)
 			for _, overlap := range []string{"Add", "Init"} {
@@ -192,7 +210,7 @@ func TestTileSpecials(t *testing.T) {
 			{tiny, milli, tiny * milli}, {0, 5, 0},
 		} {
 			args := kernels.TileArgs{Rows: 1, Cols: 1, Segments: 1, K: 1, A: make([]*float32, g.MR),
-				B: make([]float32, g.NR), Dst: make([]float32, 1), DstStride: 1}
+				B: make([]float32, g.NR), BStride: g.NR, Dst: make([]float32, 1), DstStride: 1}
 			args.A[0], args.B[0] = &c.a, c.b
 			g.Tile(&args)
 			kerneltest.Same(t, fmt.Sprintf("%g·%g", c.a, c.b), args.Dst, []float32{c.want})
@@ -206,13 +224,14 @@ func FuzzTile(f *testing.F) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		for _, set := range kernels.Available() {
 			g := set.GEMM
-			c := tileCase{rows: 1 + int(rows)%g.MR, cols: 1 + int(cols)%g.NR, segments: 1 + int(segments)%5, k: int(k) % 70,
+			c := tileCase{rows: 1 + int(rows)%(3*g.MR), cols: 1 + int(cols)%g.NR, segments: 1 + int(segments)%5, k: int(k) % 70,
 				init: flags&1 != 0, add: flags&2 != 0, seed: seed}
 			c.stride = c.cols + r.IntN(9)
 			c.initStride = []int{0, c.cols + r.IntN(3)}[r.IntN(2)]
+			c.apart = r.IntN(4)
 			args, a := c.operands(t, g)
 			g.Tile(&args)
-			c.check(t, args, a, g.NR)
+			c.check(t, args, a)
 		}
 	})
 }

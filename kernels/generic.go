@@ -6,10 +6,12 @@ func genericSet() *Set {
 	return &Set{
 		ISA: Generic,
 		GEMM: GEMM{
-			MR: genericMR, NR: genericNR,
+			MR: genericMR, NR: genericNR, Lanes: genericNR,
 			KC: 512, MC: 64,
-			Tile: tileGeneric,
+			Tile:  tileGeneric,
+			Widen: widenGeneric,
 		},
+		Queries:   genericNR,
 		ToLanes:   toLanesGeneric,
 		Score:     scoreGeneric,
 		Softmax:   softmaxGeneric,

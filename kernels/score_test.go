@@ -22,7 +22,7 @@ func TestScore(t *testing.T) {
 // checkScore compares with float64, within a rounding for each column and one for the mask.
 func checkScore(t *testing.T, set *kernels.Set, keys, cols, stride int, masked bool, seed uint64) (s []float32) {
 	t.Helper()
-	nr := set.GEMM.NR
+	nr := set.Queries
 	a := kernels.ScoreArgs{
 		Keys: keys, Cols: cols, K: guarded(t, kerneltest.Random(seed, (keys-1)*stride+cols)), KStride: stride,
 		Q: guarded(t, scores(seed+1, cols, nr, 1, 0)), S: kerneltest.Guard(t, keys*nr),
@@ -59,7 +59,7 @@ func TestScoreSameBits(t *testing.T) {
 			if set.ISA == kernels.Generic {
 				continue
 			}
-			s, nr := checkScore(t, set, keys, 45, 50, true, 7), set.GEMM.NR
+			s, nr := checkScore(t, set, keys, 45, 50, true, 7), set.Queries
 			var got []float32
 			for k := range keys {
 				got = append(got, s[k*nr:][:16]...)
@@ -75,7 +75,7 @@ func TestScoreSameBits(t *testing.T) {
 // A mask is added to the sum, not summed upon: one of large magnitude costs one rounding.
 func TestScoreAddsMaskLast(t *testing.T) {
 	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
-		nr := set.GEMM.NR
+		nr := set.Queries
 		const cols = 64
 		a := kernels.ScoreArgs{Keys: 1, Cols: cols, K: make([]float32, cols), KStride: cols,
 			Q: make([]float32, cols*nr), Mask: make([]float32, nr), S: make([]float32, nr)}

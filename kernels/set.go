@@ -19,7 +19,8 @@ type Set struct {
 	ISA  ISA
 	GEMM GEMM
 
-	// Attention: queries side by side in vector lanes.
+	// Attention: Queries of them side by side in vector lanes.
+	Queries   int
 	ToLanes   func(*ToLanesArgs)   // rows into lanes (transpose and scale)
 	Score     func(*ScoreArgs)     // scores of a block of keys
 	Softmax   func(*SoftmaxArgs)   // one block of an online softmax

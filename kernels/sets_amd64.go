@@ -13,7 +13,7 @@ import (
 
 // What the assembly packages use. The test beside this file compares with their Requires.
 var (
-	avx2Features   = []cpuid.FeatureID{cpuid.CMOV, cpuid.SSE, cpuid.AVX, cpuid.AVX2, cpuid.FMA3, cpuid.BMI2}
+	avx2Features   = []cpuid.FeatureID{cpuid.CMOV, cpuid.SSE, cpuid.AVX, cpuid.AVX2, cpuid.F16C, cpuid.FMA3, cpuid.BMI2}
 	avx512Features = append([]cpuid.FeatureID{cpuid.AVX512F, cpuid.AVX512BW, cpuid.AVX512DQ, cpuid.AVX512VL}, avx2Features...)
 )
 
@@ -29,7 +29,12 @@ func makers() []entry {
 func avx2Set() *Set {
 	s := genericSet()
 	s.ISA = AVX2
-	s.GEMM = blocks(GEMM{MR: avx2.MR, NR: avx2.NR, Tile: func(a *TileArgs) { avx2.Tile(unsafe.Pointer(a)) }})
+	s.GEMM = blocks(GEMM{
+		MR: avx2.MR, NR: avx2.NR, Lanes: avx2.Lanes,
+		Tile:  func(a *TileArgs) { avx2.Tile(unsafe.Pointer(a)) },
+		Widen: func(a *WidenArgs) { avx2.Widen(unsafe.Pointer(a)) },
+	})
+	s.Queries = avx2.Queries
 	s.ToLanes = func(a *ToLanesArgs) { avx2.ToLanes(unsafe.Pointer(a)) }
 	s.Score = func(a *ScoreArgs) { avx2.Score(unsafe.Pointer(a)) }
 	s.Softmax = func(a *SoftmaxArgs) { avx2.Softmax(unsafe.Pointer(a)) }
@@ -47,7 +52,12 @@ func avx2Set() *Set {
 func avx512Set() *Set {
 	s := avx2Set()
 	s.ISA = AVX512
-	s.GEMM = blocks(GEMM{MR: avx512.MR, NR: avx512.NR, Tile: func(a *TileArgs) { avx512.Tile(unsafe.Pointer(a)) }})
+	s.GEMM = blocks(GEMM{
+		MR: avx512.MR, NR: avx512.NR, Lanes: avx512.Lanes,
+		Tile:  func(a *TileArgs) { avx512.Tile(unsafe.Pointer(a)) },
+		Widen: func(a *WidenArgs) { avx512.Widen(unsafe.Pointer(a)) },
+	})
+	s.Queries = avx512.Queries
 	s.ToLanes = func(a *ToLanesArgs) { avx512.ToLanes(unsafe.Pointer(a)) }
 	s.Score = func(a *ScoreArgs) { avx512.Score(unsafe.Pointer(a)) }
 	s.Softmax = func(a *SoftmaxArgs) { avx512.Softmax(unsafe.Pointer(a)) }
@@ -73,12 +83,7 @@ func blocks(g GEMM) GEMM {
 	if l2 <= 0 {
 		l2 = 512 << 10
 	}
-	const value, way = 4, 4096 // bytes
-	// The sets of a first-level cache repeat at its ways of 4 KiB. Eight of them cannot hold twelve
-	// rows that fall into one or two sets; twelve can, as measured.
-	if cpuid.CPU.Cache.L1D < 12*way {
-		g.Alias = way / 2 / value
-	}
+	const value = 4 // bytes
 	g.KC = l2 / 16 / (32 * value)
 	rows := l2 / 4 / (g.KC * value)
 	g.MC = (rows + g.MR - 1) / g.MR * g.MR

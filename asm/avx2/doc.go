@@ -4,10 +4,12 @@
 // Contracts stand in package kernels, at the argument struct that each function points to.
 package avx2
 
-// Rows and columns of the tile that Tile fills.
+// Sizes; kernels.GEMM and kernels.Set say of what.
 const (
-	MR = 6
-	NR = 16
+	Lanes   = 8
+	MR      = 6
+	NR      = 16
+	Queries = 16
 )
 
 // Requires lists the CPU features that each function uses.
@@ -24,4 +26,5 @@ var Requires = map[string][]string{
 	"ToLanes":   {"AVX", "CMOV"},
 	"Triad":     {"AVX", "FMA3"},
 	"Weigh":     {"AVX", "FMA3"},
+	"Widen":     {"AVX", "AVX2", "F16C"},
 }

@@ -6,274 +6,1481 @@
 
 // func Tile(args *byte)
 // Requires: AVX, CMOV, FMA3, MMX+
-TEXT ·Tile(SB), NOSPLIT, $32-8
-	MOVQ       args+0(FP), AX
-	MOVQ       (AX), CX
+TEXT ·Tile(SB), NOSPLIT, $88-8
+	MOVQ args+0(FP), AX
+	CMPQ 8(AX), $+8
+	JG   panel2
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 88(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 120(AX), CX
+	MOVQ CX, 16(SP)
+	MOVQ 152(AX), CX
+	MOVQ CX, 24(SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 32(SP)
+	MOVQ 184(AX), CX
+	MOVQ CX, 64(SP)
+	MOVQ 192(AX), DX
+	LEAQ (CX)(DX*4), CX
+	MOVQ CX, 72(SP)
+	MOVQ 24(AX), CX
+	MOVQ CX, 48(SP)
+	ANDQ $-4, CX
+	MOVQ CX, 56(SP)
+	MOVQ 8(AX), CX
+	SUBQ $0x00, CX
+	LEAQ gemm_window<>+0(SB), DX
+	NEGQ CX
+	LEAQ 32(DX)(CX*4), DX
+	MOVQ DX, 80(SP)
+
+rows1:
+	MOVQ       (SP), CX
 	CMPQ       CX, $0x06
-	JEQ        rows6
+	JGE        init6x1
 	CMPQ       CX, $0x05
-	JEQ        rows5
+	JEQ        init5x1
 	CMPQ       CX, $0x04
-	JEQ        rows4
+	JEQ        init4x1
 	CMPQ       CX, $0x03
-	JEQ        rows3
+	JEQ        init3x1
 	CMPQ       CX, $0x02
-	JEQ        rows2
-	MOVQ       144(AX), DX
-	MOVQ       168(AX), SI
+	JEQ        init2x1
+	MOVQ       args+0(FP), AX
+	MOVQ       24(SP), BX
+	MOVQ       176(AX), SI
 	SHLQ       $0x02, SI
-	PREFETCHT0 (DX)
-	MOVQ       80(AX), DX
+	PREFETCHT0 (BX)
+	MOVQ       8(SP), DX
 	TESTQ      DX, DX
-	JZ         zero1
-	MOVQ       104(AX), SI
+	JZ         zero1x1
+	MOVQ       112(AX), SI
 	SHLQ       $0x02, SI
-	MOVQ       8(AX), DI
-	CMPQ       DI, $0x10
-	JNE        initTail1
+	CMPQ       8(AX), $0x08
+	JNE        loadTail1x1
 	VMOVUPS    (DX), Y0
-	VMOVUPS    32(DX), Y1
-	JMP        sum1
+	JMP        loadEnd1x1
 
-initTail1:
-	LEAQ gemm_window<>+0(SB), R9
-	MOVQ DI, R8
-	CMPQ R8, $0x08
-	JLE  notmore1
-	MOVQ $0x00000008, R8
-
-notmore1:
-	NEGQ    R8
-	VMOVUPS 32(R9)(R8*4), Y12
-	MOVQ    DI, R8
-	SUBQ    $0x08, R8
-	JGE     notneg2
-	XORQ    R8, R8
-
-notneg2:
-	CMPQ R8, $0x08
-	JLE  notmore3
-	MOVQ $0x00000008, R8
-
-notmore3:
-	NEGQ       R8
-	VMOVUPS    32(R9)(R8*4), Y13
+loadTail1x1:
+	MOVQ       80(SP), CX
+	VMOVUPS    (CX), Y12
 	VMASKMOVPS (DX), Y12, Y0
-	VMASKMOVPS 32(DX), Y13, Y1
-	JMP        sum1
 
-zero1:
+loadEnd1x1:
+	ADDQ SI, DX
+	MOVQ DX, 8(SP)
+	JMP  sum1x1
+
+zero1x1:
+	VXORPS Y0, Y0, Y0
+
+sum1x1:
+	MOVQ    56(AX), BX
+	MOVQ    80(AX), R11
+	SHLQ    $0x02, R11
+	LEAQ    (R11)(R11*2), R12
+	MOVQ    16(AX), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    56(SP), R13
+	MOVQ    48(SP), R14
+	MOVQ    64(SP), BP
+	CMPQ    BP, 72(SP)
+	CMOVQCC BX, BP
+
+segment1x1:
+	MOVQ    32(SP), AX
+	MOVQ    (AX), DX
+	ADDQ    $+48, 32(SP)
+	XORQ    AX, AX
+	CMPQ    AX, R13
+	JEQ     rest1x1
+	PCALIGN $0x20
+
+loop1x1:
+	VMOVUPS      (BX), Y12
+	VBROADCASTSS (DX)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	PREFETCHT1   (BP)
+	VMOVUPS      (BX)(R11*1), Y12
+	VBROADCASTSS 4(DX)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VMOVUPS      (BX)(R11*2), Y12
+	VBROADCASTSS 8(DX)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VMOVUPS      (BX)(R12*1), Y12
+	VBROADCASTSS 12(DX)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	ADDQ         $+4, AX
+	LEAQ         (BX)(R11*4), BX
+	ADDQ         $+64, BP
+	CMPQ         AX, R13
+	JLT          loop1x1
+
+rest1x1:
+	CMPQ         AX, R14
+	JGE          next1x1
+	VMOVUPS      (BX), Y12
+	VBROADCASTSS (DX)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	INCQ         AX
+	ADDQ         R11, BX
+	JMP          rest1x1
+
+next1x1:
+	DECQ    40(SP)
+	JNZ     segment1x1
+	MOVQ    64(SP), CX
+	CMPQ    CX, 72(SP)
+	CMOVQCS BP, CX
+	MOVQ    CX, 64(SP)
+	MOVQ    args+0(FP), AX
+	MOVQ    24(SP), DX
+	MOVQ    176(AX), SI
+	SHLQ    $0x02, SI
+	MOVQ    16(SP), BX
+	MOVQ    144(AX), R8
+	SHLQ    $0x02, R8
+	CMPQ    8(AX), $0x08
+	JNE     storeTail1x1
+	TESTQ   BX, BX
+	JZ      storeWholeOnly1x1
+	VMOVUPS (BX), Y14
+	VADDPS  Y14, Y0, Y0
+	ADDQ    R8, BX
+	MOVQ    BX, 16(SP)
+
+storeWholeOnly1x1:
+	VMOVUPS Y0, (DX)
+	JMP     storeEnd1x1
+
+storeTail1x1:
+	MOVQ       80(SP), CX
+	VMOVUPS    (CX), Y12
+	TESTQ      BX, BX
+	JZ         storeTailOnly1x1
+	VMASKMOVPS (BX), Y12, Y14
+	VADDPS     Y14, Y0, Y0
+	ADDQ       R8, BX
+	MOVQ       BX, 16(SP)
+
+storeTailOnly1x1:
+	VMASKMOVPS Y0, Y12, (DX)
+
+storeEnd1x1:
+	ADDQ SI, DX
+	MOVQ DX, 24(SP)
+	VZEROUPPER
+	RET
+
+init2x1:
+	MOVQ       args+0(FP), AX
+	MOVQ       24(SP), BX
+	MOVQ       176(AX), SI
+	SHLQ       $0x02, SI
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	MOVQ       8(SP), DX
+	TESTQ      DX, DX
+	JZ         zero2x1
+	MOVQ       112(AX), SI
+	SHLQ       $0x02, SI
+	CMPQ       8(AX), $0x08
+	JNE        loadTail2x1
+	VMOVUPS    (DX), Y0
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Y1
+	JMP        loadEnd2x1
+
+loadTail2x1:
+	MOVQ       80(SP), CX
+	VMOVUPS    (CX), Y12
+	VMASKMOVPS (DX), Y12, Y0
+	ADDQ       SI, DX
+	VMASKMOVPS (DX), Y12, Y1
+
+loadEnd2x1:
+	ADDQ SI, DX
+	MOVQ DX, 8(SP)
+	JMP  sum2x1
+
+zero2x1:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 
-sum1:
-	MOVQ    16(AX), CX
-	MOVQ    CX, (SP)
-	MOVQ    32(AX), CX
-	MOVQ    CX, 8(SP)
+sum2x1:
 	MOVQ    56(AX), BX
-	MOVQ    176(AX), BP
-	TESTQ   BP, BP
-	CMOVQEQ BX, BP
-	MOVQ    24(AX), CX
-	MOVQ    CX, 16(SP)
-	ANDQ    $-4, CX
-	MOVQ    CX, 24(SP)
+	MOVQ    80(AX), R11
+	SHLQ    $0x02, R11
+	LEAQ    (R11)(R11*2), R12
+	MOVQ    16(AX), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    56(SP), R13
+	MOVQ    48(SP), R14
+	MOVQ    64(SP), BP
+	CMPQ    BP, 72(SP)
+	CMOVQCC BX, BP
 
-segment1:
-	MOVQ    8(SP), AX
+segment2x1:
+	MOVQ    32(SP), AX
 	MOVQ    (AX), DX
-	ADDQ    $+48, 8(SP)
+	MOVQ    8(AX), SI
+	ADDQ    $+48, 32(SP)
 	XORQ    AX, AX
-	CMPQ    AX, 24(SP)
-	JEQ     rest1
+	CMPQ    AX, R13
+	JEQ     rest2x1
 	PCALIGN $0x20
 
-loop1:
+loop2x1:
+	VMOVUPS      (BX), Y12
+	VBROADCASTSS (DX)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VBROADCASTSS (SI)(AX*4), Y15
+	VFMADD231PS  Y12, Y15, Y1
+	PREFETCHT1   (BP)
+	VMOVUPS      (BX)(R11*1), Y12
+	VBROADCASTSS 4(DX)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VBROADCASTSS 4(SI)(AX*4), Y15
+	VFMADD231PS  Y12, Y15, Y1
+	VMOVUPS      (BX)(R11*2), Y12
+	VBROADCASTSS 8(DX)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VBROADCASTSS 8(SI)(AX*4), Y15
+	VFMADD231PS  Y12, Y15, Y1
+	VMOVUPS      (BX)(R12*1), Y12
+	VBROADCASTSS 12(DX)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VBROADCASTSS 12(SI)(AX*4), Y15
+	VFMADD231PS  Y12, Y15, Y1
+	ADDQ         $+4, AX
+	LEAQ         (BX)(R11*4), BX
+	ADDQ         $+64, BP
+	CMPQ         AX, R13
+	JLT          loop2x1
+
+rest2x1:
+	CMPQ         AX, R14
+	JGE          next2x1
+	VMOVUPS      (BX), Y12
+	VBROADCASTSS (DX)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VBROADCASTSS (SI)(AX*4), Y15
+	VFMADD231PS  Y12, Y15, Y1
+	INCQ         AX
+	ADDQ         R11, BX
+	JMP          rest2x1
+
+next2x1:
+	DECQ    40(SP)
+	JNZ     segment2x1
+	MOVQ    64(SP), CX
+	CMPQ    CX, 72(SP)
+	CMOVQCS BP, CX
+	MOVQ    CX, 64(SP)
+	MOVQ    args+0(FP), AX
+	MOVQ    24(SP), DX
+	MOVQ    176(AX), SI
+	SHLQ    $0x02, SI
+	MOVQ    16(SP), BX
+	MOVQ    144(AX), R8
+	SHLQ    $0x02, R8
+	CMPQ    8(AX), $0x08
+	JNE     storeTail2x1
+	TESTQ   BX, BX
+	JZ      storeWholeOnly2x1
+	VMOVUPS (BX), Y14
+	VADDPS  Y14, Y0, Y0
+	ADDQ    R8, BX
+	VMOVUPS (BX), Y14
+	VADDPS  Y14, Y1, Y1
+	ADDQ    R8, BX
+	MOVQ    BX, 16(SP)
+
+storeWholeOnly2x1:
+	VMOVUPS Y0, (DX)
+	ADDQ    SI, DX
+	VMOVUPS Y1, (DX)
+	JMP     storeEnd2x1
+
+storeTail2x1:
+	MOVQ       80(SP), CX
+	VMOVUPS    (CX), Y12
+	TESTQ      BX, BX
+	JZ         storeTailOnly2x1
+	VMASKMOVPS (BX), Y12, Y14
+	VADDPS     Y14, Y0, Y0
+	ADDQ       R8, BX
+	VMASKMOVPS (BX), Y12, Y14
+	VADDPS     Y14, Y1, Y1
+	ADDQ       R8, BX
+	MOVQ       BX, 16(SP)
+
+storeTailOnly2x1:
+	VMASKMOVPS Y0, Y12, (DX)
+	ADDQ       SI, DX
+	VMASKMOVPS Y1, Y12, (DX)
+
+storeEnd2x1:
+	ADDQ SI, DX
+	MOVQ DX, 24(SP)
+	VZEROUPPER
+	RET
+
+init3x1:
+	MOVQ       args+0(FP), AX
+	MOVQ       24(SP), BX
+	MOVQ       176(AX), SI
+	SHLQ       $0x02, SI
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	MOVQ       8(SP), DX
+	TESTQ      DX, DX
+	JZ         zero3x1
+	MOVQ       112(AX), SI
+	SHLQ       $0x02, SI
+	CMPQ       8(AX), $0x08
+	JNE        loadTail3x1
+	VMOVUPS    (DX), Y0
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Y1
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Y2
+	JMP        loadEnd3x1
+
+loadTail3x1:
+	MOVQ       80(SP), CX
+	VMOVUPS    (CX), Y12
+	VMASKMOVPS (DX), Y12, Y0
+	ADDQ       SI, DX
+	VMASKMOVPS (DX), Y12, Y1
+	ADDQ       SI, DX
+	VMASKMOVPS (DX), Y12, Y2
+
+loadEnd3x1:
+	ADDQ SI, DX
+	MOVQ DX, 8(SP)
+	JMP  sum3x1
+
+zero3x1:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+
+sum3x1:
+	MOVQ    56(AX), BX
+	MOVQ    80(AX), R11
+	SHLQ    $0x02, R11
+	LEAQ    (R11)(R11*2), R12
+	MOVQ    16(AX), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    56(SP), R13
+	MOVQ    48(SP), R14
+	MOVQ    64(SP), BP
+	CMPQ    BP, 72(SP)
+	CMOVQCC BX, BP
+
+segment3x1:
+	MOVQ    32(SP), AX
+	MOVQ    (AX), DX
+	MOVQ    8(AX), SI
+	MOVQ    16(AX), DI
+	ADDQ    $+48, 32(SP)
+	XORQ    AX, AX
+	CMPQ    AX, R13
+	JEQ     rest3x1
+	PCALIGN $0x20
+
+loop3x1:
+	VMOVUPS      (BX), Y12
+	VBROADCASTSS (DX)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VBROADCASTSS (SI)(AX*4), Y15
+	VFMADD231PS  Y12, Y15, Y1
+	VBROADCASTSS (DI)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	PREFETCHT1   (BP)
+	VMOVUPS      (BX)(R11*1), Y12
+	VBROADCASTSS 4(DX)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VBROADCASTSS 4(SI)(AX*4), Y15
+	VFMADD231PS  Y12, Y15, Y1
+	VBROADCASTSS 4(DI)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VMOVUPS      (BX)(R11*2), Y12
+	VBROADCASTSS 8(DX)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VBROADCASTSS 8(SI)(AX*4), Y15
+	VFMADD231PS  Y12, Y15, Y1
+	VBROADCASTSS 8(DI)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VMOVUPS      (BX)(R12*1), Y12
+	VBROADCASTSS 12(DX)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VBROADCASTSS 12(SI)(AX*4), Y15
+	VFMADD231PS  Y12, Y15, Y1
+	VBROADCASTSS 12(DI)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	ADDQ         $+4, AX
+	LEAQ         (BX)(R11*4), BX
+	ADDQ         $+64, BP
+	CMPQ         AX, R13
+	JLT          loop3x1
+
+rest3x1:
+	CMPQ         AX, R14
+	JGE          next3x1
+	VMOVUPS      (BX), Y12
+	VBROADCASTSS (DX)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VBROADCASTSS (SI)(AX*4), Y15
+	VFMADD231PS  Y12, Y15, Y1
+	VBROADCASTSS (DI)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	INCQ         AX
+	ADDQ         R11, BX
+	JMP          rest3x1
+
+next3x1:
+	DECQ    40(SP)
+	JNZ     segment3x1
+	MOVQ    64(SP), CX
+	CMPQ    CX, 72(SP)
+	CMOVQCS BP, CX
+	MOVQ    CX, 64(SP)
+	MOVQ    args+0(FP), AX
+	MOVQ    24(SP), DX
+	MOVQ    176(AX), SI
+	SHLQ    $0x02, SI
+	MOVQ    16(SP), BX
+	MOVQ    144(AX), R8
+	SHLQ    $0x02, R8
+	CMPQ    8(AX), $0x08
+	JNE     storeTail3x1
+	TESTQ   BX, BX
+	JZ      storeWholeOnly3x1
+	VMOVUPS (BX), Y14
+	VADDPS  Y14, Y0, Y0
+	ADDQ    R8, BX
+	VMOVUPS (BX), Y14
+	VADDPS  Y14, Y1, Y1
+	ADDQ    R8, BX
+	VMOVUPS (BX), Y14
+	VADDPS  Y14, Y2, Y2
+	ADDQ    R8, BX
+	MOVQ    BX, 16(SP)
+
+storeWholeOnly3x1:
+	VMOVUPS Y0, (DX)
+	ADDQ    SI, DX
+	VMOVUPS Y1, (DX)
+	ADDQ    SI, DX
+	VMOVUPS Y2, (DX)
+	JMP     storeEnd3x1
+
+storeTail3x1:
+	MOVQ       80(SP), CX
+	VMOVUPS    (CX), Y12
+	TESTQ      BX, BX
+	JZ         storeTailOnly3x1
+	VMASKMOVPS (BX), Y12, Y14
+	VADDPS     Y14, Y0, Y0
+	ADDQ       R8, BX
+	VMASKMOVPS (BX), Y12, Y14
+	VADDPS     Y14, Y1, Y1
+	ADDQ       R8, BX
+	VMASKMOVPS (BX), Y12, Y14
+	VADDPS     Y14, Y2, Y2
+	ADDQ       R8, BX
+	MOVQ       BX, 16(SP)
+
+storeTailOnly3x1:
+	VMASKMOVPS Y0, Y12, (DX)
+	ADDQ       SI, DX
+	VMASKMOVPS Y1, Y12, (DX)
+	ADDQ       SI, DX
+	VMASKMOVPS Y2, Y12, (DX)
+
+storeEnd3x1:
+	ADDQ SI, DX
+	MOVQ DX, 24(SP)
+	VZEROUPPER
+	RET
+
+init4x1:
+	MOVQ       args+0(FP), AX
+	MOVQ       24(SP), BX
+	MOVQ       176(AX), SI
+	SHLQ       $0x02, SI
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	MOVQ       8(SP), DX
+	TESTQ      DX, DX
+	JZ         zero4x1
+	MOVQ       112(AX), SI
+	SHLQ       $0x02, SI
+	CMPQ       8(AX), $0x08
+	JNE        loadTail4x1
+	VMOVUPS    (DX), Y0
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Y1
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Y2
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Y3
+	JMP        loadEnd4x1
+
+loadTail4x1:
+	MOVQ       80(SP), CX
+	VMOVUPS    (CX), Y12
+	VMASKMOVPS (DX), Y12, Y0
+	ADDQ       SI, DX
+	VMASKMOVPS (DX), Y12, Y1
+	ADDQ       SI, DX
+	VMASKMOVPS (DX), Y12, Y2
+	ADDQ       SI, DX
+	VMASKMOVPS (DX), Y12, Y3
+
+loadEnd4x1:
+	ADDQ SI, DX
+	MOVQ DX, 8(SP)
+	JMP  sum4x1
+
+zero4x1:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+sum4x1:
+	MOVQ    56(AX), BX
+	MOVQ    80(AX), R11
+	SHLQ    $0x02, R11
+	LEAQ    (R11)(R11*2), R12
+	MOVQ    16(AX), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    56(SP), R13
+	MOVQ    48(SP), R14
+	MOVQ    64(SP), BP
+	CMPQ    BP, 72(SP)
+	CMOVQCC BX, BP
+
+segment4x1:
+	MOVQ    32(SP), AX
+	MOVQ    (AX), DX
+	MOVQ    8(AX), SI
+	MOVQ    16(AX), DI
+	MOVQ    24(AX), R8
+	ADDQ    $+48, 32(SP)
+	XORQ    AX, AX
+	CMPQ    AX, R13
+	JEQ     rest4x1
+	PCALIGN $0x20
+
+loop4x1:
+	VMOVUPS      (BX), Y12
+	VBROADCASTSS (DX)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VBROADCASTSS (SI)(AX*4), Y15
+	VFMADD231PS  Y12, Y15, Y1
+	VBROADCASTSS (DI)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VBROADCASTSS (R8)(AX*4), Y15
+	VFMADD231PS  Y12, Y15, Y3
+	PREFETCHT1   (BP)
+	VMOVUPS      (BX)(R11*1), Y12
+	VBROADCASTSS 4(DX)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VBROADCASTSS 4(SI)(AX*4), Y15
+	VFMADD231PS  Y12, Y15, Y1
+	VBROADCASTSS 4(DI)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VBROADCASTSS 4(R8)(AX*4), Y15
+	VFMADD231PS  Y12, Y15, Y3
+	VMOVUPS      (BX)(R11*2), Y12
+	VBROADCASTSS 8(DX)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VBROADCASTSS 8(SI)(AX*4), Y15
+	VFMADD231PS  Y12, Y15, Y1
+	VBROADCASTSS 8(DI)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VBROADCASTSS 8(R8)(AX*4), Y15
+	VFMADD231PS  Y12, Y15, Y3
+	VMOVUPS      (BX)(R12*1), Y12
+	VBROADCASTSS 12(DX)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VBROADCASTSS 12(SI)(AX*4), Y15
+	VFMADD231PS  Y12, Y15, Y1
+	VBROADCASTSS 12(DI)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VBROADCASTSS 12(R8)(AX*4), Y15
+	VFMADD231PS  Y12, Y15, Y3
+	ADDQ         $+4, AX
+	LEAQ         (BX)(R11*4), BX
+	ADDQ         $+64, BP
+	CMPQ         AX, R13
+	JLT          loop4x1
+
+rest4x1:
+	CMPQ         AX, R14
+	JGE          next4x1
+	VMOVUPS      (BX), Y12
+	VBROADCASTSS (DX)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VBROADCASTSS (SI)(AX*4), Y15
+	VFMADD231PS  Y12, Y15, Y1
+	VBROADCASTSS (DI)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VBROADCASTSS (R8)(AX*4), Y15
+	VFMADD231PS  Y12, Y15, Y3
+	INCQ         AX
+	ADDQ         R11, BX
+	JMP          rest4x1
+
+next4x1:
+	DECQ    40(SP)
+	JNZ     segment4x1
+	MOVQ    64(SP), CX
+	CMPQ    CX, 72(SP)
+	CMOVQCS BP, CX
+	MOVQ    CX, 64(SP)
+	MOVQ    args+0(FP), AX
+	MOVQ    24(SP), DX
+	MOVQ    176(AX), SI
+	SHLQ    $0x02, SI
+	MOVQ    16(SP), BX
+	MOVQ    144(AX), R8
+	SHLQ    $0x02, R8
+	CMPQ    8(AX), $0x08
+	JNE     storeTail4x1
+	TESTQ   BX, BX
+	JZ      storeWholeOnly4x1
+	VMOVUPS (BX), Y14
+	VADDPS  Y14, Y0, Y0
+	ADDQ    R8, BX
+	VMOVUPS (BX), Y14
+	VADDPS  Y14, Y1, Y1
+	ADDQ    R8, BX
+	VMOVUPS (BX), Y14
+	VADDPS  Y14, Y2, Y2
+	ADDQ    R8, BX
+	VMOVUPS (BX), Y14
+	VADDPS  Y14, Y3, Y3
+	ADDQ    R8, BX
+	MOVQ    BX, 16(SP)
+
+storeWholeOnly4x1:
+	VMOVUPS Y0, (DX)
+	ADDQ    SI, DX
+	VMOVUPS Y1, (DX)
+	ADDQ    SI, DX
+	VMOVUPS Y2, (DX)
+	ADDQ    SI, DX
+	VMOVUPS Y3, (DX)
+	JMP     storeEnd4x1
+
+storeTail4x1:
+	MOVQ       80(SP), CX
+	VMOVUPS    (CX), Y12
+	TESTQ      BX, BX
+	JZ         storeTailOnly4x1
+	VMASKMOVPS (BX), Y12, Y14
+	VADDPS     Y14, Y0, Y0
+	ADDQ       R8, BX
+	VMASKMOVPS (BX), Y12, Y14
+	VADDPS     Y14, Y1, Y1
+	ADDQ       R8, BX
+	VMASKMOVPS (BX), Y12, Y14
+	VADDPS     Y14, Y2, Y2
+	ADDQ       R8, BX
+	VMASKMOVPS (BX), Y12, Y14
+	VADDPS     Y14, Y3, Y3
+	ADDQ       R8, BX
+	MOVQ       BX, 16(SP)
+
+storeTailOnly4x1:
+	VMASKMOVPS Y0, Y12, (DX)
+	ADDQ       SI, DX
+	VMASKMOVPS Y1, Y12, (DX)
+	ADDQ       SI, DX
+	VMASKMOVPS Y2, Y12, (DX)
+	ADDQ       SI, DX
+	VMASKMOVPS Y3, Y12, (DX)
+
+storeEnd4x1:
+	ADDQ SI, DX
+	MOVQ DX, 24(SP)
+	VZEROUPPER
+	RET
+
+init5x1:
+	MOVQ       args+0(FP), AX
+	MOVQ       24(SP), BX
+	MOVQ       176(AX), SI
+	SHLQ       $0x02, SI
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	MOVQ       8(SP), DX
+	TESTQ      DX, DX
+	JZ         zero5x1
+	MOVQ       112(AX), SI
+	SHLQ       $0x02, SI
+	CMPQ       8(AX), $0x08
+	JNE        loadTail5x1
+	VMOVUPS    (DX), Y0
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Y1
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Y2
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Y3
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Y4
+	JMP        loadEnd5x1
+
+loadTail5x1:
+	MOVQ       80(SP), CX
+	VMOVUPS    (CX), Y12
+	VMASKMOVPS (DX), Y12, Y0
+	ADDQ       SI, DX
+	VMASKMOVPS (DX), Y12, Y1
+	ADDQ       SI, DX
+	VMASKMOVPS (DX), Y12, Y2
+	ADDQ       SI, DX
+	VMASKMOVPS (DX), Y12, Y3
+	ADDQ       SI, DX
+	VMASKMOVPS (DX), Y12, Y4
+
+loadEnd5x1:
+	ADDQ SI, DX
+	MOVQ DX, 8(SP)
+	JMP  sum5x1
+
+zero5x1:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+
+sum5x1:
+	MOVQ    56(AX), BX
+	MOVQ    80(AX), R11
+	SHLQ    $0x02, R11
+	LEAQ    (R11)(R11*2), R12
+	MOVQ    16(AX), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    56(SP), R13
+	MOVQ    48(SP), R14
+	MOVQ    64(SP), BP
+	CMPQ    BP, 72(SP)
+	CMOVQCC BX, BP
+
+segment5x1:
+	MOVQ    32(SP), AX
+	MOVQ    (AX), DX
+	MOVQ    8(AX), SI
+	MOVQ    16(AX), DI
+	MOVQ    24(AX), R8
+	MOVQ    32(AX), R9
+	ADDQ    $+48, 32(SP)
+	XORQ    AX, AX
+	CMPQ    AX, R13
+	JEQ     rest5x1
+	PCALIGN $0x20
+
+loop5x1:
+	VMOVUPS      (BX), Y12
+	VBROADCASTSS (DX)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VBROADCASTSS (SI)(AX*4), Y15
+	VFMADD231PS  Y12, Y15, Y1
+	VBROADCASTSS (DI)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VBROADCASTSS (R8)(AX*4), Y15
+	VFMADD231PS  Y12, Y15, Y3
+	VBROADCASTSS (R9)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	PREFETCHT1   (BP)
+	VMOVUPS      (BX)(R11*1), Y12
+	VBROADCASTSS 4(DX)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VBROADCASTSS 4(SI)(AX*4), Y15
+	VFMADD231PS  Y12, Y15, Y1
+	VBROADCASTSS 4(DI)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VBROADCASTSS 4(R8)(AX*4), Y15
+	VFMADD231PS  Y12, Y15, Y3
+	VBROADCASTSS 4(R9)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VMOVUPS      (BX)(R11*2), Y12
+	VBROADCASTSS 8(DX)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VBROADCASTSS 8(SI)(AX*4), Y15
+	VFMADD231PS  Y12, Y15, Y1
+	VBROADCASTSS 8(DI)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VBROADCASTSS 8(R8)(AX*4), Y15
+	VFMADD231PS  Y12, Y15, Y3
+	VBROADCASTSS 8(R9)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VMOVUPS      (BX)(R12*1), Y12
+	VBROADCASTSS 12(DX)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VBROADCASTSS 12(SI)(AX*4), Y15
+	VFMADD231PS  Y12, Y15, Y1
+	VBROADCASTSS 12(DI)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VBROADCASTSS 12(R8)(AX*4), Y15
+	VFMADD231PS  Y12, Y15, Y3
+	VBROADCASTSS 12(R9)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	ADDQ         $+4, AX
+	LEAQ         (BX)(R11*4), BX
+	ADDQ         $+64, BP
+	CMPQ         AX, R13
+	JLT          loop5x1
+
+rest5x1:
+	CMPQ         AX, R14
+	JGE          next5x1
+	VMOVUPS      (BX), Y12
+	VBROADCASTSS (DX)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VBROADCASTSS (SI)(AX*4), Y15
+	VFMADD231PS  Y12, Y15, Y1
+	VBROADCASTSS (DI)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VBROADCASTSS (R8)(AX*4), Y15
+	VFMADD231PS  Y12, Y15, Y3
+	VBROADCASTSS (R9)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	INCQ         AX
+	ADDQ         R11, BX
+	JMP          rest5x1
+
+next5x1:
+	DECQ    40(SP)
+	JNZ     segment5x1
+	MOVQ    64(SP), CX
+	CMPQ    CX, 72(SP)
+	CMOVQCS BP, CX
+	MOVQ    CX, 64(SP)
+	MOVQ    args+0(FP), AX
+	MOVQ    24(SP), DX
+	MOVQ    176(AX), SI
+	SHLQ    $0x02, SI
+	MOVQ    16(SP), BX
+	MOVQ    144(AX), R8
+	SHLQ    $0x02, R8
+	CMPQ    8(AX), $0x08
+	JNE     storeTail5x1
+	TESTQ   BX, BX
+	JZ      storeWholeOnly5x1
+	VMOVUPS (BX), Y14
+	VADDPS  Y14, Y0, Y0
+	ADDQ    R8, BX
+	VMOVUPS (BX), Y14
+	VADDPS  Y14, Y1, Y1
+	ADDQ    R8, BX
+	VMOVUPS (BX), Y14
+	VADDPS  Y14, Y2, Y2
+	ADDQ    R8, BX
+	VMOVUPS (BX), Y14
+	VADDPS  Y14, Y3, Y3
+	ADDQ    R8, BX
+	VMOVUPS (BX), Y14
+	VADDPS  Y14, Y4, Y4
+	ADDQ    R8, BX
+	MOVQ    BX, 16(SP)
+
+storeWholeOnly5x1:
+	VMOVUPS Y0, (DX)
+	ADDQ    SI, DX
+	VMOVUPS Y1, (DX)
+	ADDQ    SI, DX
+	VMOVUPS Y2, (DX)
+	ADDQ    SI, DX
+	VMOVUPS Y3, (DX)
+	ADDQ    SI, DX
+	VMOVUPS Y4, (DX)
+	JMP     storeEnd5x1
+
+storeTail5x1:
+	MOVQ       80(SP), CX
+	VMOVUPS    (CX), Y12
+	TESTQ      BX, BX
+	JZ         storeTailOnly5x1
+	VMASKMOVPS (BX), Y12, Y14
+	VADDPS     Y14, Y0, Y0
+	ADDQ       R8, BX
+	VMASKMOVPS (BX), Y12, Y14
+	VADDPS     Y14, Y1, Y1
+	ADDQ       R8, BX
+	VMASKMOVPS (BX), Y12, Y14
+	VADDPS     Y14, Y2, Y2
+	ADDQ       R8, BX
+	VMASKMOVPS (BX), Y12, Y14
+	VADDPS     Y14, Y3, Y3
+	ADDQ       R8, BX
+	VMASKMOVPS (BX), Y12, Y14
+	VADDPS     Y14, Y4, Y4
+	ADDQ       R8, BX
+	MOVQ       BX, 16(SP)
+
+storeTailOnly5x1:
+	VMASKMOVPS Y0, Y12, (DX)
+	ADDQ       SI, DX
+	VMASKMOVPS Y1, Y12, (DX)
+	ADDQ       SI, DX
+	VMASKMOVPS Y2, Y12, (DX)
+	ADDQ       SI, DX
+	VMASKMOVPS Y3, Y12, (DX)
+	ADDQ       SI, DX
+	VMASKMOVPS Y4, Y12, (DX)
+
+storeEnd5x1:
+	ADDQ SI, DX
+	MOVQ DX, 24(SP)
+	VZEROUPPER
+	RET
+
+init6x1:
+	MOVQ       args+0(FP), AX
+	MOVQ       24(SP), BX
+	MOVQ       176(AX), SI
+	SHLQ       $0x02, SI
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	MOVQ       8(SP), DX
+	TESTQ      DX, DX
+	JZ         zero6x1
+	MOVQ       112(AX), SI
+	SHLQ       $0x02, SI
+	CMPQ       8(AX), $0x08
+	JNE        loadTail6x1
+	VMOVUPS    (DX), Y0
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Y1
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Y2
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Y3
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Y4
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Y5
+	JMP        loadEnd6x1
+
+loadTail6x1:
+	MOVQ       80(SP), CX
+	VMOVUPS    (CX), Y12
+	VMASKMOVPS (DX), Y12, Y0
+	ADDQ       SI, DX
+	VMASKMOVPS (DX), Y12, Y1
+	ADDQ       SI, DX
+	VMASKMOVPS (DX), Y12, Y2
+	ADDQ       SI, DX
+	VMASKMOVPS (DX), Y12, Y3
+	ADDQ       SI, DX
+	VMASKMOVPS (DX), Y12, Y4
+	ADDQ       SI, DX
+	VMASKMOVPS (DX), Y12, Y5
+
+loadEnd6x1:
+	ADDQ SI, DX
+	MOVQ DX, 8(SP)
+	JMP  sum6x1
+
+zero6x1:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+
+sum6x1:
+	MOVQ    56(AX), BX
+	MOVQ    80(AX), R11
+	SHLQ    $0x02, R11
+	LEAQ    (R11)(R11*2), R12
+	MOVQ    16(AX), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    56(SP), R13
+	MOVQ    48(SP), R14
+	MOVQ    64(SP), BP
+	CMPQ    BP, 72(SP)
+	CMOVQCC BX, BP
+
+segment6x1:
+	MOVQ    32(SP), AX
+	MOVQ    (AX), DX
+	MOVQ    8(AX), SI
+	MOVQ    16(AX), DI
+	MOVQ    24(AX), R8
+	MOVQ    32(AX), R9
+	MOVQ    40(AX), R10
+	ADDQ    $+48, 32(SP)
+	XORQ    AX, AX
+	CMPQ    AX, R13
+	JEQ     rest6x1
+	PCALIGN $0x20
+
+loop6x1:
+	VMOVUPS      (BX), Y12
+	VBROADCASTSS (DX)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VBROADCASTSS (SI)(AX*4), Y15
+	VFMADD231PS  Y12, Y15, Y1
+	VBROADCASTSS (DI)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VBROADCASTSS (R8)(AX*4), Y15
+	VFMADD231PS  Y12, Y15, Y3
+	VBROADCASTSS (R9)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VBROADCASTSS (R10)(AX*4), Y15
+	VFMADD231PS  Y12, Y15, Y5
+	PREFETCHT1   (BP)
+	VMOVUPS      (BX)(R11*1), Y12
+	VBROADCASTSS 4(DX)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VBROADCASTSS 4(SI)(AX*4), Y15
+	VFMADD231PS  Y12, Y15, Y1
+	VBROADCASTSS 4(DI)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VBROADCASTSS 4(R8)(AX*4), Y15
+	VFMADD231PS  Y12, Y15, Y3
+	VBROADCASTSS 4(R9)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VBROADCASTSS 4(R10)(AX*4), Y15
+	VFMADD231PS  Y12, Y15, Y5
+	VMOVUPS      (BX)(R11*2), Y12
+	VBROADCASTSS 8(DX)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VBROADCASTSS 8(SI)(AX*4), Y15
+	VFMADD231PS  Y12, Y15, Y1
+	VBROADCASTSS 8(DI)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VBROADCASTSS 8(R8)(AX*4), Y15
+	VFMADD231PS  Y12, Y15, Y3
+	VBROADCASTSS 8(R9)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VBROADCASTSS 8(R10)(AX*4), Y15
+	VFMADD231PS  Y12, Y15, Y5
+	VMOVUPS      (BX)(R12*1), Y12
+	VBROADCASTSS 12(DX)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VBROADCASTSS 12(SI)(AX*4), Y15
+	VFMADD231PS  Y12, Y15, Y1
+	VBROADCASTSS 12(DI)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VBROADCASTSS 12(R8)(AX*4), Y15
+	VFMADD231PS  Y12, Y15, Y3
+	VBROADCASTSS 12(R9)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VBROADCASTSS 12(R10)(AX*4), Y15
+	VFMADD231PS  Y12, Y15, Y5
+	ADDQ         $+4, AX
+	LEAQ         (BX)(R11*4), BX
+	ADDQ         $+64, BP
+	CMPQ         AX, R13
+	JLT          loop6x1
+
+rest6x1:
+	CMPQ         AX, R14
+	JGE          next6x1
+	VMOVUPS      (BX), Y12
+	VBROADCASTSS (DX)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VBROADCASTSS (SI)(AX*4), Y15
+	VFMADD231PS  Y12, Y15, Y1
+	VBROADCASTSS (DI)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VBROADCASTSS (R8)(AX*4), Y15
+	VFMADD231PS  Y12, Y15, Y3
+	VBROADCASTSS (R9)(AX*4), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VBROADCASTSS (R10)(AX*4), Y15
+	VFMADD231PS  Y12, Y15, Y5
+	INCQ         AX
+	ADDQ         R11, BX
+	JMP          rest6x1
+
+next6x1:
+	DECQ    40(SP)
+	JNZ     segment6x1
+	MOVQ    64(SP), CX
+	CMPQ    CX, 72(SP)
+	CMOVQCS BP, CX
+	MOVQ    CX, 64(SP)
+	MOVQ    args+0(FP), AX
+	MOVQ    24(SP), DX
+	MOVQ    176(AX), SI
+	SHLQ    $0x02, SI
+	MOVQ    16(SP), BX
+	MOVQ    144(AX), R8
+	SHLQ    $0x02, R8
+	CMPQ    8(AX), $0x08
+	JNE     storeTail6x1
+	TESTQ   BX, BX
+	JZ      storeWholeOnly6x1
+	VMOVUPS (BX), Y14
+	VADDPS  Y14, Y0, Y0
+	ADDQ    R8, BX
+	VMOVUPS (BX), Y14
+	VADDPS  Y14, Y1, Y1
+	ADDQ    R8, BX
+	VMOVUPS (BX), Y14
+	VADDPS  Y14, Y2, Y2
+	ADDQ    R8, BX
+	VMOVUPS (BX), Y14
+	VADDPS  Y14, Y3, Y3
+	ADDQ    R8, BX
+	VMOVUPS (BX), Y14
+	VADDPS  Y14, Y4, Y4
+	ADDQ    R8, BX
+	VMOVUPS (BX), Y14
+	VADDPS  Y14, Y5, Y5
+	ADDQ    R8, BX
+	MOVQ    BX, 16(SP)
+
+storeWholeOnly6x1:
+	VMOVUPS Y0, (DX)
+	ADDQ    SI, DX
+	VMOVUPS Y1, (DX)
+	ADDQ    SI, DX
+	VMOVUPS Y2, (DX)
+	ADDQ    SI, DX
+	VMOVUPS Y3, (DX)
+	ADDQ    SI, DX
+	VMOVUPS Y4, (DX)
+	ADDQ    SI, DX
+	VMOVUPS Y5, (DX)
+	JMP     storeEnd6x1
+
+storeTail6x1:
+	MOVQ       80(SP), CX
+	VMOVUPS    (CX), Y12
+	TESTQ      BX, BX
+	JZ         storeTailOnly6x1
+	VMASKMOVPS (BX), Y12, Y14
+	VADDPS     Y14, Y0, Y0
+	ADDQ       R8, BX
+	VMASKMOVPS (BX), Y12, Y14
+	VADDPS     Y14, Y1, Y1
+	ADDQ       R8, BX
+	VMASKMOVPS (BX), Y12, Y14
+	VADDPS     Y14, Y2, Y2
+	ADDQ       R8, BX
+	VMASKMOVPS (BX), Y12, Y14
+	VADDPS     Y14, Y3, Y3
+	ADDQ       R8, BX
+	VMASKMOVPS (BX), Y12, Y14
+	VADDPS     Y14, Y4, Y4
+	ADDQ       R8, BX
+	VMASKMOVPS (BX), Y12, Y14
+	VADDPS     Y14, Y5, Y5
+	ADDQ       R8, BX
+	MOVQ       BX, 16(SP)
+
+storeTailOnly6x1:
+	VMASKMOVPS Y0, Y12, (DX)
+	ADDQ       SI, DX
+	VMASKMOVPS Y1, Y12, (DX)
+	ADDQ       SI, DX
+	VMASKMOVPS Y2, Y12, (DX)
+	ADDQ       SI, DX
+	VMASKMOVPS Y3, Y12, (DX)
+	ADDQ       SI, DX
+	VMASKMOVPS Y4, Y12, (DX)
+	ADDQ       SI, DX
+	VMASKMOVPS Y5, Y12, (DX)
+
+storeEnd6x1:
+	ADDQ SI, DX
+	MOVQ DX, 24(SP)
+	SUBQ $0x06, (SP)
+	JG   rows1
+	VZEROUPPER
+	RET
+
+panel2:
+	MOVQ (AX), CX
+	MOVQ CX, (SP)
+	MOVQ 88(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 120(AX), CX
+	MOVQ CX, 16(SP)
+	MOVQ 152(AX), CX
+	MOVQ CX, 24(SP)
+	MOVQ 32(AX), CX
+	MOVQ CX, 32(SP)
+	MOVQ 184(AX), CX
+	MOVQ CX, 64(SP)
+	MOVQ 192(AX), DX
+	LEAQ (CX)(DX*4), CX
+	MOVQ CX, 72(SP)
+	MOVQ 24(AX), CX
+	MOVQ CX, 48(SP)
+	ANDQ $-4, CX
+	MOVQ CX, 56(SP)
+	MOVQ 8(AX), CX
+	SUBQ $0x08, CX
+	LEAQ gemm_window<>+0(SB), DX
+	NEGQ CX
+	LEAQ 32(DX)(CX*4), DX
+	MOVQ DX, 80(SP)
+
+rows2:
+	MOVQ       (SP), CX
+	CMPQ       CX, $0x06
+	JGE        init6x2
+	CMPQ       CX, $0x05
+	JEQ        init5x2
+	CMPQ       CX, $0x04
+	JEQ        init4x2
+	CMPQ       CX, $0x03
+	JEQ        init3x2
+	CMPQ       CX, $0x02
+	JEQ        init2x2
+	MOVQ       args+0(FP), AX
+	MOVQ       24(SP), BX
+	MOVQ       176(AX), SI
+	SHLQ       $0x02, SI
+	PREFETCHT0 (BX)
+	MOVQ       8(SP), DX
+	TESTQ      DX, DX
+	JZ         zero1x2
+	MOVQ       112(AX), SI
+	SHLQ       $0x02, SI
+	CMPQ       8(AX), $0x10
+	JNE        loadTail1x2
+	VMOVUPS    (DX), Y0
+	VMOVUPS    32(DX), Y1
+	JMP        loadEnd1x2
+
+loadTail1x2:
+	MOVQ       80(SP), CX
+	VMOVUPS    (CX), Y12
+	VMOVUPS    (DX), Y0
+	VMASKMOVPS 32(DX), Y12, Y1
+
+loadEnd1x2:
+	ADDQ SI, DX
+	MOVQ DX, 8(SP)
+	JMP  sum1x2
+
+zero1x2:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+
+sum1x2:
+	MOVQ    56(AX), BX
+	MOVQ    80(AX), R11
+	SHLQ    $0x02, R11
+	LEAQ    (R11)(R11*2), R12
+	MOVQ    16(AX), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    56(SP), R13
+	MOVQ    48(SP), R14
+	MOVQ    64(SP), BP
+	CMPQ    BP, 72(SP)
+	CMOVQCC BX, BP
+
+segment1x2:
+	MOVQ    32(SP), AX
+	MOVQ    (AX), DX
+	ADDQ    $+48, 32(SP)
+	XORQ    AX, AX
+	CMPQ    AX, R13
+	JEQ     rest1x2
+	PCALIGN $0x20
+
+loop1x2:
 	VMOVUPS      (BX), Y12
 	VMOVUPS      32(BX), Y13
 	VBROADCASTSS (DX)(AX*4), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
 	PREFETCHT1   (BP)
-	VMOVUPS      64(BX), Y12
-	VMOVUPS      96(BX), Y13
+	VMOVUPS      (BX)(R11*1), Y12
+	VMOVUPS      32(BX)(R11*1), Y13
 	VBROADCASTSS 4(DX)(AX*4), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
-	VMOVUPS      128(BX), Y12
-	VMOVUPS      160(BX), Y13
+	VMOVUPS      (BX)(R11*2), Y12
+	VMOVUPS      32(BX)(R11*2), Y13
 	VBROADCASTSS 8(DX)(AX*4), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
-	VMOVUPS      192(BX), Y12
-	VMOVUPS      224(BX), Y13
+	VMOVUPS      (BX)(R12*1), Y12
+	VMOVUPS      32(BX)(R12*1), Y13
 	VBROADCASTSS 12(DX)(AX*4), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
 	ADDQ         $+4, AX
-	ADDQ         $+256, BX
+	LEAQ         (BX)(R11*4), BX
 	ADDQ         $+64, BP
-	CMPQ         AX, 24(SP)
-	JLT          loop1
+	CMPQ         AX, R13
+	JLT          loop1x2
 
-rest1:
-	CMPQ         AX, 16(SP)
-	JGE          next1
+rest1x2:
+	CMPQ         AX, R14
+	JGE          next1x2
 	VMOVUPS      (BX), Y12
 	VMOVUPS      32(BX), Y13
 	VBROADCASTSS (DX)(AX*4), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
-	ADDQ         $+1, AX
-	ADDQ         $+64, BX
-	JMP          rest1
+	INCQ         AX
+	ADDQ         R11, BX
+	JMP          rest1x2
 
-next1:
-	DECQ    (SP)
-	JNZ     segment1
+next1x2:
+	DECQ    40(SP)
+	JNZ     segment1x2
+	MOVQ    64(SP), CX
+	CMPQ    CX, 72(SP)
+	CMOVQCS BP, CX
+	MOVQ    CX, 64(SP)
 	MOVQ    args+0(FP), AX
-	MOVQ    144(AX), DX
-	MOVQ    168(AX), SI
+	MOVQ    24(SP), DX
+	MOVQ    176(AX), SI
 	SHLQ    $0x02, SI
-	MOVQ    112(AX), BX
-	MOVQ    136(AX), CX
-	SHLQ    $0x02, CX
-	MOVQ    8(AX), DI
-	CMPQ    DI, $0x10
-	JNE     tail1
+	MOVQ    16(SP), BX
+	MOVQ    144(AX), R8
+	SHLQ    $0x02, R8
+	CMPQ    8(AX), $0x10
+	JNE     storeTail1x2
 	TESTQ   BX, BX
-	JZ      wholeStore1
+	JZ      storeWholeOnly1x2
 	VMOVUPS (BX), Y14
 	VADDPS  Y14, Y0, Y0
 	VMOVUPS 32(BX), Y15
 	VADDPS  Y15, Y1, Y1
+	ADDQ    R8, BX
+	MOVQ    BX, 16(SP)
 
-wholeStore1:
+storeWholeOnly1x2:
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
-	VZEROUPPER
-	RET
+	JMP     storeEnd1x2
 
-tail1:
-	LEAQ gemm_window<>+0(SB), R9
-	MOVQ DI, R8
-	CMPQ R8, $0x08
-	JLE  notmore4
-	MOVQ $0x00000008, R8
-
-notmore4:
-	NEGQ    R8
-	VMOVUPS 32(R9)(R8*4), Y12
-	MOVQ    DI, R8
-	SUBQ    $0x08, R8
-	JGE     notneg5
-	XORQ    R8, R8
-
-notneg5:
-	CMPQ R8, $0x08
-	JLE  notmore6
-	MOVQ $0x00000008, R8
-
-notmore6:
-	NEGQ       R8
-	VMOVUPS    32(R9)(R8*4), Y13
+storeTail1x2:
+	MOVQ       80(SP), CX
+	VMOVUPS    (CX), Y12
 	TESTQ      BX, BX
-	JZ         tailStore1
-	VMASKMOVPS (BX), Y12, Y14
+	JZ         storeTailOnly1x2
+	VMOVUPS    (BX), Y14
 	VADDPS     Y14, Y0, Y0
-	VMASKMOVPS 32(BX), Y13, Y15
+	VMASKMOVPS 32(BX), Y12, Y15
 	VADDPS     Y15, Y1, Y1
+	ADDQ       R8, BX
+	MOVQ       BX, 16(SP)
 
-tailStore1:
-	VMASKMOVPS Y0, Y12, (DX)
-	VMASKMOVPS Y1, Y13, 32(DX)
+storeTailOnly1x2:
+	VMOVUPS    Y0, (DX)
+	VMASKMOVPS Y1, Y12, 32(DX)
+
+storeEnd1x2:
+	ADDQ SI, DX
+	MOVQ DX, 24(SP)
 	VZEROUPPER
 	RET
 
-rows2:
-	MOVQ       144(AX), DX
-	MOVQ       168(AX), SI
+init2x2:
+	MOVQ       args+0(FP), AX
+	MOVQ       24(SP), BX
+	MOVQ       176(AX), SI
 	SHLQ       $0x02, SI
-	PREFETCHT0 (DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	MOVQ       80(AX), DX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	MOVQ       8(SP), DX
 	TESTQ      DX, DX
-	JZ         zero2
-	MOVQ       104(AX), SI
+	JZ         zero2x2
+	MOVQ       112(AX), SI
 	SHLQ       $0x02, SI
-	MOVQ       8(AX), DI
-	CMPQ       DI, $0x10
-	JNE        initTail2
+	CMPQ       8(AX), $0x10
+	JNE        loadTail2x2
 	VMOVUPS    (DX), Y0
 	VMOVUPS    32(DX), Y1
 	ADDQ       SI, DX
 	VMOVUPS    (DX), Y2
 	VMOVUPS    32(DX), Y3
-	JMP        sum2
+	JMP        loadEnd2x2
 
-initTail2:
-	LEAQ gemm_window<>+0(SB), R9
-	MOVQ DI, R8
-	CMPQ R8, $0x08
-	JLE  notmore7
-	MOVQ $0x00000008, R8
-
-notmore7:
-	NEGQ    R8
-	VMOVUPS 32(R9)(R8*4), Y12
-	MOVQ    DI, R8
-	SUBQ    $0x08, R8
-	JGE     notneg8
-	XORQ    R8, R8
-
-notneg8:
-	CMPQ R8, $0x08
-	JLE  notmore9
-	MOVQ $0x00000008, R8
-
-notmore9:
-	NEGQ       R8
-	VMOVUPS    32(R9)(R8*4), Y13
-	VMASKMOVPS (DX), Y12, Y0
-	VMASKMOVPS 32(DX), Y13, Y1
+loadTail2x2:
+	MOVQ       80(SP), CX
+	VMOVUPS    (CX), Y12
+	VMOVUPS    (DX), Y0
+	VMASKMOVPS 32(DX), Y12, Y1
 	ADDQ       SI, DX
-	VMASKMOVPS (DX), Y12, Y2
-	VMASKMOVPS 32(DX), Y13, Y3
-	JMP        sum2
+	VMOVUPS    (DX), Y2
+	VMASKMOVPS 32(DX), Y12, Y3
 
-zero2:
+loadEnd2x2:
+	ADDQ SI, DX
+	MOVQ DX, 8(SP)
+	JMP  sum2x2
+
+zero2x2:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 
-sum2:
-	MOVQ    16(AX), CX
-	MOVQ    CX, (SP)
-	MOVQ    32(AX), CX
-	MOVQ    CX, 8(SP)
+sum2x2:
 	MOVQ    56(AX), BX
-	MOVQ    176(AX), BP
-	TESTQ   BP, BP
-	CMOVQEQ BX, BP
-	MOVQ    24(AX), CX
-	MOVQ    CX, 16(SP)
-	ANDQ    $-4, CX
-	MOVQ    CX, 24(SP)
+	MOVQ    80(AX), R11
+	SHLQ    $0x02, R11
+	LEAQ    (R11)(R11*2), R12
+	MOVQ    16(AX), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    56(SP), R13
+	MOVQ    48(SP), R14
+	MOVQ    64(SP), BP
+	CMPQ    BP, 72(SP)
+	CMOVQCC BX, BP
 
-segment2:
-	MOVQ    8(SP), AX
+segment2x2:
+	MOVQ    32(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
-	ADDQ    $+48, 8(SP)
+	ADDQ    $+48, 32(SP)
 	XORQ    AX, AX
-	CMPQ    AX, 24(SP)
-	JEQ     rest2
+	CMPQ    AX, R13
+	JEQ     rest2x2
 	PCALIGN $0x20
 
-loop2:
+loop2x2:
 	VMOVUPS      (BX), Y12
 	VMOVUPS      32(BX), Y13
 	VBROADCASTSS (DX)(AX*4), Y14
@@ -283,24 +1490,24 @@ loop2:
 	VFMADD231PS  Y12, Y15, Y2
 	VFMADD231PS  Y13, Y15, Y3
 	PREFETCHT1   (BP)
-	VMOVUPS      64(BX), Y12
-	VMOVUPS      96(BX), Y13
+	VMOVUPS      (BX)(R11*1), Y12
+	VMOVUPS      32(BX)(R11*1), Y13
 	VBROADCASTSS 4(DX)(AX*4), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
 	VBROADCASTSS 4(SI)(AX*4), Y15
 	VFMADD231PS  Y12, Y15, Y2
 	VFMADD231PS  Y13, Y15, Y3
-	VMOVUPS      128(BX), Y12
-	VMOVUPS      160(BX), Y13
+	VMOVUPS      (BX)(R11*2), Y12
+	VMOVUPS      32(BX)(R11*2), Y13
 	VBROADCASTSS 8(DX)(AX*4), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
 	VBROADCASTSS 8(SI)(AX*4), Y15
 	VFMADD231PS  Y12, Y15, Y2
 	VFMADD231PS  Y13, Y15, Y3
-	VMOVUPS      192(BX), Y12
-	VMOVUPS      224(BX), Y13
+	VMOVUPS      (BX)(R12*1), Y12
+	VMOVUPS      32(BX)(R12*1), Y13
 	VBROADCASTSS 12(DX)(AX*4), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
@@ -308,14 +1515,14 @@ loop2:
 	VFMADD231PS  Y12, Y15, Y2
 	VFMADD231PS  Y13, Y15, Y3
 	ADDQ         $+4, AX
-	ADDQ         $+256, BX
+	LEAQ         (BX)(R11*4), BX
 	ADDQ         $+64, BP
-	CMPQ         AX, 24(SP)
-	JLT          loop2
+	CMPQ         AX, R13
+	JLT          loop2x2
 
-rest2:
-	CMPQ         AX, 16(SP)
-	JGE          next2
+rest2x2:
+	CMPQ         AX, R14
+	JGE          next2x2
 	VMOVUPS      (BX), Y12
 	VMOVUPS      32(BX), Y13
 	VBROADCASTSS (DX)(AX*4), Y14
@@ -324,105 +1531,95 @@ rest2:
 	VBROADCASTSS (SI)(AX*4), Y15
 	VFMADD231PS  Y12, Y15, Y2
 	VFMADD231PS  Y13, Y15, Y3
-	ADDQ         $+1, AX
-	ADDQ         $+64, BX
-	JMP          rest2
+	INCQ         AX
+	ADDQ         R11, BX
+	JMP          rest2x2
 
-next2:
-	DECQ    (SP)
-	JNZ     segment2
+next2x2:
+	DECQ    40(SP)
+	JNZ     segment2x2
+	MOVQ    64(SP), CX
+	CMPQ    CX, 72(SP)
+	CMOVQCS BP, CX
+	MOVQ    CX, 64(SP)
 	MOVQ    args+0(FP), AX
-	MOVQ    144(AX), DX
-	MOVQ    168(AX), SI
+	MOVQ    24(SP), DX
+	MOVQ    176(AX), SI
 	SHLQ    $0x02, SI
-	MOVQ    112(AX), BX
-	MOVQ    136(AX), CX
-	SHLQ    $0x02, CX
-	MOVQ    8(AX), DI
-	CMPQ    DI, $0x10
-	JNE     tail2
+	MOVQ    16(SP), BX
+	MOVQ    144(AX), R8
+	SHLQ    $0x02, R8
+	CMPQ    8(AX), $0x10
+	JNE     storeTail2x2
 	TESTQ   BX, BX
-	JZ      wholeStore2
+	JZ      storeWholeOnly2x2
 	VMOVUPS (BX), Y14
 	VADDPS  Y14, Y0, Y0
 	VMOVUPS 32(BX), Y15
 	VADDPS  Y15, Y1, Y1
-	ADDQ    CX, BX
+	ADDQ    R8, BX
 	VMOVUPS (BX), Y14
 	VADDPS  Y14, Y2, Y2
 	VMOVUPS 32(BX), Y15
 	VADDPS  Y15, Y3, Y3
+	ADDQ    R8, BX
+	MOVQ    BX, 16(SP)
 
-wholeStore2:
+storeWholeOnly2x2:
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ    SI, DX
 	VMOVUPS Y2, (DX)
 	VMOVUPS Y3, 32(DX)
-	VZEROUPPER
-	RET
+	JMP     storeEnd2x2
 
-tail2:
-	LEAQ gemm_window<>+0(SB), R9
-	MOVQ DI, R8
-	CMPQ R8, $0x08
-	JLE  notmore10
-	MOVQ $0x00000008, R8
-
-notmore10:
-	NEGQ    R8
-	VMOVUPS 32(R9)(R8*4), Y12
-	MOVQ    DI, R8
-	SUBQ    $0x08, R8
-	JGE     notneg11
-	XORQ    R8, R8
-
-notneg11:
-	CMPQ R8, $0x08
-	JLE  notmore12
-	MOVQ $0x00000008, R8
-
-notmore12:
-	NEGQ       R8
-	VMOVUPS    32(R9)(R8*4), Y13
+storeTail2x2:
+	MOVQ       80(SP), CX
+	VMOVUPS    (CX), Y12
 	TESTQ      BX, BX
-	JZ         tailStore2
-	VMASKMOVPS (BX), Y12, Y14
+	JZ         storeTailOnly2x2
+	VMOVUPS    (BX), Y14
 	VADDPS     Y14, Y0, Y0
-	VMASKMOVPS 32(BX), Y13, Y15
+	VMASKMOVPS 32(BX), Y12, Y15
 	VADDPS     Y15, Y1, Y1
-	ADDQ       CX, BX
-	VMASKMOVPS (BX), Y12, Y14
+	ADDQ       R8, BX
+	VMOVUPS    (BX), Y14
 	VADDPS     Y14, Y2, Y2
-	VMASKMOVPS 32(BX), Y13, Y15
+	VMASKMOVPS 32(BX), Y12, Y15
 	VADDPS     Y15, Y3, Y3
+	ADDQ       R8, BX
+	MOVQ       BX, 16(SP)
 
-tailStore2:
-	VMASKMOVPS Y0, Y12, (DX)
-	VMASKMOVPS Y1, Y13, 32(DX)
+storeTailOnly2x2:
+	VMOVUPS    Y0, (DX)
+	VMASKMOVPS Y1, Y12, 32(DX)
 	ADDQ       SI, DX
-	VMASKMOVPS Y2, Y12, (DX)
-	VMASKMOVPS Y3, Y13, 32(DX)
+	VMOVUPS    Y2, (DX)
+	VMASKMOVPS Y3, Y12, 32(DX)
+
+storeEnd2x2:
+	ADDQ SI, DX
+	MOVQ DX, 24(SP)
 	VZEROUPPER
 	RET
 
-rows3:
-	MOVQ       144(AX), DX
-	MOVQ       168(AX), SI
+init3x2:
+	MOVQ       args+0(FP), AX
+	MOVQ       24(SP), BX
+	MOVQ       176(AX), SI
 	SHLQ       $0x02, SI
-	PREFETCHT0 (DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	MOVQ       80(AX), DX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	MOVQ       8(SP), DX
 	TESTQ      DX, DX
-	JZ         zero3
-	MOVQ       104(AX), SI
+	JZ         zero3x2
+	MOVQ       112(AX), SI
 	SHLQ       $0x02, SI
-	MOVQ       8(AX), DI
-	CMPQ       DI, $0x10
-	JNE        initTail3
+	CMPQ       8(AX), $0x10
+	JNE        loadTail3x2
 	VMOVUPS    (DX), Y0
 	VMOVUPS    32(DX), Y1
 	ADDQ       SI, DX
@@ -431,42 +1628,26 @@ rows3:
 	ADDQ       SI, DX
 	VMOVUPS    (DX), Y4
 	VMOVUPS    32(DX), Y5
-	JMP        sum3
+	JMP        loadEnd3x2
 
-initTail3:
-	LEAQ gemm_window<>+0(SB), R9
-	MOVQ DI, R8
-	CMPQ R8, $0x08
-	JLE  notmore13
-	MOVQ $0x00000008, R8
-
-notmore13:
-	NEGQ    R8
-	VMOVUPS 32(R9)(R8*4), Y12
-	MOVQ    DI, R8
-	SUBQ    $0x08, R8
-	JGE     notneg14
-	XORQ    R8, R8
-
-notneg14:
-	CMPQ R8, $0x08
-	JLE  notmore15
-	MOVQ $0x00000008, R8
-
-notmore15:
-	NEGQ       R8
-	VMOVUPS    32(R9)(R8*4), Y13
-	VMASKMOVPS (DX), Y12, Y0
-	VMASKMOVPS 32(DX), Y13, Y1
+loadTail3x2:
+	MOVQ       80(SP), CX
+	VMOVUPS    (CX), Y12
+	VMOVUPS    (DX), Y0
+	VMASKMOVPS 32(DX), Y12, Y1
 	ADDQ       SI, DX
-	VMASKMOVPS (DX), Y12, Y2
-	VMASKMOVPS 32(DX), Y13, Y3
+	VMOVUPS    (DX), Y2
+	VMASKMOVPS 32(DX), Y12, Y3
 	ADDQ       SI, DX
-	VMASKMOVPS (DX), Y12, Y4
-	VMASKMOVPS 32(DX), Y13, Y5
-	JMP        sum3
+	VMOVUPS    (DX), Y4
+	VMASKMOVPS 32(DX), Y12, Y5
 
-zero3:
+loadEnd3x2:
+	ADDQ SI, DX
+	MOVQ DX, 8(SP)
+	JMP  sum3x2
+
+zero3x2:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -474,32 +1655,31 @@ zero3:
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 
-sum3:
-	MOVQ    16(AX), CX
-	MOVQ    CX, (SP)
-	MOVQ    32(AX), CX
-	MOVQ    CX, 8(SP)
+sum3x2:
 	MOVQ    56(AX), BX
-	MOVQ    176(AX), BP
-	TESTQ   BP, BP
-	CMOVQEQ BX, BP
-	MOVQ    24(AX), CX
-	MOVQ    CX, 16(SP)
-	ANDQ    $-4, CX
-	MOVQ    CX, 24(SP)
+	MOVQ    80(AX), R11
+	SHLQ    $0x02, R11
+	LEAQ    (R11)(R11*2), R12
+	MOVQ    16(AX), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    56(SP), R13
+	MOVQ    48(SP), R14
+	MOVQ    64(SP), BP
+	CMPQ    BP, 72(SP)
+	CMOVQCC BX, BP
 
-segment3:
-	MOVQ    8(SP), AX
+segment3x2:
+	MOVQ    32(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
-	ADDQ    $+48, 8(SP)
+	ADDQ    $+48, 32(SP)
 	XORQ    AX, AX
-	CMPQ    AX, 24(SP)
-	JEQ     rest3
+	CMPQ    AX, R13
+	JEQ     rest3x2
 	PCALIGN $0x20
 
-loop3:
+loop3x2:
 	VMOVUPS      (BX), Y12
 	VMOVUPS      32(BX), Y13
 	VBROADCASTSS (DX)(AX*4), Y14
@@ -512,8 +1692,8 @@ loop3:
 	VFMADD231PS  Y12, Y14, Y4
 	VFMADD231PS  Y13, Y14, Y5
 	PREFETCHT1   (BP)
-	VMOVUPS      64(BX), Y12
-	VMOVUPS      96(BX), Y13
+	VMOVUPS      (BX)(R11*1), Y12
+	VMOVUPS      32(BX)(R11*1), Y13
 	VBROADCASTSS 4(DX)(AX*4), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
@@ -523,8 +1703,8 @@ loop3:
 	VBROADCASTSS 4(DI)(AX*4), Y14
 	VFMADD231PS  Y12, Y14, Y4
 	VFMADD231PS  Y13, Y14, Y5
-	VMOVUPS      128(BX), Y12
-	VMOVUPS      160(BX), Y13
+	VMOVUPS      (BX)(R11*2), Y12
+	VMOVUPS      32(BX)(R11*2), Y13
 	VBROADCASTSS 8(DX)(AX*4), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
@@ -534,8 +1714,8 @@ loop3:
 	VBROADCASTSS 8(DI)(AX*4), Y14
 	VFMADD231PS  Y12, Y14, Y4
 	VFMADD231PS  Y13, Y14, Y5
-	VMOVUPS      192(BX), Y12
-	VMOVUPS      224(BX), Y13
+	VMOVUPS      (BX)(R12*1), Y12
+	VMOVUPS      32(BX)(R12*1), Y13
 	VBROADCASTSS 12(DX)(AX*4), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
@@ -546,14 +1726,14 @@ loop3:
 	VFMADD231PS  Y12, Y14, Y4
 	VFMADD231PS  Y13, Y14, Y5
 	ADDQ         $+4, AX
-	ADDQ         $+256, BX
+	LEAQ         (BX)(R11*4), BX
 	ADDQ         $+64, BP
-	CMPQ         AX, 24(SP)
-	JLT          loop3
+	CMPQ         AX, R13
+	JLT          loop3x2
 
-rest3:
-	CMPQ         AX, 16(SP)
-	JGE          next3
+rest3x2:
+	CMPQ         AX, R14
+	JGE          next3x2
 	VMOVUPS      (BX), Y12
 	VMOVUPS      32(BX), Y13
 	VBROADCASTSS (DX)(AX*4), Y14
@@ -565,41 +1745,46 @@ rest3:
 	VBROADCASTSS (DI)(AX*4), Y14
 	VFMADD231PS  Y12, Y14, Y4
 	VFMADD231PS  Y13, Y14, Y5
-	ADDQ         $+1, AX
-	ADDQ         $+64, BX
-	JMP          rest3
+	INCQ         AX
+	ADDQ         R11, BX
+	JMP          rest3x2
 
-next3:
-	DECQ    (SP)
-	JNZ     segment3
+next3x2:
+	DECQ    40(SP)
+	JNZ     segment3x2
+	MOVQ    64(SP), CX
+	CMPQ    CX, 72(SP)
+	CMOVQCS BP, CX
+	MOVQ    CX, 64(SP)
 	MOVQ    args+0(FP), AX
-	MOVQ    144(AX), DX
-	MOVQ    168(AX), SI
+	MOVQ    24(SP), DX
+	MOVQ    176(AX), SI
 	SHLQ    $0x02, SI
-	MOVQ    112(AX), BX
-	MOVQ    136(AX), CX
-	SHLQ    $0x02, CX
-	MOVQ    8(AX), DI
-	CMPQ    DI, $0x10
-	JNE     tail3
+	MOVQ    16(SP), BX
+	MOVQ    144(AX), R8
+	SHLQ    $0x02, R8
+	CMPQ    8(AX), $0x10
+	JNE     storeTail3x2
 	TESTQ   BX, BX
-	JZ      wholeStore3
+	JZ      storeWholeOnly3x2
 	VMOVUPS (BX), Y14
 	VADDPS  Y14, Y0, Y0
 	VMOVUPS 32(BX), Y15
 	VADDPS  Y15, Y1, Y1
-	ADDQ    CX, BX
+	ADDQ    R8, BX
 	VMOVUPS (BX), Y14
 	VADDPS  Y14, Y2, Y2
 	VMOVUPS 32(BX), Y15
 	VADDPS  Y15, Y3, Y3
-	ADDQ    CX, BX
+	ADDQ    R8, BX
 	VMOVUPS (BX), Y14
 	VADDPS  Y14, Y4, Y4
 	VMOVUPS 32(BX), Y15
 	VADDPS  Y15, Y5, Y5
+	ADDQ    R8, BX
+	MOVQ    BX, 16(SP)
 
-wholeStore3:
+storeWholeOnly3x2:
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ    SI, DX
@@ -608,80 +1793,65 @@ wholeStore3:
 	ADDQ    SI, DX
 	VMOVUPS Y4, (DX)
 	VMOVUPS Y5, 32(DX)
-	VZEROUPPER
-	RET
+	JMP     storeEnd3x2
 
-tail3:
-	LEAQ gemm_window<>+0(SB), R9
-	MOVQ DI, R8
-	CMPQ R8, $0x08
-	JLE  notmore16
-	MOVQ $0x00000008, R8
-
-notmore16:
-	NEGQ    R8
-	VMOVUPS 32(R9)(R8*4), Y12
-	MOVQ    DI, R8
-	SUBQ    $0x08, R8
-	JGE     notneg17
-	XORQ    R8, R8
-
-notneg17:
-	CMPQ R8, $0x08
-	JLE  notmore18
-	MOVQ $0x00000008, R8
-
-notmore18:
-	NEGQ       R8
-	VMOVUPS    32(R9)(R8*4), Y13
+storeTail3x2:
+	MOVQ       80(SP), CX
+	VMOVUPS    (CX), Y12
 	TESTQ      BX, BX
-	JZ         tailStore3
-	VMASKMOVPS (BX), Y12, Y14
+	JZ         storeTailOnly3x2
+	VMOVUPS    (BX), Y14
 	VADDPS     Y14, Y0, Y0
-	VMASKMOVPS 32(BX), Y13, Y15
+	VMASKMOVPS 32(BX), Y12, Y15
 	VADDPS     Y15, Y1, Y1
-	ADDQ       CX, BX
-	VMASKMOVPS (BX), Y12, Y14
+	ADDQ       R8, BX
+	VMOVUPS    (BX), Y14
 	VADDPS     Y14, Y2, Y2
-	VMASKMOVPS 32(BX), Y13, Y15
+	VMASKMOVPS 32(BX), Y12, Y15
 	VADDPS     Y15, Y3, Y3
-	ADDQ       CX, BX
-	VMASKMOVPS (BX), Y12, Y14
+	ADDQ       R8, BX
+	VMOVUPS    (BX), Y14
 	VADDPS     Y14, Y4, Y4
-	VMASKMOVPS 32(BX), Y13, Y15
+	VMASKMOVPS 32(BX), Y12, Y15
 	VADDPS     Y15, Y5, Y5
+	ADDQ       R8, BX
+	MOVQ       BX, 16(SP)
 
-tailStore3:
-	VMASKMOVPS Y0, Y12, (DX)
-	VMASKMOVPS Y1, Y13, 32(DX)
+storeTailOnly3x2:
+	VMOVUPS    Y0, (DX)
+	VMASKMOVPS Y1, Y12, 32(DX)
 	ADDQ       SI, DX
-	VMASKMOVPS Y2, Y12, (DX)
-	VMASKMOVPS Y3, Y13, 32(DX)
+	VMOVUPS    Y2, (DX)
+	VMASKMOVPS Y3, Y12, 32(DX)
 	ADDQ       SI, DX
-	VMASKMOVPS Y4, Y12, (DX)
-	VMASKMOVPS Y5, Y13, 32(DX)
+	VMOVUPS    Y4, (DX)
+	VMASKMOVPS Y5, Y12, 32(DX)
+
+storeEnd3x2:
+	ADDQ SI, DX
+	MOVQ DX, 24(SP)
 	VZEROUPPER
 	RET
 
-rows4:
-	MOVQ       144(AX), DX
-	MOVQ       168(AX), SI
+init4x2:
+	MOVQ       args+0(FP), AX
+	MOVQ       24(SP), BX
+	MOVQ       176(AX), SI
 	SHLQ       $0x02, SI
-	PREFETCHT0 (DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	MOVQ       80(AX), DX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	MOVQ       8(SP), DX
 	TESTQ      DX, DX
-	JZ         zero4
-	MOVQ       104(AX), SI
+	JZ         zero4x2
+	MOVQ       112(AX), SI
 	SHLQ       $0x02, SI
-	MOVQ       8(AX), DI
-	CMPQ       DI, $0x10
-	JNE        initTail4
+	CMPQ       8(AX), $0x10
+	JNE        loadTail4x2
 	VMOVUPS    (DX), Y0
 	VMOVUPS    32(DX), Y1
 	ADDQ       SI, DX
@@ -693,45 +1863,29 @@ rows4:
 	ADDQ       SI, DX
 	VMOVUPS    (DX), Y6
 	VMOVUPS    32(DX), Y7
-	JMP        sum4
+	JMP        loadEnd4x2
 
-initTail4:
-	LEAQ gemm_window<>+0(SB), R9
-	MOVQ DI, R8
-	CMPQ R8, $0x08
-	JLE  notmore19
-	MOVQ $0x00000008, R8
-
-notmore19:
-	NEGQ    R8
-	VMOVUPS 32(R9)(R8*4), Y12
-	MOVQ    DI, R8
-	SUBQ    $0x08, R8
-	JGE     notneg20
-	XORQ    R8, R8
-
-notneg20:
-	CMPQ R8, $0x08
-	JLE  notmore21
-	MOVQ $0x00000008, R8
-
-notmore21:
-	NEGQ       R8
-	VMOVUPS    32(R9)(R8*4), Y13
-	VMASKMOVPS (DX), Y12, Y0
-	VMASKMOVPS 32(DX), Y13, Y1
+loadTail4x2:
+	MOVQ       80(SP), CX
+	VMOVUPS    (CX), Y12
+	VMOVUPS    (DX), Y0
+	VMASKMOVPS 32(DX), Y12, Y1
 	ADDQ       SI, DX
-	VMASKMOVPS (DX), Y12, Y2
-	VMASKMOVPS 32(DX), Y13, Y3
+	VMOVUPS    (DX), Y2
+	VMASKMOVPS 32(DX), Y12, Y3
 	ADDQ       SI, DX
-	VMASKMOVPS (DX), Y12, Y4
-	VMASKMOVPS 32(DX), Y13, Y5
+	VMOVUPS    (DX), Y4
+	VMASKMOVPS 32(DX), Y12, Y5
 	ADDQ       SI, DX
-	VMASKMOVPS (DX), Y12, Y6
-	VMASKMOVPS 32(DX), Y13, Y7
-	JMP        sum4
+	VMOVUPS    (DX), Y6
+	VMASKMOVPS 32(DX), Y12, Y7
 
-zero4:
+loadEnd4x2:
+	ADDQ SI, DX
+	MOVQ DX, 8(SP)
+	JMP  sum4x2
+
+zero4x2:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -741,33 +1895,32 @@ zero4:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 
-sum4:
-	MOVQ    16(AX), CX
-	MOVQ    CX, (SP)
-	MOVQ    32(AX), CX
-	MOVQ    CX, 8(SP)
+sum4x2:
 	MOVQ    56(AX), BX
-	MOVQ    176(AX), BP
-	TESTQ   BP, BP
-	CMOVQEQ BX, BP
-	MOVQ    24(AX), CX
-	MOVQ    CX, 16(SP)
-	ANDQ    $-4, CX
-	MOVQ    CX, 24(SP)
+	MOVQ    80(AX), R11
+	SHLQ    $0x02, R11
+	LEAQ    (R11)(R11*2), R12
+	MOVQ    16(AX), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    56(SP), R13
+	MOVQ    48(SP), R14
+	MOVQ    64(SP), BP
+	CMPQ    BP, 72(SP)
+	CMOVQCC BX, BP
 
-segment4:
-	MOVQ    8(SP), AX
+segment4x2:
+	MOVQ    32(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
 	MOVQ    24(AX), R8
-	ADDQ    $+48, 8(SP)
+	ADDQ    $+48, 32(SP)
 	XORQ    AX, AX
-	CMPQ    AX, 24(SP)
-	JEQ     rest4
+	CMPQ    AX, R13
+	JEQ     rest4x2
 	PCALIGN $0x20
 
-loop4:
+loop4x2:
 	VMOVUPS      (BX), Y12
 	VMOVUPS      32(BX), Y13
 	VBROADCASTSS (DX)(AX*4), Y14
@@ -783,8 +1936,8 @@ loop4:
 	VFMADD231PS  Y12, Y15, Y6
 	VFMADD231PS  Y13, Y15, Y7
 	PREFETCHT1   (BP)
-	VMOVUPS      64(BX), Y12
-	VMOVUPS      96(BX), Y13
+	VMOVUPS      (BX)(R11*1), Y12
+	VMOVUPS      32(BX)(R11*1), Y13
 	VBROADCASTSS 4(DX)(AX*4), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
@@ -797,8 +1950,8 @@ loop4:
 	VBROADCASTSS 4(R8)(AX*4), Y15
 	VFMADD231PS  Y12, Y15, Y6
 	VFMADD231PS  Y13, Y15, Y7
-	VMOVUPS      128(BX), Y12
-	VMOVUPS      160(BX), Y13
+	VMOVUPS      (BX)(R11*2), Y12
+	VMOVUPS      32(BX)(R11*2), Y13
 	VBROADCASTSS 8(DX)(AX*4), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
@@ -811,8 +1964,8 @@ loop4:
 	VBROADCASTSS 8(R8)(AX*4), Y15
 	VFMADD231PS  Y12, Y15, Y6
 	VFMADD231PS  Y13, Y15, Y7
-	VMOVUPS      192(BX), Y12
-	VMOVUPS      224(BX), Y13
+	VMOVUPS      (BX)(R12*1), Y12
+	VMOVUPS      32(BX)(R12*1), Y13
 	VBROADCASTSS 12(DX)(AX*4), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
@@ -826,14 +1979,14 @@ loop4:
 	VFMADD231PS  Y12, Y15, Y6
 	VFMADD231PS  Y13, Y15, Y7
 	ADDQ         $+4, AX
-	ADDQ         $+256, BX
+	LEAQ         (BX)(R11*4), BX
 	ADDQ         $+64, BP
-	CMPQ         AX, 24(SP)
-	JLT          loop4
+	CMPQ         AX, R13
+	JLT          loop4x2
 
-rest4:
-	CMPQ         AX, 16(SP)
-	JGE          next4
+rest4x2:
+	CMPQ         AX, R14
+	JGE          next4x2
 	VMOVUPS      (BX), Y12
 	VMOVUPS      32(BX), Y13
 	VBROADCASTSS (DX)(AX*4), Y14
@@ -848,46 +2001,51 @@ rest4:
 	VBROADCASTSS (R8)(AX*4), Y15
 	VFMADD231PS  Y12, Y15, Y6
 	VFMADD231PS  Y13, Y15, Y7
-	ADDQ         $+1, AX
-	ADDQ         $+64, BX
-	JMP          rest4
+	INCQ         AX
+	ADDQ         R11, BX
+	JMP          rest4x2
 
-next4:
-	DECQ    (SP)
-	JNZ     segment4
+next4x2:
+	DECQ    40(SP)
+	JNZ     segment4x2
+	MOVQ    64(SP), CX
+	CMPQ    CX, 72(SP)
+	CMOVQCS BP, CX
+	MOVQ    CX, 64(SP)
 	MOVQ    args+0(FP), AX
-	MOVQ    144(AX), DX
-	MOVQ    168(AX), SI
+	MOVQ    24(SP), DX
+	MOVQ    176(AX), SI
 	SHLQ    $0x02, SI
-	MOVQ    112(AX), BX
-	MOVQ    136(AX), CX
-	SHLQ    $0x02, CX
-	MOVQ    8(AX), DI
-	CMPQ    DI, $0x10
-	JNE     tail4
+	MOVQ    16(SP), BX
+	MOVQ    144(AX), R8
+	SHLQ    $0x02, R8
+	CMPQ    8(AX), $0x10
+	JNE     storeTail4x2
 	TESTQ   BX, BX
-	JZ      wholeStore4
+	JZ      storeWholeOnly4x2
 	VMOVUPS (BX), Y14
 	VADDPS  Y14, Y0, Y0
 	VMOVUPS 32(BX), Y15
 	VADDPS  Y15, Y1, Y1
-	ADDQ    CX, BX
+	ADDQ    R8, BX
 	VMOVUPS (BX), Y14
 	VADDPS  Y14, Y2, Y2
 	VMOVUPS 32(BX), Y15
 	VADDPS  Y15, Y3, Y3
-	ADDQ    CX, BX
+	ADDQ    R8, BX
 	VMOVUPS (BX), Y14
 	VADDPS  Y14, Y4, Y4
 	VMOVUPS 32(BX), Y15
 	VADDPS  Y15, Y5, Y5
-	ADDQ    CX, BX
+	ADDQ    R8, BX
 	VMOVUPS (BX), Y14
 	VADDPS  Y14, Y6, Y6
 	VMOVUPS 32(BX), Y15
 	VADDPS  Y15, Y7, Y7
+	ADDQ    R8, BX
+	MOVQ    BX, 16(SP)
 
-wholeStore4:
+storeWholeOnly4x2:
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ    SI, DX
@@ -899,90 +2057,75 @@ wholeStore4:
 	ADDQ    SI, DX
 	VMOVUPS Y6, (DX)
 	VMOVUPS Y7, 32(DX)
-	VZEROUPPER
-	RET
+	JMP     storeEnd4x2
 
-tail4:
-	LEAQ gemm_window<>+0(SB), R9
-	MOVQ DI, R8
-	CMPQ R8, $0x08
-	JLE  notmore22
-	MOVQ $0x00000008, R8
-
-notmore22:
-	NEGQ    R8
-	VMOVUPS 32(R9)(R8*4), Y12
-	MOVQ    DI, R8
-	SUBQ    $0x08, R8
-	JGE     notneg23
-	XORQ    R8, R8
-
-notneg23:
-	CMPQ R8, $0x08
-	JLE  notmore24
-	MOVQ $0x00000008, R8
-
-notmore24:
-	NEGQ       R8
-	VMOVUPS    32(R9)(R8*4), Y13
+storeTail4x2:
+	MOVQ       80(SP), CX
+	VMOVUPS    (CX), Y12
 	TESTQ      BX, BX
-	JZ         tailStore4
-	VMASKMOVPS (BX), Y12, Y14
+	JZ         storeTailOnly4x2
+	VMOVUPS    (BX), Y14
 	VADDPS     Y14, Y0, Y0
-	VMASKMOVPS 32(BX), Y13, Y15
+	VMASKMOVPS 32(BX), Y12, Y15
 	VADDPS     Y15, Y1, Y1
-	ADDQ       CX, BX
-	VMASKMOVPS (BX), Y12, Y14
+	ADDQ       R8, BX
+	VMOVUPS    (BX), Y14
 	VADDPS     Y14, Y2, Y2
-	VMASKMOVPS 32(BX), Y13, Y15
+	VMASKMOVPS 32(BX), Y12, Y15
 	VADDPS     Y15, Y3, Y3
-	ADDQ       CX, BX
-	VMASKMOVPS (BX), Y12, Y14
+	ADDQ       R8, BX
+	VMOVUPS    (BX), Y14
 	VADDPS     Y14, Y4, Y4
-	VMASKMOVPS 32(BX), Y13, Y15
+	VMASKMOVPS 32(BX), Y12, Y15
 	VADDPS     Y15, Y5, Y5
-	ADDQ       CX, BX
-	VMASKMOVPS (BX), Y12, Y14
+	ADDQ       R8, BX
+	VMOVUPS    (BX), Y14
 	VADDPS     Y14, Y6, Y6
-	VMASKMOVPS 32(BX), Y13, Y15
+	VMASKMOVPS 32(BX), Y12, Y15
 	VADDPS     Y15, Y7, Y7
+	ADDQ       R8, BX
+	MOVQ       BX, 16(SP)
 
-tailStore4:
-	VMASKMOVPS Y0, Y12, (DX)
-	VMASKMOVPS Y1, Y13, 32(DX)
+storeTailOnly4x2:
+	VMOVUPS    Y0, (DX)
+	VMASKMOVPS Y1, Y12, 32(DX)
 	ADDQ       SI, DX
-	VMASKMOVPS Y2, Y12, (DX)
-	VMASKMOVPS Y3, Y13, 32(DX)
+	VMOVUPS    Y2, (DX)
+	VMASKMOVPS Y3, Y12, 32(DX)
 	ADDQ       SI, DX
-	VMASKMOVPS Y4, Y12, (DX)
-	VMASKMOVPS Y5, Y13, 32(DX)
+	VMOVUPS    Y4, (DX)
+	VMASKMOVPS Y5, Y12, 32(DX)
 	ADDQ       SI, DX
-	VMASKMOVPS Y6, Y12, (DX)
-	VMASKMOVPS Y7, Y13, 32(DX)
+	VMOVUPS    Y6, (DX)
+	VMASKMOVPS Y7, Y12, 32(DX)
+
+storeEnd4x2:
+	ADDQ SI, DX
+	MOVQ DX, 24(SP)
 	VZEROUPPER
 	RET
 
-rows5:
-	MOVQ       144(AX), DX
-	MOVQ       168(AX), SI
+init5x2:
+	MOVQ       args+0(FP), AX
+	MOVQ       24(SP), BX
+	MOVQ       176(AX), SI
 	SHLQ       $0x02, SI
-	PREFETCHT0 (DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	MOVQ       80(AX), DX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	MOVQ       8(SP), DX
 	TESTQ      DX, DX
-	JZ         zero5
-	MOVQ       104(AX), SI
+	JZ         zero5x2
+	MOVQ       112(AX), SI
 	SHLQ       $0x02, SI
-	MOVQ       8(AX), DI
-	CMPQ       DI, $0x10
-	JNE        initTail5
+	CMPQ       8(AX), $0x10
+	JNE        loadTail5x2
 	VMOVUPS    (DX), Y0
 	VMOVUPS    32(DX), Y1
 	ADDQ       SI, DX
@@ -997,48 +2140,32 @@ rows5:
 	ADDQ       SI, DX
 	VMOVUPS    (DX), Y8
 	VMOVUPS    32(DX), Y9
-	JMP        sum5
+	JMP        loadEnd5x2
 
-initTail5:
-	LEAQ gemm_window<>+0(SB), R9
-	MOVQ DI, R8
-	CMPQ R8, $0x08
-	JLE  notmore25
-	MOVQ $0x00000008, R8
-
-notmore25:
-	NEGQ    R8
-	VMOVUPS 32(R9)(R8*4), Y12
-	MOVQ    DI, R8
-	SUBQ    $0x08, R8
-	JGE     notneg26
-	XORQ    R8, R8
-
-notneg26:
-	CMPQ R8, $0x08
-	JLE  notmore27
-	MOVQ $0x00000008, R8
-
-notmore27:
-	NEGQ       R8
-	VMOVUPS    32(R9)(R8*4), Y13
-	VMASKMOVPS (DX), Y12, Y0
-	VMASKMOVPS 32(DX), Y13, Y1
+loadTail5x2:
+	MOVQ       80(SP), CX
+	VMOVUPS    (CX), Y12
+	VMOVUPS    (DX), Y0
+	VMASKMOVPS 32(DX), Y12, Y1
 	ADDQ       SI, DX
-	VMASKMOVPS (DX), Y12, Y2
-	VMASKMOVPS 32(DX), Y13, Y3
+	VMOVUPS    (DX), Y2
+	VMASKMOVPS 32(DX), Y12, Y3
 	ADDQ       SI, DX
-	VMASKMOVPS (DX), Y12, Y4
-	VMASKMOVPS 32(DX), Y13, Y5
+	VMOVUPS    (DX), Y4
+	VMASKMOVPS 32(DX), Y12, Y5
 	ADDQ       SI, DX
-	VMASKMOVPS (DX), Y12, Y6
-	VMASKMOVPS 32(DX), Y13, Y7
+	VMOVUPS    (DX), Y6
+	VMASKMOVPS 32(DX), Y12, Y7
 	ADDQ       SI, DX
-	VMASKMOVPS (DX), Y12, Y8
-	VMASKMOVPS 32(DX), Y13, Y9
-	JMP        sum5
+	VMOVUPS    (DX), Y8
+	VMASKMOVPS 32(DX), Y12, Y9
 
-zero5:
+loadEnd5x2:
+	ADDQ SI, DX
+	MOVQ DX, 8(SP)
+	JMP  sum5x2
+
+zero5x2:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -1050,34 +2177,33 @@ zero5:
 	VXORPS Y8, Y8, Y8
 	VXORPS Y9, Y9, Y9
 
-sum5:
-	MOVQ    16(AX), CX
-	MOVQ    CX, (SP)
-	MOVQ    32(AX), CX
-	MOVQ    CX, 8(SP)
+sum5x2:
 	MOVQ    56(AX), BX
-	MOVQ    176(AX), BP
-	TESTQ   BP, BP
-	CMOVQEQ BX, BP
-	MOVQ    24(AX), CX
-	MOVQ    CX, 16(SP)
-	ANDQ    $-4, CX
-	MOVQ    CX, 24(SP)
+	MOVQ    80(AX), R11
+	SHLQ    $0x02, R11
+	LEAQ    (R11)(R11*2), R12
+	MOVQ    16(AX), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    56(SP), R13
+	MOVQ    48(SP), R14
+	MOVQ    64(SP), BP
+	CMPQ    BP, 72(SP)
+	CMOVQCC BX, BP
 
-segment5:
-	MOVQ    8(SP), AX
+segment5x2:
+	MOVQ    32(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
 	MOVQ    24(AX), R8
 	MOVQ    32(AX), R9
-	ADDQ    $+48, 8(SP)
+	ADDQ    $+48, 32(SP)
 	XORQ    AX, AX
-	CMPQ    AX, 24(SP)
-	JEQ     rest5
+	CMPQ    AX, R13
+	JEQ     rest5x2
 	PCALIGN $0x20
 
-loop5:
+loop5x2:
 	VMOVUPS      (BX), Y12
 	VMOVUPS      32(BX), Y13
 	VBROADCASTSS (DX)(AX*4), Y14
@@ -1096,8 +2222,8 @@ loop5:
 	VFMADD231PS  Y12, Y14, Y8
 	VFMADD231PS  Y13, Y14, Y9
 	PREFETCHT1   (BP)
-	VMOVUPS      64(BX), Y12
-	VMOVUPS      96(BX), Y13
+	VMOVUPS      (BX)(R11*1), Y12
+	VMOVUPS      32(BX)(R11*1), Y13
 	VBROADCASTSS 4(DX)(AX*4), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
@@ -1113,8 +2239,8 @@ loop5:
 	VBROADCASTSS 4(R9)(AX*4), Y14
 	VFMADD231PS  Y12, Y14, Y8
 	VFMADD231PS  Y13, Y14, Y9
-	VMOVUPS      128(BX), Y12
-	VMOVUPS      160(BX), Y13
+	VMOVUPS      (BX)(R11*2), Y12
+	VMOVUPS      32(BX)(R11*2), Y13
 	VBROADCASTSS 8(DX)(AX*4), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
@@ -1130,8 +2256,8 @@ loop5:
 	VBROADCASTSS 8(R9)(AX*4), Y14
 	VFMADD231PS  Y12, Y14, Y8
 	VFMADD231PS  Y13, Y14, Y9
-	VMOVUPS      192(BX), Y12
-	VMOVUPS      224(BX), Y13
+	VMOVUPS      (BX)(R12*1), Y12
+	VMOVUPS      32(BX)(R12*1), Y13
 	VBROADCASTSS 12(DX)(AX*4), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
@@ -1148,14 +2274,14 @@ loop5:
 	VFMADD231PS  Y12, Y14, Y8
 	VFMADD231PS  Y13, Y14, Y9
 	ADDQ         $+4, AX
-	ADDQ         $+256, BX
+	LEAQ         (BX)(R11*4), BX
 	ADDQ         $+64, BP
-	CMPQ         AX, 24(SP)
-	JLT          loop5
+	CMPQ         AX, R13
+	JLT          loop5x2
 
-rest5:
-	CMPQ         AX, 16(SP)
-	JGE          next5
+rest5x2:
+	CMPQ         AX, R14
+	JGE          next5x2
 	VMOVUPS      (BX), Y12
 	VMOVUPS      32(BX), Y13
 	VBROADCASTSS (DX)(AX*4), Y14
@@ -1173,51 +2299,56 @@ rest5:
 	VBROADCASTSS (R9)(AX*4), Y14
 	VFMADD231PS  Y12, Y14, Y8
 	VFMADD231PS  Y13, Y14, Y9
-	ADDQ         $+1, AX
-	ADDQ         $+64, BX
-	JMP          rest5
+	INCQ         AX
+	ADDQ         R11, BX
+	JMP          rest5x2
 
-next5:
-	DECQ    (SP)
-	JNZ     segment5
+next5x2:
+	DECQ    40(SP)
+	JNZ     segment5x2
+	MOVQ    64(SP), CX
+	CMPQ    CX, 72(SP)
+	CMOVQCS BP, CX
+	MOVQ    CX, 64(SP)
 	MOVQ    args+0(FP), AX
-	MOVQ    144(AX), DX
-	MOVQ    168(AX), SI
+	MOVQ    24(SP), DX
+	MOVQ    176(AX), SI
 	SHLQ    $0x02, SI
-	MOVQ    112(AX), BX
-	MOVQ    136(AX), CX
-	SHLQ    $0x02, CX
-	MOVQ    8(AX), DI
-	CMPQ    DI, $0x10
-	JNE     tail5
+	MOVQ    16(SP), BX
+	MOVQ    144(AX), R8
+	SHLQ    $0x02, R8
+	CMPQ    8(AX), $0x10
+	JNE     storeTail5x2
 	TESTQ   BX, BX
-	JZ      wholeStore5
+	JZ      storeWholeOnly5x2
 	VMOVUPS (BX), Y14
 	VADDPS  Y14, Y0, Y0
 	VMOVUPS 32(BX), Y15
 	VADDPS  Y15, Y1, Y1
-	ADDQ    CX, BX
+	ADDQ    R8, BX
 	VMOVUPS (BX), Y14
 	VADDPS  Y14, Y2, Y2
 	VMOVUPS 32(BX), Y15
 	VADDPS  Y15, Y3, Y3
-	ADDQ    CX, BX
+	ADDQ    R8, BX
 	VMOVUPS (BX), Y14
 	VADDPS  Y14, Y4, Y4
 	VMOVUPS 32(BX), Y15
 	VADDPS  Y15, Y5, Y5
-	ADDQ    CX, BX
+	ADDQ    R8, BX
 	VMOVUPS (BX), Y14
 	VADDPS  Y14, Y6, Y6
 	VMOVUPS 32(BX), Y15
 	VADDPS  Y15, Y7, Y7
-	ADDQ    CX, BX
+	ADDQ    R8, BX
 	VMOVUPS (BX), Y14
 	VADDPS  Y14, Y8, Y8
 	VMOVUPS 32(BX), Y15
 	VADDPS  Y15, Y9, Y9
+	ADDQ    R8, BX
+	MOVQ    BX, 16(SP)
 
-wholeStore5:
+storeWholeOnly5x2:
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ    SI, DX
@@ -1232,100 +2363,85 @@ wholeStore5:
 	ADDQ    SI, DX
 	VMOVUPS Y8, (DX)
 	VMOVUPS Y9, 32(DX)
-	VZEROUPPER
-	RET
+	JMP     storeEnd5x2
 
-tail5:
-	LEAQ gemm_window<>+0(SB), R9
-	MOVQ DI, R8
-	CMPQ R8, $0x08
-	JLE  notmore28
-	MOVQ $0x00000008, R8
-
-notmore28:
-	NEGQ    R8
-	VMOVUPS 32(R9)(R8*4), Y12
-	MOVQ    DI, R8
-	SUBQ    $0x08, R8
-	JGE     notneg29
-	XORQ    R8, R8
-
-notneg29:
-	CMPQ R8, $0x08
-	JLE  notmore30
-	MOVQ $0x00000008, R8
-
-notmore30:
-	NEGQ       R8
-	VMOVUPS    32(R9)(R8*4), Y13
+storeTail5x2:
+	MOVQ       80(SP), CX
+	VMOVUPS    (CX), Y12
 	TESTQ      BX, BX
-	JZ         tailStore5
-	VMASKMOVPS (BX), Y12, Y14
+	JZ         storeTailOnly5x2
+	VMOVUPS    (BX), Y14
 	VADDPS     Y14, Y0, Y0
-	VMASKMOVPS 32(BX), Y13, Y15
+	VMASKMOVPS 32(BX), Y12, Y15
 	VADDPS     Y15, Y1, Y1
-	ADDQ       CX, BX
-	VMASKMOVPS (BX), Y12, Y14
+	ADDQ       R8, BX
+	VMOVUPS    (BX), Y14
 	VADDPS     Y14, Y2, Y2
-	VMASKMOVPS 32(BX), Y13, Y15
+	VMASKMOVPS 32(BX), Y12, Y15
 	VADDPS     Y15, Y3, Y3
-	ADDQ       CX, BX
-	VMASKMOVPS (BX), Y12, Y14
+	ADDQ       R8, BX
+	VMOVUPS    (BX), Y14
 	VADDPS     Y14, Y4, Y4
-	VMASKMOVPS 32(BX), Y13, Y15
+	VMASKMOVPS 32(BX), Y12, Y15
 	VADDPS     Y15, Y5, Y5
-	ADDQ       CX, BX
-	VMASKMOVPS (BX), Y12, Y14
+	ADDQ       R8, BX
+	VMOVUPS    (BX), Y14
 	VADDPS     Y14, Y6, Y6
-	VMASKMOVPS 32(BX), Y13, Y15
+	VMASKMOVPS 32(BX), Y12, Y15
 	VADDPS     Y15, Y7, Y7
-	ADDQ       CX, BX
-	VMASKMOVPS (BX), Y12, Y14
+	ADDQ       R8, BX
+	VMOVUPS    (BX), Y14
 	VADDPS     Y14, Y8, Y8
-	VMASKMOVPS 32(BX), Y13, Y15
+	VMASKMOVPS 32(BX), Y12, Y15
 	VADDPS     Y15, Y9, Y9
+	ADDQ       R8, BX
+	MOVQ       BX, 16(SP)
 
-tailStore5:
-	VMASKMOVPS Y0, Y12, (DX)
-	VMASKMOVPS Y1, Y13, 32(DX)
+storeTailOnly5x2:
+	VMOVUPS    Y0, (DX)
+	VMASKMOVPS Y1, Y12, 32(DX)
 	ADDQ       SI, DX
-	VMASKMOVPS Y2, Y12, (DX)
-	VMASKMOVPS Y3, Y13, 32(DX)
+	VMOVUPS    Y2, (DX)
+	VMASKMOVPS Y3, Y12, 32(DX)
 	ADDQ       SI, DX
-	VMASKMOVPS Y4, Y12, (DX)
-	VMASKMOVPS Y5, Y13, 32(DX)
+	VMOVUPS    Y4, (DX)
+	VMASKMOVPS Y5, Y12, 32(DX)
 	ADDQ       SI, DX
-	VMASKMOVPS Y6, Y12, (DX)
-	VMASKMOVPS Y7, Y13, 32(DX)
+	VMOVUPS    Y6, (DX)
+	VMASKMOVPS Y7, Y12, 32(DX)
 	ADDQ       SI, DX
-	VMASKMOVPS Y8, Y12, (DX)
-	VMASKMOVPS Y9, Y13, 32(DX)
+	VMOVUPS    Y8, (DX)
+	VMASKMOVPS Y9, Y12, 32(DX)
+
+storeEnd5x2:
+	ADDQ SI, DX
+	MOVQ DX, 24(SP)
 	VZEROUPPER
 	RET
 
-rows6:
-	MOVQ       144(AX), DX
-	MOVQ       168(AX), SI
+init6x2:
+	MOVQ       args+0(FP), AX
+	MOVQ       24(SP), BX
+	MOVQ       176(AX), SI
 	SHLQ       $0x02, SI
-	PREFETCHT0 (DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	MOVQ       80(AX), DX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	MOVQ       8(SP), DX
 	TESTQ      DX, DX
-	JZ         zero6
-	MOVQ       104(AX), SI
+	JZ         zero6x2
+	MOVQ       112(AX), SI
 	SHLQ       $0x02, SI
-	MOVQ       8(AX), DI
-	CMPQ       DI, $0x10
-	JNE        initTail6
+	CMPQ       8(AX), $0x10
+	JNE        loadTail6x2
 	VMOVUPS    (DX), Y0
 	VMOVUPS    32(DX), Y1
 	ADDQ       SI, DX
@@ -1343,51 +2459,35 @@ rows6:
 	ADDQ       SI, DX
 	VMOVUPS    (DX), Y10
 	VMOVUPS    32(DX), Y11
-	JMP        sum6
+	JMP        loadEnd6x2
 
-initTail6:
-	LEAQ gemm_window<>+0(SB), R9
-	MOVQ DI, R8
-	CMPQ R8, $0x08
-	JLE  notmore31
-	MOVQ $0x00000008, R8
+loadTail6x2:
+	MOVQ       80(SP), CX
+	VMOVUPS    (CX), Y12
+	VMOVUPS    (DX), Y0
+	VMASKMOVPS 32(DX), Y12, Y1
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Y2
+	VMASKMOVPS 32(DX), Y12, Y3
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Y4
+	VMASKMOVPS 32(DX), Y12, Y5
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Y6
+	VMASKMOVPS 32(DX), Y12, Y7
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Y8
+	VMASKMOVPS 32(DX), Y12, Y9
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Y10
+	VMASKMOVPS 32(DX), Y12, Y11
 
-notmore31:
-	NEGQ    R8
-	VMOVUPS 32(R9)(R8*4), Y12
-	MOVQ    DI, R8
-	SUBQ    $0x08, R8
-	JGE     notneg32
-	XORQ    R8, R8
+loadEnd6x2:
+	ADDQ SI, DX
+	MOVQ DX, 8(SP)
+	JMP  sum6x2
 
-notneg32:
-	CMPQ R8, $0x08
-	JLE  notmore33
-	MOVQ $0x00000008, R8
-
-notmore33:
-	NEGQ       R8
-	VMOVUPS    32(R9)(R8*4), Y13
-	VMASKMOVPS (DX), Y12, Y0
-	VMASKMOVPS 32(DX), Y13, Y1
-	ADDQ       SI, DX
-	VMASKMOVPS (DX), Y12, Y2
-	VMASKMOVPS 32(DX), Y13, Y3
-	ADDQ       SI, DX
-	VMASKMOVPS (DX), Y12, Y4
-	VMASKMOVPS 32(DX), Y13, Y5
-	ADDQ       SI, DX
-	VMASKMOVPS (DX), Y12, Y6
-	VMASKMOVPS 32(DX), Y13, Y7
-	ADDQ       SI, DX
-	VMASKMOVPS (DX), Y12, Y8
-	VMASKMOVPS 32(DX), Y13, Y9
-	ADDQ       SI, DX
-	VMASKMOVPS (DX), Y12, Y10
-	VMASKMOVPS 32(DX), Y13, Y11
-	JMP        sum6
-
-zero6:
+zero6x2:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -1401,35 +2501,34 @@ zero6:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
 
-sum6:
-	MOVQ    16(AX), CX
-	MOVQ    CX, (SP)
-	MOVQ    32(AX), CX
-	MOVQ    CX, 8(SP)
+sum6x2:
 	MOVQ    56(AX), BX
-	MOVQ    176(AX), BP
-	TESTQ   BP, BP
-	CMOVQEQ BX, BP
-	MOVQ    24(AX), CX
-	MOVQ    CX, 16(SP)
-	ANDQ    $-4, CX
-	MOVQ    CX, 24(SP)
+	MOVQ    80(AX), R11
+	SHLQ    $0x02, R11
+	LEAQ    (R11)(R11*2), R12
+	MOVQ    16(AX), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    56(SP), R13
+	MOVQ    48(SP), R14
+	MOVQ    64(SP), BP
+	CMPQ    BP, 72(SP)
+	CMOVQCC BX, BP
 
-segment6:
-	MOVQ    8(SP), AX
+segment6x2:
+	MOVQ    32(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
 	MOVQ    24(AX), R8
 	MOVQ    32(AX), R9
 	MOVQ    40(AX), R10
-	ADDQ    $+48, 8(SP)
+	ADDQ    $+48, 32(SP)
 	XORQ    AX, AX
-	CMPQ    AX, 24(SP)
-	JEQ     rest6
+	CMPQ    AX, R13
+	JEQ     rest6x2
 	PCALIGN $0x20
 
-loop6:
+loop6x2:
 	VMOVUPS      (BX), Y12
 	VMOVUPS      32(BX), Y13
 	VBROADCASTSS (DX)(AX*4), Y14
@@ -1451,8 +2550,8 @@ loop6:
 	VFMADD231PS  Y12, Y15, Y10
 	VFMADD231PS  Y13, Y15, Y11
 	PREFETCHT1   (BP)
-	VMOVUPS      64(BX), Y12
-	VMOVUPS      96(BX), Y13
+	VMOVUPS      (BX)(R11*1), Y12
+	VMOVUPS      32(BX)(R11*1), Y13
 	VBROADCASTSS 4(DX)(AX*4), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
@@ -1471,8 +2570,8 @@ loop6:
 	VBROADCASTSS 4(R10)(AX*4), Y15
 	VFMADD231PS  Y12, Y15, Y10
 	VFMADD231PS  Y13, Y15, Y11
-	VMOVUPS      128(BX), Y12
-	VMOVUPS      160(BX), Y13
+	VMOVUPS      (BX)(R11*2), Y12
+	VMOVUPS      32(BX)(R11*2), Y13
 	VBROADCASTSS 8(DX)(AX*4), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
@@ -1491,8 +2590,8 @@ loop6:
 	VBROADCASTSS 8(R10)(AX*4), Y15
 	VFMADD231PS  Y12, Y15, Y10
 	VFMADD231PS  Y13, Y15, Y11
-	VMOVUPS      192(BX), Y12
-	VMOVUPS      224(BX), Y13
+	VMOVUPS      (BX)(R12*1), Y12
+	VMOVUPS      32(BX)(R12*1), Y13
 	VBROADCASTSS 12(DX)(AX*4), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
@@ -1512,14 +2611,14 @@ loop6:
 	VFMADD231PS  Y12, Y15, Y10
 	VFMADD231PS  Y13, Y15, Y11
 	ADDQ         $+4, AX
-	ADDQ         $+256, BX
+	LEAQ         (BX)(R11*4), BX
 	ADDQ         $+64, BP
-	CMPQ         AX, 24(SP)
-	JLT          loop6
+	CMPQ         AX, R13
+	JLT          loop6x2
 
-rest6:
-	CMPQ         AX, 16(SP)
-	JGE          next6
+rest6x2:
+	CMPQ         AX, R14
+	JGE          next6x2
 	VMOVUPS      (BX), Y12
 	VMOVUPS      32(BX), Y13
 	VBROADCASTSS (DX)(AX*4), Y14
@@ -1540,56 +2639,61 @@ rest6:
 	VBROADCASTSS (R10)(AX*4), Y15
 	VFMADD231PS  Y12, Y15, Y10
 	VFMADD231PS  Y13, Y15, Y11
-	ADDQ         $+1, AX
-	ADDQ         $+64, BX
-	JMP          rest6
+	INCQ         AX
+	ADDQ         R11, BX
+	JMP          rest6x2
 
-next6:
-	DECQ    (SP)
-	JNZ     segment6
+next6x2:
+	DECQ    40(SP)
+	JNZ     segment6x2
+	MOVQ    64(SP), CX
+	CMPQ    CX, 72(SP)
+	CMOVQCS BP, CX
+	MOVQ    CX, 64(SP)
 	MOVQ    args+0(FP), AX
-	MOVQ    144(AX), DX
-	MOVQ    168(AX), SI
+	MOVQ    24(SP), DX
+	MOVQ    176(AX), SI
 	SHLQ    $0x02, SI
-	MOVQ    112(AX), BX
-	MOVQ    136(AX), CX
-	SHLQ    $0x02, CX
-	MOVQ    8(AX), DI
-	CMPQ    DI, $0x10
-	JNE     tail6
+	MOVQ    16(SP), BX
+	MOVQ    144(AX), R8
+	SHLQ    $0x02, R8
+	CMPQ    8(AX), $0x10
+	JNE     storeTail6x2
 	TESTQ   BX, BX
-	JZ      wholeStore6
+	JZ      storeWholeOnly6x2
 	VMOVUPS (BX), Y14
 	VADDPS  Y14, Y0, Y0
 	VMOVUPS 32(BX), Y15
 	VADDPS  Y15, Y1, Y1
-	ADDQ    CX, BX
+	ADDQ    R8, BX
 	VMOVUPS (BX), Y14
 	VADDPS  Y14, Y2, Y2
 	VMOVUPS 32(BX), Y15
 	VADDPS  Y15, Y3, Y3
-	ADDQ    CX, BX
+	ADDQ    R8, BX
 	VMOVUPS (BX), Y14
 	VADDPS  Y14, Y4, Y4
 	VMOVUPS 32(BX), Y15
 	VADDPS  Y15, Y5, Y5
-	ADDQ    CX, BX
+	ADDQ    R8, BX
 	VMOVUPS (BX), Y14
 	VADDPS  Y14, Y6, Y6
 	VMOVUPS 32(BX), Y15
 	VADDPS  Y15, Y7, Y7
-	ADDQ    CX, BX
+	ADDQ    R8, BX
 	VMOVUPS (BX), Y14
 	VADDPS  Y14, Y8, Y8
 	VMOVUPS 32(BX), Y15
 	VADDPS  Y15, Y9, Y9
-	ADDQ    CX, BX
+	ADDQ    R8, BX
 	VMOVUPS (BX), Y14
 	VADDPS  Y14, Y10, Y10
 	VMOVUPS 32(BX), Y15
 	VADDPS  Y15, Y11, Y11
+	ADDQ    R8, BX
+	MOVQ    BX, 16(SP)
 
-wholeStore6:
+storeWholeOnly6x2:
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ    SI, DX
@@ -1607,82 +2711,69 @@ wholeStore6:
 	ADDQ    SI, DX
 	VMOVUPS Y10, (DX)
 	VMOVUPS Y11, 32(DX)
-	VZEROUPPER
-	RET
+	JMP     storeEnd6x2
 
-tail6:
-	LEAQ gemm_window<>+0(SB), R9
-	MOVQ DI, R8
-	CMPQ R8, $0x08
-	JLE  notmore34
-	MOVQ $0x00000008, R8
-
-notmore34:
-	NEGQ    R8
-	VMOVUPS 32(R9)(R8*4), Y12
-	MOVQ    DI, R8
-	SUBQ    $0x08, R8
-	JGE     notneg35
-	XORQ    R8, R8
-
-notneg35:
-	CMPQ R8, $0x08
-	JLE  notmore36
-	MOVQ $0x00000008, R8
-
-notmore36:
-	NEGQ       R8
-	VMOVUPS    32(R9)(R8*4), Y13
+storeTail6x2:
+	MOVQ       80(SP), CX
+	VMOVUPS    (CX), Y12
 	TESTQ      BX, BX
-	JZ         tailStore6
-	VMASKMOVPS (BX), Y12, Y14
+	JZ         storeTailOnly6x2
+	VMOVUPS    (BX), Y14
 	VADDPS     Y14, Y0, Y0
-	VMASKMOVPS 32(BX), Y13, Y15
+	VMASKMOVPS 32(BX), Y12, Y15
 	VADDPS     Y15, Y1, Y1
-	ADDQ       CX, BX
-	VMASKMOVPS (BX), Y12, Y14
+	ADDQ       R8, BX
+	VMOVUPS    (BX), Y14
 	VADDPS     Y14, Y2, Y2
-	VMASKMOVPS 32(BX), Y13, Y15
+	VMASKMOVPS 32(BX), Y12, Y15
 	VADDPS     Y15, Y3, Y3
-	ADDQ       CX, BX
-	VMASKMOVPS (BX), Y12, Y14
+	ADDQ       R8, BX
+	VMOVUPS    (BX), Y14
 	VADDPS     Y14, Y4, Y4
-	VMASKMOVPS 32(BX), Y13, Y15
+	VMASKMOVPS 32(BX), Y12, Y15
 	VADDPS     Y15, Y5, Y5
-	ADDQ       CX, BX
-	VMASKMOVPS (BX), Y12, Y14
+	ADDQ       R8, BX
+	VMOVUPS    (BX), Y14
 	VADDPS     Y14, Y6, Y6
-	VMASKMOVPS 32(BX), Y13, Y15
+	VMASKMOVPS 32(BX), Y12, Y15
 	VADDPS     Y15, Y7, Y7
-	ADDQ       CX, BX
-	VMASKMOVPS (BX), Y12, Y14
+	ADDQ       R8, BX
+	VMOVUPS    (BX), Y14
 	VADDPS     Y14, Y8, Y8
-	VMASKMOVPS 32(BX), Y13, Y15
+	VMASKMOVPS 32(BX), Y12, Y15
 	VADDPS     Y15, Y9, Y9
-	ADDQ       CX, BX
-	VMASKMOVPS (BX), Y12, Y14
+	ADDQ       R8, BX
+	VMOVUPS    (BX), Y14
 	VADDPS     Y14, Y10, Y10
-	VMASKMOVPS 32(BX), Y13, Y15
+	VMASKMOVPS 32(BX), Y12, Y15
 	VADDPS     Y15, Y11, Y11
+	ADDQ       R8, BX
+	MOVQ       BX, 16(SP)
 
-tailStore6:
-	VMASKMOVPS Y0, Y12, (DX)
-	VMASKMOVPS Y1, Y13, 32(DX)
+storeTailOnly6x2:
+	VMOVUPS    Y0, (DX)
+	VMASKMOVPS Y1, Y12, 32(DX)
 	ADDQ       SI, DX
-	VMASKMOVPS Y2, Y12, (DX)
-	VMASKMOVPS Y3, Y13, 32(DX)
+	VMOVUPS    Y2, (DX)
+	VMASKMOVPS Y3, Y12, 32(DX)
 	ADDQ       SI, DX
-	VMASKMOVPS Y4, Y12, (DX)
-	VMASKMOVPS Y5, Y13, 32(DX)
+	VMOVUPS    Y4, (DX)
+	VMASKMOVPS Y5, Y12, 32(DX)
 	ADDQ       SI, DX
-	VMASKMOVPS Y6, Y12, (DX)
-	VMASKMOVPS Y7, Y13, 32(DX)
+	VMOVUPS    Y6, (DX)
+	VMASKMOVPS Y7, Y12, 32(DX)
 	ADDQ       SI, DX
-	VMASKMOVPS Y8, Y12, (DX)
-	VMASKMOVPS Y9, Y13, 32(DX)
+	VMOVUPS    Y8, (DX)
+	VMASKMOVPS Y9, Y12, 32(DX)
 	ADDQ       SI, DX
-	VMASKMOVPS Y10, Y12, (DX)
-	VMASKMOVPS Y11, Y13, 32(DX)
+	VMOVUPS    Y10, (DX)
+	VMASKMOVPS Y11, Y12, 32(DX)
+
+storeEnd6x2:
+	ADDQ SI, DX
+	MOVQ DX, 24(SP)
+	SUBQ $0x06, (SP)
+	JG   rows2
 	VZEROUPPER
 	RET
 
@@ -1703,3 +2794,85 @@ DATA gemm_window<>+52(SB)/4, $0x00000000
 DATA gemm_window<>+56(SB)/4, $0x00000000
 DATA gemm_window<>+60(SB)/4, $0x00000000
 GLOBL gemm_window<>(SB), RODATA|NOPTR, $64
+
+// func Widen(args *byte)
+// Requires: AVX, AVX2, F16C
+TEXT ·Widen(SB), NOSPLIT, $0-8
+	MOVQ    args+0(FP), AX
+	MOVQ    (AX), SI
+	MOVQ    8(AX), CX
+	MOVQ    32(AX), DI
+	CMPB    24(AX), $0x00
+	JNE     halves
+	SUBQ    $0x20, CX
+	JL      brainsRest
+	PCALIGN $0x20
+
+brains:
+	VPMOVZXWD (SI), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VPMOVZXWD 16(SI), Y1
+	VPSLLD    $0x10, Y1, Y1
+	VPMOVZXWD 32(SI), Y2
+	VPSLLD    $0x10, Y2, Y2
+	VPMOVZXWD 48(SI), Y3
+	VPSLLD    $0x10, Y3, Y3
+	VMOVUPS   Y0, (DI)
+	VMOVUPS   Y1, 32(DI)
+	VMOVUPS   Y2, 64(DI)
+	VMOVUPS   Y3, 96(DI)
+	ADDQ      $0x40, SI
+	ADDQ      $+128, DI
+	SUBQ      $0x20, CX
+	JGE       brains
+
+brainsRest:
+	ADDQ $0x20, CX
+	JZ   end
+
+brainsOne:
+	MOVWLZX (SI), DX
+	SHLL    $0x10, DX
+	MOVL    DX, (DI)
+	ADDQ    $0x02, SI
+	ADDQ    $0x04, DI
+	DECQ    CX
+	JNZ     brainsOne
+	JMP     end
+
+halves:
+	SUBQ    $0x20, CX
+	JL      float16Rest
+	PCALIGN $0x20
+
+float16:
+	VCVTPH2PS (SI), Y0
+	VCVTPH2PS 16(SI), Y1
+	VCVTPH2PS 32(SI), Y2
+	VCVTPH2PS 48(SI), Y3
+	VMOVUPS   Y0, (DI)
+	VMOVUPS   Y1, 32(DI)
+	VMOVUPS   Y2, 64(DI)
+	VMOVUPS   Y3, 96(DI)
+	ADDQ      $0x40, SI
+	ADDQ      $+128, DI
+	SUBQ      $0x20, CX
+	JGE       float16
+
+float16Rest:
+	ADDQ $0x20, CX
+	JZ   end
+
+float16One:
+	MOVWLZX   (SI), DX
+	VMOVD     DX, X0
+	VCVTPH2PS X0, X0
+	VMOVSS    X0, (DI)
+	ADDQ      $0x02, SI
+	ADDQ      $0x04, DI
+	DECQ      CX
+	JNZ       float16One
+
+end:
+	VZEROUPPER
+	RET

@@ -8,7 +8,7 @@
 // Requires: AVX, CMOV
 TEXT ·ToLanes(SB), NOSPLIT, $64-8
 	MOVQ         args+0(FP), AX
-	VBROADCASTSS 48(AX), Y8
+	VBROADCASTSS 56(AX), Y8
 	MOVQ         (AX), CX
 	LEAQ         lanes_window<>+0(SB), R9
 	MOVQ         CX, R8
@@ -32,10 +32,13 @@ notneg2:
 notmore3:
 	NEGQ    R8
 	VMOVUPS 32(R9)(R8*4), Y10
-	MOVQ    16(AX), SI
-	MOVQ    40(AX), DI
+	MOVQ    24(AX), SI
+	MOVQ    48(AX), DI
 	SHLQ    $0x02, DI
-	MOVQ    56(AX), R12
+	MOVQ    64(AX), R12
+	MOVQ    88(AX), R14
+	SHLQ    $0x02, R14
+	LEAQ    (R14)(R14*2), R15
 	MOVQ    SI, (SP)
 	LEAQ    (SI)(DI*1), R8
 	DECQ    CX
@@ -104,15 +107,15 @@ block0:
 	VMOVUPS     Y0, (R11)
 	VMULPS      Y8, Y1, Y1
 	VANDPS      Y9, Y1, Y1
-	VMOVUPS     Y1, 64(R11)
+	VMOVUPS     Y1, (R11)(R14*1)
 	VMULPS      Y8, Y2, Y2
 	VANDPS      Y9, Y2, Y2
-	VMOVUPS     Y2, 128(R11)
+	VMOVUPS     Y2, (R11)(R14*2)
 	VMULPS      Y8, Y3, Y3
 	VANDPS      Y9, Y3, Y3
-	VMOVUPS     Y3, 192(R11)
+	VMOVUPS     Y3, (R11)(R15*1)
 	ADDQ        $0x10, R10
-	ADDQ        $+256, R11
+	LEAQ        (R11)(R14*4), R11
 	SUBQ        $0x04, DX
 	JGE         block0
 
@@ -167,24 +170,26 @@ skip5:
 	JLE     skip6
 	VMULPS  Y8, Y1, Y1
 	VANDPS  Y9, Y1, Y1
-	VMOVUPS Y1, 64(R11)
+	VMOVUPS Y1, (R11)(R14*1)
 
 skip6:
 	CMPQ    DX, $0x02
 	JLE     skip7
 	VMULPS  Y8, Y2, Y2
 	VANDPS  Y9, Y2, Y2
-	VMOVUPS Y2, 128(R11)
+	VMOVUPS Y2, (R11)(R14*2)
 
 skip7:
 	CMPQ    DX, $0x03
 	JLE     skip8
 	VMULPS  Y8, Y3, Y3
 	VANDPS  Y9, Y3, Y3
-	VMOVUPS Y3, 192(R11)
+	VMOVUPS Y3, (R11)(R15*1)
 
 skip8:
 done0:
+	CMPQ    16(AX), $+8
+	JLE     end
 	MOVQ    SI, (SP)
 	LEAQ    (SI)(DI*1), R8
 	DECQ    CX
@@ -253,15 +258,15 @@ block1:
 	VMOVUPS     Y0, (R11)
 	VMULPS      Y8, Y1, Y1
 	VANDPS      Y10, Y1, Y1
-	VMOVUPS     Y1, 64(R11)
+	VMOVUPS     Y1, (R11)(R14*1)
 	VMULPS      Y8, Y2, Y2
 	VANDPS      Y10, Y2, Y2
-	VMOVUPS     Y2, 128(R11)
+	VMOVUPS     Y2, (R11)(R14*2)
 	VMULPS      Y8, Y3, Y3
 	VANDPS      Y10, Y3, Y3
-	VMOVUPS     Y3, 192(R11)
+	VMOVUPS     Y3, (R11)(R15*1)
 	ADDQ        $0x10, R10
-	ADDQ        $+256, R11
+	LEAQ        (R11)(R14*4), R11
 	SUBQ        $0x04, DX
 	JGE         block1
 
@@ -316,24 +321,25 @@ skip10:
 	JLE     skip11
 	VMULPS  Y8, Y1, Y1
 	VANDPS  Y10, Y1, Y1
-	VMOVUPS Y1, 64(R11)
+	VMOVUPS Y1, (R11)(R14*1)
 
 skip11:
 	CMPQ    DX, $0x02
 	JLE     skip12
 	VMULPS  Y8, Y2, Y2
 	VANDPS  Y10, Y2, Y2
-	VMOVUPS Y2, 128(R11)
+	VMOVUPS Y2, (R11)(R14*2)
 
 skip12:
 	CMPQ    DX, $0x03
 	JLE     skip13
 	VMULPS  Y8, Y3, Y3
 	VANDPS  Y10, Y3, Y3
-	VMOVUPS Y3, 192(R11)
+	VMOVUPS Y3, (R11)(R15*1)
 
 skip13:
 done1:
+end:
 	VZEROUPPER
 	RET
 

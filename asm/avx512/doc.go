@@ -4,10 +4,12 @@
 // Contracts stand in package kernels, at the argument struct that each function points to.
 package avx512
 
-// Rows and columns of the tile that Tile fills.
+// Sizes; kernels.GEMM and kernels.Set say of what.
 const (
-	MR = 12
-	NR = 32
+	Lanes   = 16
+	MR      = 6
+	NR      = 64
+	Queries = 32
 )
 
 // Requires lists the CPU features that each function uses.
@@ -24,4 +26,5 @@ var Requires = map[string][]string{
 	"ToLanes":   {"AVX", "AVX512F", "AVX512VL", "BMI2", "CMOV"},
 	"Triad":     {"AVX", "AVX512F"},
 	"Weigh":     {"AVX", "AVX512F"},
+	"Widen":     {"AVX", "AVX512F", "F16C"},
 }

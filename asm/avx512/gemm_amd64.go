@@ -10,3 +10,8 @@ import "unsafe"
 //
 //go:noescape
 func Tile(args unsafe.Pointer)
+
+// Widen is kernels.GEMM.Widen; args points to a kernels.WidenArgs.
+//
+//go:noescape
+func Widen(args unsafe.Pointer)

@@ -6,402 +6,3034 @@
 
 // func Tile(args *byte)
 // Requires: AVX, AVX512F, BMI2, CMOV, MMX+
-TEXT ·Tile(SB), NOSPLIT, $32-8
-	MOVQ       args+0(FP), AX
-	MOVQ       (AX), CX
-	CMPQ       CX, $0x0c
-	JEQ        rows12
-	CMPQ       CX, $0x0b
-	JEQ        rows11
-	CMPQ       CX, $0x0a
-	JEQ        rows10
-	CMPQ       CX, $0x09
-	JEQ        rows9
-	CMPQ       CX, $0x08
-	JEQ        rows8
-	CMPQ       CX, $0x07
-	JEQ        rows7
+TEXT ·Tile(SB), NOSPLIT, $88-8
+	MOVQ  args+0(FP), AX
+	CMPQ  8(AX), $+48
+	JG    panel4
+	CMPQ  8(AX), $+32
+	JG    panel3
+	CMPQ  8(AX), $+16
+	JG    panel2
+	MOVQ  (AX), CX
+	MOVQ  CX, (SP)
+	MOVQ  88(AX), CX
+	MOVQ  CX, 8(SP)
+	MOVQ  120(AX), CX
+	MOVQ  CX, 16(SP)
+	MOVQ  152(AX), CX
+	MOVQ  CX, 24(SP)
+	MOVQ  32(AX), CX
+	MOVQ  CX, 32(SP)
+	MOVQ  184(AX), CX
+	MOVQ  CX, 64(SP)
+	MOVQ  192(AX), DX
+	LEAQ  (CX)(DX*4), CX
+	MOVQ  CX, 72(SP)
+	MOVQ  24(AX), CX
+	MOVQ  CX, 48(SP)
+	ANDQ  $-4, CX
+	MOVQ  CX, 56(SP)
+	MOVQ  8(AX), CX
+	SUBQ  $0x00, CX
+	MOVQ  $-1, DX
+	BZHIQ CX, DX, DX
+	KMOVW DX, K1
+
+rows1:
+	MOVQ       (SP), CX
 	CMPQ       CX, $0x06
-	JEQ        rows6
+	JGE        init6x1
 	CMPQ       CX, $0x05
-	JEQ        rows5
+	JEQ        init5x1
 	CMPQ       CX, $0x04
-	JEQ        rows4
+	JEQ        init4x1
 	CMPQ       CX, $0x03
-	JEQ        rows3
+	JEQ        init3x1
 	CMPQ       CX, $0x02
-	JEQ        rows2
-	MOVQ       144(AX), DX
-	MOVQ       168(AX), SI
+	JEQ        init2x1
+	MOVQ       args+0(FP), AX
+	MOVQ       24(SP), BX
+	MOVQ       176(AX), SI
 	SHLQ       $0x02, SI
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	MOVQ       80(AX), DX
+	PREFETCHT0 (BX)
+	MOVQ       8(SP), DX
 	TESTQ      DX, DX
-	JZ         zero1
-	MOVQ       104(AX), SI
+	JZ         zero1x1
+	MOVQ       112(AX), SI
 	SHLQ       $0x02, SI
-	MOVQ       8(AX), DI
-	CMPQ       DI, $0x20
-	JNE        initTail1
+	CMPQ       8(AX), $0x10
+	JNE        loadTail1x1
 	VMOVUPS    (DX), Z0
-	VMOVUPS    64(DX), Z1
-	JMP        sum1
+	JMP        loadEnd1x1
 
-initTail1:
-	MOVQ      $-1, R8
-	BZHIQ     DI, R8, R8
-	KMOVW     R8, K1
-	SHRQ      $0x10, R8
-	KMOVW     R8, K2
+loadTail1x1:
 	VMOVUPS.Z (DX), K1, Z0
-	VMOVUPS.Z 64(DX), K2, Z1
-	JMP       sum1
 
-zero1:
+loadEnd1x1:
+	ADDQ SI, DX
+	MOVQ DX, 8(SP)
+	JMP  sum1x1
+
+zero1x1:
+	VPXORD Z0, Z0, Z0
+
+sum1x1:
+	MOVQ    56(AX), BX
+	MOVQ    80(AX), R11
+	SHLQ    $0x02, R11
+	LEAQ    (R11)(R11*2), R12
+	MOVQ    16(AX), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    56(SP), R13
+	MOVQ    48(SP), R14
+	MOVQ    64(SP), BP
+	CMPQ    BP, 72(SP)
+	CMOVQCC BX, BP
+
+segment1x1:
+	MOVQ    32(SP), AX
+	MOVQ    (AX), DX
+	ADDQ    $+48, 32(SP)
+	XORQ    AX, AX
+	CMPQ    AX, R13
+	JEQ     rest1x1
+	PCALIGN $0x20
+
+loop1x1:
+	VMOVUPS      (BX), Z24
+	VBROADCASTSS (DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	PREFETCHT1   (BP)
+	VMOVUPS      (BX)(R11*1), Z24
+	VBROADCASTSS 4(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	PREFETCHT1   64(BP)
+	VMOVUPS      (BX)(R11*2), Z24
+	VBROADCASTSS 8(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	PREFETCHT1   128(BP)
+	VMOVUPS      (BX)(R12*1), Z24
+	VBROADCASTSS 12(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	PREFETCHT1   192(BP)
+	ADDQ         $+4, AX
+	LEAQ         (BX)(R11*4), BX
+	ADDQ         $+256, BP
+	CMPQ         AX, R13
+	JLT          loop1x1
+
+rest1x1:
+	CMPQ         AX, R14
+	JGE          next1x1
+	VMOVUPS      (BX), Z24
+	VBROADCASTSS (DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	INCQ         AX
+	ADDQ         R11, BX
+	JMP          rest1x1
+
+next1x1:
+	DECQ    40(SP)
+	JNZ     segment1x1
+	MOVQ    64(SP), CX
+	CMPQ    CX, 72(SP)
+	CMOVQCS BP, CX
+	MOVQ    CX, 64(SP)
+	MOVQ    args+0(FP), AX
+	MOVQ    24(SP), DX
+	MOVQ    176(AX), SI
+	SHLQ    $0x02, SI
+	MOVQ    16(SP), BX
+	MOVQ    144(AX), R8
+	SHLQ    $0x02, R8
+	CMPQ    8(AX), $0x10
+	JNE     storeTail1x1
+	TESTQ   BX, BX
+	JZ      storeWholeOnly1x1
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z0, Z0
+	ADDQ    R8, BX
+	MOVQ    BX, 16(SP)
+
+storeWholeOnly1x1:
+	VMOVUPS Z0, (DX)
+	JMP     storeEnd1x1
+
+storeTail1x1:
+	TESTQ     BX, BX
+	JZ        storeTailOnly1x1
+	VMOVUPS.Z (BX), K1, Z28
+	VADDPS    Z28, Z0, Z0
+	ADDQ      R8, BX
+	MOVQ      BX, 16(SP)
+
+storeTailOnly1x1:
+	VMOVUPS Z0, K1, (DX)
+
+storeEnd1x1:
+	ADDQ SI, DX
+	MOVQ DX, 24(SP)
+	VZEROUPPER
+	RET
+
+init2x1:
+	MOVQ       args+0(FP), AX
+	MOVQ       24(SP), BX
+	MOVQ       176(AX), SI
+	SHLQ       $0x02, SI
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	MOVQ       8(SP), DX
+	TESTQ      DX, DX
+	JZ         zero2x1
+	MOVQ       112(AX), SI
+	SHLQ       $0x02, SI
+	CMPQ       8(AX), $0x10
+	JNE        loadTail2x1
+	VMOVUPS    (DX), Z0
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z1
+	JMP        loadEnd2x1
+
+loadTail2x1:
+	VMOVUPS.Z (DX), K1, Z0
+	ADDQ      SI, DX
+	VMOVUPS.Z (DX), K1, Z1
+
+loadEnd2x1:
+	ADDQ SI, DX
+	MOVQ DX, 8(SP)
+	JMP  sum2x1
+
+zero2x1:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 
-sum1:
-	MOVQ    16(AX), CX
-	MOVQ    CX, (SP)
-	MOVQ    32(AX), CX
-	MOVQ    CX, 8(SP)
+sum2x1:
 	MOVQ    56(AX), BX
-	MOVQ    176(AX), BP
-	TESTQ   BP, BP
-	CMOVQEQ BX, BP
-	MOVQ    24(AX), CX
-	MOVQ    CX, 16(SP)
-	ANDQ    $-4, CX
-	MOVQ    CX, 24(SP)
+	MOVQ    80(AX), R11
+	SHLQ    $0x02, R11
+	LEAQ    (R11)(R11*2), R12
+	MOVQ    16(AX), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    56(SP), R13
+	MOVQ    48(SP), R14
+	MOVQ    64(SP), BP
+	CMPQ    BP, 72(SP)
+	CMOVQCC BX, BP
 
-segment1:
-	MOVQ    8(SP), AX
+segment2x1:
+	MOVQ    32(SP), AX
 	MOVQ    (AX), DX
-	ADDQ    $+96, 8(SP)
+	MOVQ    8(AX), SI
+	ADDQ    $+48, 32(SP)
 	XORQ    AX, AX
-	CMPQ    AX, 24(SP)
-	JEQ     rest1
+	CMPQ    AX, R13
+	JEQ     rest2x1
 	PCALIGN $0x20
 
-loop1:
+loop2x1:
 	VMOVUPS      (BX), Z24
-	VMOVUPS      64(BX), Z25
-	VBROADCASTSS (DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
+	VBROADCASTSS (DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VBROADCASTSS (SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z1
 	PREFETCHT1   (BP)
-	VMOVUPS      128(BX), Z24
-	VMOVUPS      192(BX), Z25
-	VBROADCASTSS 4(DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VMOVUPS      256(BX), Z24
-	VMOVUPS      320(BX), Z25
-	VBROADCASTSS 8(DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
+	VMOVUPS      (BX)(R11*1), Z24
+	VBROADCASTSS 4(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VBROADCASTSS 4(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z1
 	PREFETCHT1   64(BP)
-	VMOVUPS      384(BX), Z24
-	VMOVUPS      448(BX), Z25
-	VBROADCASTSS 12(DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
+	VMOVUPS      (BX)(R11*2), Z24
+	VBROADCASTSS 8(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VBROADCASTSS 8(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z1
+	PREFETCHT1   128(BP)
+	VMOVUPS      (BX)(R12*1), Z24
+	VBROADCASTSS 12(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VBROADCASTSS 12(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z1
+	PREFETCHT1   192(BP)
 	ADDQ         $+4, AX
-	ADDQ         $+512, BX
-	ADDQ         $+128, BP
-	CMPQ         AX, 24(SP)
-	JLT          loop1
+	LEAQ         (BX)(R11*4), BX
+	ADDQ         $+256, BP
+	CMPQ         AX, R13
+	JLT          loop2x1
 
-rest1:
-	CMPQ         AX, 16(SP)
-	JGE          next1
+rest2x1:
+	CMPQ         AX, R14
+	JGE          next2x1
 	VMOVUPS      (BX), Z24
-	VMOVUPS      64(BX), Z25
-	VBROADCASTSS (DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	ADDQ         $+1, AX
-	ADDQ         $+128, BX
-	JMP          rest1
+	VBROADCASTSS (DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VBROADCASTSS (SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z1
+	INCQ         AX
+	ADDQ         R11, BX
+	JMP          rest2x1
 
-next1:
-	DECQ    (SP)
-	JNZ     segment1
+next2x1:
+	DECQ    40(SP)
+	JNZ     segment2x1
+	MOVQ    64(SP), CX
+	CMPQ    CX, 72(SP)
+	CMOVQCS BP, CX
+	MOVQ    CX, 64(SP)
 	MOVQ    args+0(FP), AX
-	MOVQ    144(AX), DX
-	MOVQ    168(AX), SI
+	MOVQ    24(SP), DX
+	MOVQ    176(AX), SI
 	SHLQ    $0x02, SI
-	MOVQ    112(AX), BX
-	MOVQ    136(AX), CX
-	SHLQ    $0x02, CX
-	MOVQ    8(AX), DI
-	CMPQ    DI, $0x20
-	JNE     tail1
+	MOVQ    16(SP), BX
+	MOVQ    144(AX), R8
+	SHLQ    $0x02, R8
+	CMPQ    8(AX), $0x10
+	JNE     storeTail2x1
 	TESTQ   BX, BX
-	JZ      wholeStore1
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z0, Z0
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z1, Z1
+	JZ      storeWholeOnly2x1
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z0, Z0
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z1, Z1
+	ADDQ    R8, BX
+	MOVQ    BX, 16(SP)
 
-wholeStore1:
+storeWholeOnly2x1:
 	VMOVUPS Z0, (DX)
-	VMOVUPS Z1, 64(DX)
-	VZEROUPPER
-	RET
+	ADDQ    SI, DX
+	VMOVUPS Z1, (DX)
+	JMP     storeEnd2x1
 
-tail1:
-	MOVQ      $-1, R8
-	BZHIQ     DI, R8, R8
-	KMOVW     R8, K1
-	SHRQ      $0x10, R8
-	KMOVW     R8, K2
+storeTail2x1:
 	TESTQ     BX, BX
-	JZ        tailStore1
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z0, Z0
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z1, Z1
+	JZ        storeTailOnly2x1
+	VMOVUPS.Z (BX), K1, Z28
+	VADDPS    Z28, Z0, Z0
+	ADDQ      R8, BX
+	VMOVUPS.Z (BX), K1, Z28
+	VADDPS    Z28, Z1, Z1
+	ADDQ      R8, BX
+	MOVQ      BX, 16(SP)
 
-tailStore1:
+storeTailOnly2x1:
 	VMOVUPS Z0, K1, (DX)
-	VMOVUPS Z1, K2, 64(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z1, K1, (DX)
+
+storeEnd2x1:
+	ADDQ SI, DX
+	MOVQ DX, 24(SP)
 	VZEROUPPER
 	RET
+
+init3x1:
+	MOVQ       args+0(FP), AX
+	MOVQ       24(SP), BX
+	MOVQ       176(AX), SI
+	SHLQ       $0x02, SI
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	MOVQ       8(SP), DX
+	TESTQ      DX, DX
+	JZ         zero3x1
+	MOVQ       112(AX), SI
+	SHLQ       $0x02, SI
+	CMPQ       8(AX), $0x10
+	JNE        loadTail3x1
+	VMOVUPS    (DX), Z0
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z1
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z2
+	JMP        loadEnd3x1
+
+loadTail3x1:
+	VMOVUPS.Z (DX), K1, Z0
+	ADDQ      SI, DX
+	VMOVUPS.Z (DX), K1, Z1
+	ADDQ      SI, DX
+	VMOVUPS.Z (DX), K1, Z2
+
+loadEnd3x1:
+	ADDQ SI, DX
+	MOVQ DX, 8(SP)
+	JMP  sum3x1
+
+zero3x1:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+
+sum3x1:
+	MOVQ    56(AX), BX
+	MOVQ    80(AX), R11
+	SHLQ    $0x02, R11
+	LEAQ    (R11)(R11*2), R12
+	MOVQ    16(AX), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    56(SP), R13
+	MOVQ    48(SP), R14
+	MOVQ    64(SP), BP
+	CMPQ    BP, 72(SP)
+	CMOVQCC BX, BP
+
+segment3x1:
+	MOVQ    32(SP), AX
+	MOVQ    (AX), DX
+	MOVQ    8(AX), SI
+	MOVQ    16(AX), DI
+	ADDQ    $+48, 32(SP)
+	XORQ    AX, AX
+	CMPQ    AX, R13
+	JEQ     rest3x1
+	PCALIGN $0x20
+
+loop3x1:
+	VMOVUPS      (BX), Z24
+	VBROADCASTSS (DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VBROADCASTSS (SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z1
+	VBROADCASTSS (DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z2
+	PREFETCHT1   (BP)
+	VMOVUPS      (BX)(R11*1), Z24
+	VBROADCASTSS 4(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VBROADCASTSS 4(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z1
+	VBROADCASTSS 4(DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z2
+	PREFETCHT1   64(BP)
+	VMOVUPS      (BX)(R11*2), Z24
+	VBROADCASTSS 8(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VBROADCASTSS 8(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z1
+	VBROADCASTSS 8(DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z2
+	PREFETCHT1   128(BP)
+	VMOVUPS      (BX)(R12*1), Z24
+	VBROADCASTSS 12(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VBROADCASTSS 12(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z1
+	VBROADCASTSS 12(DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z2
+	PREFETCHT1   192(BP)
+	ADDQ         $+4, AX
+	LEAQ         (BX)(R11*4), BX
+	ADDQ         $+256, BP
+	CMPQ         AX, R13
+	JLT          loop3x1
+
+rest3x1:
+	CMPQ         AX, R14
+	JGE          next3x1
+	VMOVUPS      (BX), Z24
+	VBROADCASTSS (DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VBROADCASTSS (SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z1
+	VBROADCASTSS (DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z2
+	INCQ         AX
+	ADDQ         R11, BX
+	JMP          rest3x1
+
+next3x1:
+	DECQ    40(SP)
+	JNZ     segment3x1
+	MOVQ    64(SP), CX
+	CMPQ    CX, 72(SP)
+	CMOVQCS BP, CX
+	MOVQ    CX, 64(SP)
+	MOVQ    args+0(FP), AX
+	MOVQ    24(SP), DX
+	MOVQ    176(AX), SI
+	SHLQ    $0x02, SI
+	MOVQ    16(SP), BX
+	MOVQ    144(AX), R8
+	SHLQ    $0x02, R8
+	CMPQ    8(AX), $0x10
+	JNE     storeTail3x1
+	TESTQ   BX, BX
+	JZ      storeWholeOnly3x1
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z0, Z0
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z1, Z1
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z2, Z2
+	ADDQ    R8, BX
+	MOVQ    BX, 16(SP)
+
+storeWholeOnly3x1:
+	VMOVUPS Z0, (DX)
+	ADDQ    SI, DX
+	VMOVUPS Z1, (DX)
+	ADDQ    SI, DX
+	VMOVUPS Z2, (DX)
+	JMP     storeEnd3x1
+
+storeTail3x1:
+	TESTQ     BX, BX
+	JZ        storeTailOnly3x1
+	VMOVUPS.Z (BX), K1, Z28
+	VADDPS    Z28, Z0, Z0
+	ADDQ      R8, BX
+	VMOVUPS.Z (BX), K1, Z28
+	VADDPS    Z28, Z1, Z1
+	ADDQ      R8, BX
+	VMOVUPS.Z (BX), K1, Z28
+	VADDPS    Z28, Z2, Z2
+	ADDQ      R8, BX
+	MOVQ      BX, 16(SP)
+
+storeTailOnly3x1:
+	VMOVUPS Z0, K1, (DX)
+	ADDQ    SI, DX
+	VMOVUPS Z1, K1, (DX)
+	ADDQ    SI, DX
+	VMOVUPS Z2, K1, (DX)
+
+storeEnd3x1:
+	ADDQ SI, DX
+	MOVQ DX, 24(SP)
+	VZEROUPPER
+	RET
+
+init4x1:
+	MOVQ       args+0(FP), AX
+	MOVQ       24(SP), BX
+	MOVQ       176(AX), SI
+	SHLQ       $0x02, SI
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	MOVQ       8(SP), DX
+	TESTQ      DX, DX
+	JZ         zero4x1
+	MOVQ       112(AX), SI
+	SHLQ       $0x02, SI
+	CMPQ       8(AX), $0x10
+	JNE        loadTail4x1
+	VMOVUPS    (DX), Z0
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z1
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z2
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z3
+	JMP        loadEnd4x1
+
+loadTail4x1:
+	VMOVUPS.Z (DX), K1, Z0
+	ADDQ      SI, DX
+	VMOVUPS.Z (DX), K1, Z1
+	ADDQ      SI, DX
+	VMOVUPS.Z (DX), K1, Z2
+	ADDQ      SI, DX
+	VMOVUPS.Z (DX), K1, Z3
+
+loadEnd4x1:
+	ADDQ SI, DX
+	MOVQ DX, 8(SP)
+	JMP  sum4x1
+
+zero4x1:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+
+sum4x1:
+	MOVQ    56(AX), BX
+	MOVQ    80(AX), R11
+	SHLQ    $0x02, R11
+	LEAQ    (R11)(R11*2), R12
+	MOVQ    16(AX), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    56(SP), R13
+	MOVQ    48(SP), R14
+	MOVQ    64(SP), BP
+	CMPQ    BP, 72(SP)
+	CMOVQCC BX, BP
+
+segment4x1:
+	MOVQ    32(SP), AX
+	MOVQ    (AX), DX
+	MOVQ    8(AX), SI
+	MOVQ    16(AX), DI
+	MOVQ    24(AX), R8
+	ADDQ    $+48, 32(SP)
+	XORQ    AX, AX
+	CMPQ    AX, R13
+	JEQ     rest4x1
+	PCALIGN $0x20
+
+loop4x1:
+	VMOVUPS      (BX), Z24
+	VBROADCASTSS (DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VBROADCASTSS (SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z1
+	VBROADCASTSS (DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z2
+	VBROADCASTSS (R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z3
+	PREFETCHT1   (BP)
+	VMOVUPS      (BX)(R11*1), Z24
+	VBROADCASTSS 4(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VBROADCASTSS 4(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z1
+	VBROADCASTSS 4(DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z2
+	VBROADCASTSS 4(R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z3
+	PREFETCHT1   64(BP)
+	VMOVUPS      (BX)(R11*2), Z24
+	VBROADCASTSS 8(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VBROADCASTSS 8(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z1
+	VBROADCASTSS 8(DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z2
+	VBROADCASTSS 8(R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z3
+	PREFETCHT1   128(BP)
+	VMOVUPS      (BX)(R12*1), Z24
+	VBROADCASTSS 12(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VBROADCASTSS 12(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z1
+	VBROADCASTSS 12(DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z2
+	VBROADCASTSS 12(R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z3
+	PREFETCHT1   192(BP)
+	ADDQ         $+4, AX
+	LEAQ         (BX)(R11*4), BX
+	ADDQ         $+256, BP
+	CMPQ         AX, R13
+	JLT          loop4x1
+
+rest4x1:
+	CMPQ         AX, R14
+	JGE          next4x1
+	VMOVUPS      (BX), Z24
+	VBROADCASTSS (DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VBROADCASTSS (SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z1
+	VBROADCASTSS (DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z2
+	VBROADCASTSS (R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z3
+	INCQ         AX
+	ADDQ         R11, BX
+	JMP          rest4x1
+
+next4x1:
+	DECQ    40(SP)
+	JNZ     segment4x1
+	MOVQ    64(SP), CX
+	CMPQ    CX, 72(SP)
+	CMOVQCS BP, CX
+	MOVQ    CX, 64(SP)
+	MOVQ    args+0(FP), AX
+	MOVQ    24(SP), DX
+	MOVQ    176(AX), SI
+	SHLQ    $0x02, SI
+	MOVQ    16(SP), BX
+	MOVQ    144(AX), R8
+	SHLQ    $0x02, R8
+	CMPQ    8(AX), $0x10
+	JNE     storeTail4x1
+	TESTQ   BX, BX
+	JZ      storeWholeOnly4x1
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z0, Z0
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z1, Z1
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z2, Z2
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z3, Z3
+	ADDQ    R8, BX
+	MOVQ    BX, 16(SP)
+
+storeWholeOnly4x1:
+	VMOVUPS Z0, (DX)
+	ADDQ    SI, DX
+	VMOVUPS Z1, (DX)
+	ADDQ    SI, DX
+	VMOVUPS Z2, (DX)
+	ADDQ    SI, DX
+	VMOVUPS Z3, (DX)
+	JMP     storeEnd4x1
+
+storeTail4x1:
+	TESTQ     BX, BX
+	JZ        storeTailOnly4x1
+	VMOVUPS.Z (BX), K1, Z28
+	VADDPS    Z28, Z0, Z0
+	ADDQ      R8, BX
+	VMOVUPS.Z (BX), K1, Z28
+	VADDPS    Z28, Z1, Z1
+	ADDQ      R8, BX
+	VMOVUPS.Z (BX), K1, Z28
+	VADDPS    Z28, Z2, Z2
+	ADDQ      R8, BX
+	VMOVUPS.Z (BX), K1, Z28
+	VADDPS    Z28, Z3, Z3
+	ADDQ      R8, BX
+	MOVQ      BX, 16(SP)
+
+storeTailOnly4x1:
+	VMOVUPS Z0, K1, (DX)
+	ADDQ    SI, DX
+	VMOVUPS Z1, K1, (DX)
+	ADDQ    SI, DX
+	VMOVUPS Z2, K1, (DX)
+	ADDQ    SI, DX
+	VMOVUPS Z3, K1, (DX)
+
+storeEnd4x1:
+	ADDQ SI, DX
+	MOVQ DX, 24(SP)
+	VZEROUPPER
+	RET
+
+init5x1:
+	MOVQ       args+0(FP), AX
+	MOVQ       24(SP), BX
+	MOVQ       176(AX), SI
+	SHLQ       $0x02, SI
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	MOVQ       8(SP), DX
+	TESTQ      DX, DX
+	JZ         zero5x1
+	MOVQ       112(AX), SI
+	SHLQ       $0x02, SI
+	CMPQ       8(AX), $0x10
+	JNE        loadTail5x1
+	VMOVUPS    (DX), Z0
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z1
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z2
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z3
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z4
+	JMP        loadEnd5x1
+
+loadTail5x1:
+	VMOVUPS.Z (DX), K1, Z0
+	ADDQ      SI, DX
+	VMOVUPS.Z (DX), K1, Z1
+	ADDQ      SI, DX
+	VMOVUPS.Z (DX), K1, Z2
+	ADDQ      SI, DX
+	VMOVUPS.Z (DX), K1, Z3
+	ADDQ      SI, DX
+	VMOVUPS.Z (DX), K1, Z4
+
+loadEnd5x1:
+	ADDQ SI, DX
+	MOVQ DX, 8(SP)
+	JMP  sum5x1
+
+zero5x1:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+
+sum5x1:
+	MOVQ    56(AX), BX
+	MOVQ    80(AX), R11
+	SHLQ    $0x02, R11
+	LEAQ    (R11)(R11*2), R12
+	MOVQ    16(AX), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    56(SP), R13
+	MOVQ    48(SP), R14
+	MOVQ    64(SP), BP
+	CMPQ    BP, 72(SP)
+	CMOVQCC BX, BP
+
+segment5x1:
+	MOVQ    32(SP), AX
+	MOVQ    (AX), DX
+	MOVQ    8(AX), SI
+	MOVQ    16(AX), DI
+	MOVQ    24(AX), R8
+	MOVQ    32(AX), R9
+	ADDQ    $+48, 32(SP)
+	XORQ    AX, AX
+	CMPQ    AX, R13
+	JEQ     rest5x1
+	PCALIGN $0x20
+
+loop5x1:
+	VMOVUPS      (BX), Z24
+	VBROADCASTSS (DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VBROADCASTSS (SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z1
+	VBROADCASTSS (DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z2
+	VBROADCASTSS (R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z3
+	VBROADCASTSS (R9)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z4
+	PREFETCHT1   (BP)
+	VMOVUPS      (BX)(R11*1), Z24
+	VBROADCASTSS 4(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VBROADCASTSS 4(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z1
+	VBROADCASTSS 4(DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z2
+	VBROADCASTSS 4(R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z3
+	VBROADCASTSS 4(R9)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z4
+	PREFETCHT1   64(BP)
+	VMOVUPS      (BX)(R11*2), Z24
+	VBROADCASTSS 8(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VBROADCASTSS 8(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z1
+	VBROADCASTSS 8(DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z2
+	VBROADCASTSS 8(R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z3
+	VBROADCASTSS 8(R9)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z4
+	PREFETCHT1   128(BP)
+	VMOVUPS      (BX)(R12*1), Z24
+	VBROADCASTSS 12(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VBROADCASTSS 12(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z1
+	VBROADCASTSS 12(DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z2
+	VBROADCASTSS 12(R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z3
+	VBROADCASTSS 12(R9)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z4
+	PREFETCHT1   192(BP)
+	ADDQ         $+4, AX
+	LEAQ         (BX)(R11*4), BX
+	ADDQ         $+256, BP
+	CMPQ         AX, R13
+	JLT          loop5x1
+
+rest5x1:
+	CMPQ         AX, R14
+	JGE          next5x1
+	VMOVUPS      (BX), Z24
+	VBROADCASTSS (DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VBROADCASTSS (SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z1
+	VBROADCASTSS (DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z2
+	VBROADCASTSS (R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z3
+	VBROADCASTSS (R9)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z4
+	INCQ         AX
+	ADDQ         R11, BX
+	JMP          rest5x1
+
+next5x1:
+	DECQ    40(SP)
+	JNZ     segment5x1
+	MOVQ    64(SP), CX
+	CMPQ    CX, 72(SP)
+	CMOVQCS BP, CX
+	MOVQ    CX, 64(SP)
+	MOVQ    args+0(FP), AX
+	MOVQ    24(SP), DX
+	MOVQ    176(AX), SI
+	SHLQ    $0x02, SI
+	MOVQ    16(SP), BX
+	MOVQ    144(AX), R8
+	SHLQ    $0x02, R8
+	CMPQ    8(AX), $0x10
+	JNE     storeTail5x1
+	TESTQ   BX, BX
+	JZ      storeWholeOnly5x1
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z0, Z0
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z1, Z1
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z2, Z2
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z3, Z3
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z4, Z4
+	ADDQ    R8, BX
+	MOVQ    BX, 16(SP)
+
+storeWholeOnly5x1:
+	VMOVUPS Z0, (DX)
+	ADDQ    SI, DX
+	VMOVUPS Z1, (DX)
+	ADDQ    SI, DX
+	VMOVUPS Z2, (DX)
+	ADDQ    SI, DX
+	VMOVUPS Z3, (DX)
+	ADDQ    SI, DX
+	VMOVUPS Z4, (DX)
+	JMP     storeEnd5x1
+
+storeTail5x1:
+	TESTQ     BX, BX
+	JZ        storeTailOnly5x1
+	VMOVUPS.Z (BX), K1, Z28
+	VADDPS    Z28, Z0, Z0
+	ADDQ      R8, BX
+	VMOVUPS.Z (BX), K1, Z28
+	VADDPS    Z28, Z1, Z1
+	ADDQ      R8, BX
+	VMOVUPS.Z (BX), K1, Z28
+	VADDPS    Z28, Z2, Z2
+	ADDQ      R8, BX
+	VMOVUPS.Z (BX), K1, Z28
+	VADDPS    Z28, Z3, Z3
+	ADDQ      R8, BX
+	VMOVUPS.Z (BX), K1, Z28
+	VADDPS    Z28, Z4, Z4
+	ADDQ      R8, BX
+	MOVQ      BX, 16(SP)
+
+storeTailOnly5x1:
+	VMOVUPS Z0, K1, (DX)
+	ADDQ    SI, DX
+	VMOVUPS Z1, K1, (DX)
+	ADDQ    SI, DX
+	VMOVUPS Z2, K1, (DX)
+	ADDQ    SI, DX
+	VMOVUPS Z3, K1, (DX)
+	ADDQ    SI, DX
+	VMOVUPS Z4, K1, (DX)
+
+storeEnd5x1:
+	ADDQ SI, DX
+	MOVQ DX, 24(SP)
+	VZEROUPPER
+	RET
+
+init6x1:
+	MOVQ       args+0(FP), AX
+	MOVQ       24(SP), BX
+	MOVQ       176(AX), SI
+	SHLQ       $0x02, SI
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	MOVQ       8(SP), DX
+	TESTQ      DX, DX
+	JZ         zero6x1
+	MOVQ       112(AX), SI
+	SHLQ       $0x02, SI
+	CMPQ       8(AX), $0x10
+	JNE        loadTail6x1
+	VMOVUPS    (DX), Z0
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z1
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z2
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z3
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z4
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z5
+	JMP        loadEnd6x1
+
+loadTail6x1:
+	VMOVUPS.Z (DX), K1, Z0
+	ADDQ      SI, DX
+	VMOVUPS.Z (DX), K1, Z1
+	ADDQ      SI, DX
+	VMOVUPS.Z (DX), K1, Z2
+	ADDQ      SI, DX
+	VMOVUPS.Z (DX), K1, Z3
+	ADDQ      SI, DX
+	VMOVUPS.Z (DX), K1, Z4
+	ADDQ      SI, DX
+	VMOVUPS.Z (DX), K1, Z5
+
+loadEnd6x1:
+	ADDQ SI, DX
+	MOVQ DX, 8(SP)
+	JMP  sum6x1
+
+zero6x1:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+
+sum6x1:
+	MOVQ    56(AX), BX
+	MOVQ    80(AX), R11
+	SHLQ    $0x02, R11
+	LEAQ    (R11)(R11*2), R12
+	MOVQ    16(AX), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    56(SP), R13
+	MOVQ    48(SP), R14
+	MOVQ    64(SP), BP
+	CMPQ    BP, 72(SP)
+	CMOVQCC BX, BP
+
+segment6x1:
+	MOVQ    32(SP), AX
+	MOVQ    (AX), DX
+	MOVQ    8(AX), SI
+	MOVQ    16(AX), DI
+	MOVQ    24(AX), R8
+	MOVQ    32(AX), R9
+	MOVQ    40(AX), R10
+	ADDQ    $+48, 32(SP)
+	XORQ    AX, AX
+	CMPQ    AX, R13
+	JEQ     rest6x1
+	PCALIGN $0x20
+
+loop6x1:
+	VMOVUPS      (BX), Z24
+	VBROADCASTSS (DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VBROADCASTSS (SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z1
+	VBROADCASTSS (DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z2
+	VBROADCASTSS (R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z3
+	VBROADCASTSS (R9)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z4
+	VBROADCASTSS (R10)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z5
+	PREFETCHT1   (BP)
+	VMOVUPS      (BX)(R11*1), Z24
+	VBROADCASTSS 4(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VBROADCASTSS 4(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z1
+	VBROADCASTSS 4(DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z2
+	VBROADCASTSS 4(R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z3
+	VBROADCASTSS 4(R9)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z4
+	VBROADCASTSS 4(R10)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z5
+	PREFETCHT1   64(BP)
+	VMOVUPS      (BX)(R11*2), Z24
+	VBROADCASTSS 8(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VBROADCASTSS 8(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z1
+	VBROADCASTSS 8(DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z2
+	VBROADCASTSS 8(R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z3
+	VBROADCASTSS 8(R9)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z4
+	VBROADCASTSS 8(R10)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z5
+	PREFETCHT1   128(BP)
+	VMOVUPS      (BX)(R12*1), Z24
+	VBROADCASTSS 12(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VBROADCASTSS 12(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z1
+	VBROADCASTSS 12(DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z2
+	VBROADCASTSS 12(R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z3
+	VBROADCASTSS 12(R9)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z4
+	VBROADCASTSS 12(R10)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z5
+	PREFETCHT1   192(BP)
+	ADDQ         $+4, AX
+	LEAQ         (BX)(R11*4), BX
+	ADDQ         $+256, BP
+	CMPQ         AX, R13
+	JLT          loop6x1
+
+rest6x1:
+	CMPQ         AX, R14
+	JGE          next6x1
+	VMOVUPS      (BX), Z24
+	VBROADCASTSS (DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VBROADCASTSS (SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z1
+	VBROADCASTSS (DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z2
+	VBROADCASTSS (R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z3
+	VBROADCASTSS (R9)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z4
+	VBROADCASTSS (R10)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z5
+	INCQ         AX
+	ADDQ         R11, BX
+	JMP          rest6x1
+
+next6x1:
+	DECQ    40(SP)
+	JNZ     segment6x1
+	MOVQ    64(SP), CX
+	CMPQ    CX, 72(SP)
+	CMOVQCS BP, CX
+	MOVQ    CX, 64(SP)
+	MOVQ    args+0(FP), AX
+	MOVQ    24(SP), DX
+	MOVQ    176(AX), SI
+	SHLQ    $0x02, SI
+	MOVQ    16(SP), BX
+	MOVQ    144(AX), R8
+	SHLQ    $0x02, R8
+	CMPQ    8(AX), $0x10
+	JNE     storeTail6x1
+	TESTQ   BX, BX
+	JZ      storeWholeOnly6x1
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z0, Z0
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z1, Z1
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z2, Z2
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z3, Z3
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z4, Z4
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z5, Z5
+	ADDQ    R8, BX
+	MOVQ    BX, 16(SP)
+
+storeWholeOnly6x1:
+	VMOVUPS Z0, (DX)
+	ADDQ    SI, DX
+	VMOVUPS Z1, (DX)
+	ADDQ    SI, DX
+	VMOVUPS Z2, (DX)
+	ADDQ    SI, DX
+	VMOVUPS Z3, (DX)
+	ADDQ    SI, DX
+	VMOVUPS Z4, (DX)
+	ADDQ    SI, DX
+	VMOVUPS Z5, (DX)
+	JMP     storeEnd6x1
+
+storeTail6x1:
+	TESTQ     BX, BX
+	JZ        storeTailOnly6x1
+	VMOVUPS.Z (BX), K1, Z28
+	VADDPS    Z28, Z0, Z0
+	ADDQ      R8, BX
+	VMOVUPS.Z (BX), K1, Z28
+	VADDPS    Z28, Z1, Z1
+	ADDQ      R8, BX
+	VMOVUPS.Z (BX), K1, Z28
+	VADDPS    Z28, Z2, Z2
+	ADDQ      R8, BX
+	VMOVUPS.Z (BX), K1, Z28
+	VADDPS    Z28, Z3, Z3
+	ADDQ      R8, BX
+	VMOVUPS.Z (BX), K1, Z28
+	VADDPS    Z28, Z4, Z4
+	ADDQ      R8, BX
+	VMOVUPS.Z (BX), K1, Z28
+	VADDPS    Z28, Z5, Z5
+	ADDQ      R8, BX
+	MOVQ      BX, 16(SP)
+
+storeTailOnly6x1:
+	VMOVUPS Z0, K1, (DX)
+	ADDQ    SI, DX
+	VMOVUPS Z1, K1, (DX)
+	ADDQ    SI, DX
+	VMOVUPS Z2, K1, (DX)
+	ADDQ    SI, DX
+	VMOVUPS Z3, K1, (DX)
+	ADDQ    SI, DX
+	VMOVUPS Z4, K1, (DX)
+	ADDQ    SI, DX
+	VMOVUPS Z5, K1, (DX)
+
+storeEnd6x1:
+	ADDQ SI, DX
+	MOVQ DX, 24(SP)
+	SUBQ $0x06, (SP)
+	JG   rows1
+	VZEROUPPER
+	RET
+
+panel2:
+	MOVQ  (AX), CX
+	MOVQ  CX, (SP)
+	MOVQ  88(AX), CX
+	MOVQ  CX, 8(SP)
+	MOVQ  120(AX), CX
+	MOVQ  CX, 16(SP)
+	MOVQ  152(AX), CX
+	MOVQ  CX, 24(SP)
+	MOVQ  32(AX), CX
+	MOVQ  CX, 32(SP)
+	MOVQ  184(AX), CX
+	MOVQ  CX, 64(SP)
+	MOVQ  192(AX), DX
+	LEAQ  (CX)(DX*4), CX
+	MOVQ  CX, 72(SP)
+	MOVQ  24(AX), CX
+	MOVQ  CX, 48(SP)
+	ANDQ  $-4, CX
+	MOVQ  CX, 56(SP)
+	MOVQ  8(AX), CX
+	SUBQ  $0x10, CX
+	MOVQ  $-1, DX
+	BZHIQ CX, DX, DX
+	KMOVW DX, K1
 
 rows2:
-	MOVQ       144(AX), DX
-	MOVQ       168(AX), SI
+	MOVQ       (SP), CX
+	CMPQ       CX, $0x06
+	JGE        init6x2
+	CMPQ       CX, $0x05
+	JEQ        init5x2
+	CMPQ       CX, $0x04
+	JEQ        init4x2
+	CMPQ       CX, $0x03
+	JEQ        init3x2
+	CMPQ       CX, $0x02
+	JEQ        init2x2
+	MOVQ       args+0(FP), AX
+	MOVQ       24(SP), BX
+	MOVQ       176(AX), SI
 	SHLQ       $0x02, SI
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	MOVQ       80(AX), DX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	MOVQ       8(SP), DX
 	TESTQ      DX, DX
-	JZ         zero2
-	MOVQ       104(AX), SI
+	JZ         zero1x2
+	MOVQ       112(AX), SI
 	SHLQ       $0x02, SI
-	MOVQ       8(AX), DI
-	CMPQ       DI, $0x20
-	JNE        initTail2
+	CMPQ       8(AX), $0x20
+	JNE        loadTail1x2
+	VMOVUPS    (DX), Z0
+	VMOVUPS    64(DX), Z1
+	JMP        loadEnd1x2
+
+loadTail1x2:
+	VMOVUPS   (DX), Z0
+	VMOVUPS.Z 64(DX), K1, Z1
+
+loadEnd1x2:
+	ADDQ SI, DX
+	MOVQ DX, 8(SP)
+	JMP  sum1x2
+
+zero1x2:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+
+sum1x2:
+	MOVQ    56(AX), BX
+	MOVQ    80(AX), R11
+	SHLQ    $0x02, R11
+	LEAQ    (R11)(R11*2), R12
+	MOVQ    16(AX), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    56(SP), R13
+	MOVQ    48(SP), R14
+	MOVQ    64(SP), BP
+	CMPQ    BP, 72(SP)
+	CMOVQCC BX, BP
+
+segment1x2:
+	MOVQ    32(SP), AX
+	MOVQ    (AX), DX
+	ADDQ    $+48, 32(SP)
+	XORQ    AX, AX
+	CMPQ    AX, R13
+	JEQ     rest1x2
+	PCALIGN $0x20
+
+loop1x2:
+	VMOVUPS      (BX), Z24
+	VMOVUPS      64(BX), Z25
+	VBROADCASTSS (DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	PREFETCHT1   (BP)
+	VMOVUPS      (BX)(R11*1), Z24
+	VMOVUPS      64(BX)(R11*1), Z25
+	VBROADCASTSS 4(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	PREFETCHT1   64(BP)
+	VMOVUPS      (BX)(R11*2), Z24
+	VMOVUPS      64(BX)(R11*2), Z25
+	VBROADCASTSS 8(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	PREFETCHT1   128(BP)
+	VMOVUPS      (BX)(R12*1), Z24
+	VMOVUPS      64(BX)(R12*1), Z25
+	VBROADCASTSS 12(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	PREFETCHT1   192(BP)
+	ADDQ         $+4, AX
+	LEAQ         (BX)(R11*4), BX
+	ADDQ         $+256, BP
+	CMPQ         AX, R13
+	JLT          loop1x2
+
+rest1x2:
+	CMPQ         AX, R14
+	JGE          next1x2
+	VMOVUPS      (BX), Z24
+	VMOVUPS      64(BX), Z25
+	VBROADCASTSS (DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	INCQ         AX
+	ADDQ         R11, BX
+	JMP          rest1x2
+
+next1x2:
+	DECQ    40(SP)
+	JNZ     segment1x2
+	MOVQ    64(SP), CX
+	CMPQ    CX, 72(SP)
+	CMOVQCS BP, CX
+	MOVQ    CX, 64(SP)
+	MOVQ    args+0(FP), AX
+	MOVQ    24(SP), DX
+	MOVQ    176(AX), SI
+	SHLQ    $0x02, SI
+	MOVQ    16(SP), BX
+	MOVQ    144(AX), R8
+	SHLQ    $0x02, R8
+	CMPQ    8(AX), $0x20
+	JNE     storeTail1x2
+	TESTQ   BX, BX
+	JZ      storeWholeOnly1x2
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z0, Z0
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z1, Z1
+	ADDQ    R8, BX
+	MOVQ    BX, 16(SP)
+
+storeWholeOnly1x2:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	JMP     storeEnd1x2
+
+storeTail1x2:
+	TESTQ     BX, BX
+	JZ        storeTailOnly1x2
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z0, Z0
+	VMOVUPS.Z 64(BX), K1, Z29
+	VADDPS    Z29, Z1, Z1
+	ADDQ      R8, BX
+	MOVQ      BX, 16(SP)
+
+storeTailOnly1x2:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, K1, 64(DX)
+
+storeEnd1x2:
+	ADDQ SI, DX
+	MOVQ DX, 24(SP)
+	VZEROUPPER
+	RET
+
+init2x2:
+	MOVQ       args+0(FP), AX
+	MOVQ       24(SP), BX
+	MOVQ       176(AX), SI
+	SHLQ       $0x02, SI
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	MOVQ       8(SP), DX
+	TESTQ      DX, DX
+	JZ         zero2x2
+	MOVQ       112(AX), SI
+	SHLQ       $0x02, SI
+	CMPQ       8(AX), $0x20
+	JNE        loadTail2x2
 	VMOVUPS    (DX), Z0
 	VMOVUPS    64(DX), Z1
 	ADDQ       SI, DX
 	VMOVUPS    (DX), Z2
 	VMOVUPS    64(DX), Z3
-	JMP        sum2
+	JMP        loadEnd2x2
 
-initTail2:
-	MOVQ      $-1, R8
-	BZHIQ     DI, R8, R8
-	KMOVW     R8, K1
-	SHRQ      $0x10, R8
-	KMOVW     R8, K2
-	VMOVUPS.Z (DX), K1, Z0
-	VMOVUPS.Z 64(DX), K2, Z1
+loadTail2x2:
+	VMOVUPS   (DX), Z0
+	VMOVUPS.Z 64(DX), K1, Z1
 	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z2
-	VMOVUPS.Z 64(DX), K2, Z3
-	JMP       sum2
+	VMOVUPS   (DX), Z2
+	VMOVUPS.Z 64(DX), K1, Z3
 
-zero2:
+loadEnd2x2:
+	ADDQ SI, DX
+	MOVQ DX, 8(SP)
+	JMP  sum2x2
+
+zero2x2:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 
-sum2:
-	MOVQ    16(AX), CX
-	MOVQ    CX, (SP)
-	MOVQ    32(AX), CX
-	MOVQ    CX, 8(SP)
+sum2x2:
 	MOVQ    56(AX), BX
-	MOVQ    176(AX), BP
-	TESTQ   BP, BP
-	CMOVQEQ BX, BP
-	MOVQ    24(AX), CX
-	MOVQ    CX, 16(SP)
-	ANDQ    $-4, CX
-	MOVQ    CX, 24(SP)
+	MOVQ    80(AX), R11
+	SHLQ    $0x02, R11
+	LEAQ    (R11)(R11*2), R12
+	MOVQ    16(AX), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    56(SP), R13
+	MOVQ    48(SP), R14
+	MOVQ    64(SP), BP
+	CMPQ    BP, 72(SP)
+	CMOVQCC BX, BP
 
-segment2:
-	MOVQ    8(SP), AX
+segment2x2:
+	MOVQ    32(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
-	ADDQ    $+96, 8(SP)
+	ADDQ    $+48, 32(SP)
 	XORQ    AX, AX
-	CMPQ    AX, 24(SP)
-	JEQ     rest2
+	CMPQ    AX, R13
+	JEQ     rest2x2
 	PCALIGN $0x20
 
-loop2:
+loop2x2:
 	VMOVUPS      (BX), Z24
 	VMOVUPS      64(BX), Z25
-	VBROADCASTSS (DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS (SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
+	VBROADCASTSS (DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VBROADCASTSS (SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z2
+	VFMADD231PS  Z25, Z29, Z3
 	PREFETCHT1   (BP)
-	VMOVUPS      128(BX), Z24
-	VMOVUPS      192(BX), Z25
-	VBROADCASTSS 4(DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 4(SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VMOVUPS      256(BX), Z24
-	VMOVUPS      320(BX), Z25
-	VBROADCASTSS 8(DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 8(SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
+	VMOVUPS      (BX)(R11*1), Z24
+	VMOVUPS      64(BX)(R11*1), Z25
+	VBROADCASTSS 4(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VBROADCASTSS 4(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z2
+	VFMADD231PS  Z25, Z29, Z3
 	PREFETCHT1   64(BP)
-	VMOVUPS      384(BX), Z24
-	VMOVUPS      448(BX), Z25
-	VBROADCASTSS 12(DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 12(SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
+	VMOVUPS      (BX)(R11*2), Z24
+	VMOVUPS      64(BX)(R11*2), Z25
+	VBROADCASTSS 8(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VBROADCASTSS 8(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z2
+	VFMADD231PS  Z25, Z29, Z3
+	PREFETCHT1   128(BP)
+	VMOVUPS      (BX)(R12*1), Z24
+	VMOVUPS      64(BX)(R12*1), Z25
+	VBROADCASTSS 12(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VBROADCASTSS 12(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z2
+	VFMADD231PS  Z25, Z29, Z3
+	PREFETCHT1   192(BP)
 	ADDQ         $+4, AX
-	ADDQ         $+512, BX
-	ADDQ         $+128, BP
-	CMPQ         AX, 24(SP)
-	JLT          loop2
+	LEAQ         (BX)(R11*4), BX
+	ADDQ         $+256, BP
+	CMPQ         AX, R13
+	JLT          loop2x2
 
-rest2:
-	CMPQ         AX, 16(SP)
-	JGE          next2
+rest2x2:
+	CMPQ         AX, R14
+	JGE          next2x2
 	VMOVUPS      (BX), Z24
 	VMOVUPS      64(BX), Z25
-	VBROADCASTSS (DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS (SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	ADDQ         $+1, AX
-	ADDQ         $+128, BX
-	JMP          rest2
+	VBROADCASTSS (DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VBROADCASTSS (SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z2
+	VFMADD231PS  Z25, Z29, Z3
+	INCQ         AX
+	ADDQ         R11, BX
+	JMP          rest2x2
 
-next2:
-	DECQ    (SP)
-	JNZ     segment2
+next2x2:
+	DECQ    40(SP)
+	JNZ     segment2x2
+	MOVQ    64(SP), CX
+	CMPQ    CX, 72(SP)
+	CMOVQCS BP, CX
+	MOVQ    CX, 64(SP)
 	MOVQ    args+0(FP), AX
-	MOVQ    144(AX), DX
-	MOVQ    168(AX), SI
+	MOVQ    24(SP), DX
+	MOVQ    176(AX), SI
 	SHLQ    $0x02, SI
-	MOVQ    112(AX), BX
-	MOVQ    136(AX), CX
-	SHLQ    $0x02, CX
-	MOVQ    8(AX), DI
-	CMPQ    DI, $0x20
-	JNE     tail2
+	MOVQ    16(SP), BX
+	MOVQ    144(AX), R8
+	SHLQ    $0x02, R8
+	CMPQ    8(AX), $0x20
+	JNE     storeTail2x2
 	TESTQ   BX, BX
-	JZ      wholeStore2
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z0, Z0
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z1, Z1
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z2, Z2
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z3, Z3
+	JZ      storeWholeOnly2x2
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z0, Z0
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z1, Z1
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z2, Z2
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z3, Z3
+	ADDQ    R8, BX
+	MOVQ    BX, 16(SP)
 
-wholeStore2:
+storeWholeOnly2x2:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ    SI, DX
 	VMOVUPS Z2, (DX)
 	VMOVUPS Z3, 64(DX)
-	VZEROUPPER
-	RET
+	JMP     storeEnd2x2
 
-tail2:
-	MOVQ      $-1, R8
-	BZHIQ     DI, R8, R8
-	KMOVW     R8, K1
-	SHRQ      $0x10, R8
-	KMOVW     R8, K2
+storeTail2x2:
 	TESTQ     BX, BX
-	JZ        tailStore2
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z0, Z0
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z1, Z1
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z2, Z2
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z3, Z3
+	JZ        storeTailOnly2x2
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z0, Z0
+	VMOVUPS.Z 64(BX), K1, Z29
+	VADDPS    Z29, Z1, Z1
+	ADDQ      R8, BX
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z2, Z2
+	VMOVUPS.Z 64(BX), K1, Z29
+	VADDPS    Z29, Z3, Z3
+	ADDQ      R8, BX
+	MOVQ      BX, 16(SP)
 
-tailStore2:
-	VMOVUPS Z0, K1, (DX)
-	VMOVUPS Z1, K2, 64(DX)
+storeTailOnly2x2:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, K1, 64(DX)
 	ADDQ    SI, DX
-	VMOVUPS Z2, K1, (DX)
-	VMOVUPS Z3, K2, 64(DX)
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, K1, 64(DX)
+
+storeEnd2x2:
+	ADDQ SI, DX
+	MOVQ DX, 24(SP)
 	VZEROUPPER
 	RET
+
+init3x2:
+	MOVQ       args+0(FP), AX
+	MOVQ       24(SP), BX
+	MOVQ       176(AX), SI
+	SHLQ       $0x02, SI
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	MOVQ       8(SP), DX
+	TESTQ      DX, DX
+	JZ         zero3x2
+	MOVQ       112(AX), SI
+	SHLQ       $0x02, SI
+	CMPQ       8(AX), $0x20
+	JNE        loadTail3x2
+	VMOVUPS    (DX), Z0
+	VMOVUPS    64(DX), Z1
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z2
+	VMOVUPS    64(DX), Z3
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z4
+	VMOVUPS    64(DX), Z5
+	JMP        loadEnd3x2
+
+loadTail3x2:
+	VMOVUPS   (DX), Z0
+	VMOVUPS.Z 64(DX), K1, Z1
+	ADDQ      SI, DX
+	VMOVUPS   (DX), Z2
+	VMOVUPS.Z 64(DX), K1, Z3
+	ADDQ      SI, DX
+	VMOVUPS   (DX), Z4
+	VMOVUPS.Z 64(DX), K1, Z5
+
+loadEnd3x2:
+	ADDQ SI, DX
+	MOVQ DX, 8(SP)
+	JMP  sum3x2
+
+zero3x2:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+
+sum3x2:
+	MOVQ    56(AX), BX
+	MOVQ    80(AX), R11
+	SHLQ    $0x02, R11
+	LEAQ    (R11)(R11*2), R12
+	MOVQ    16(AX), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    56(SP), R13
+	MOVQ    48(SP), R14
+	MOVQ    64(SP), BP
+	CMPQ    BP, 72(SP)
+	CMOVQCC BX, BP
+
+segment3x2:
+	MOVQ    32(SP), AX
+	MOVQ    (AX), DX
+	MOVQ    8(AX), SI
+	MOVQ    16(AX), DI
+	ADDQ    $+48, 32(SP)
+	XORQ    AX, AX
+	CMPQ    AX, R13
+	JEQ     rest3x2
+	PCALIGN $0x20
+
+loop3x2:
+	VMOVUPS      (BX), Z24
+	VMOVUPS      64(BX), Z25
+	VBROADCASTSS (DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VBROADCASTSS (SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z2
+	VFMADD231PS  Z25, Z29, Z3
+	VBROADCASTSS (DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z4
+	VFMADD231PS  Z25, Z30, Z5
+	PREFETCHT1   (BP)
+	VMOVUPS      (BX)(R11*1), Z24
+	VMOVUPS      64(BX)(R11*1), Z25
+	VBROADCASTSS 4(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VBROADCASTSS 4(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z2
+	VFMADD231PS  Z25, Z29, Z3
+	VBROADCASTSS 4(DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z4
+	VFMADD231PS  Z25, Z30, Z5
+	PREFETCHT1   64(BP)
+	VMOVUPS      (BX)(R11*2), Z24
+	VMOVUPS      64(BX)(R11*2), Z25
+	VBROADCASTSS 8(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VBROADCASTSS 8(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z2
+	VFMADD231PS  Z25, Z29, Z3
+	VBROADCASTSS 8(DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z4
+	VFMADD231PS  Z25, Z30, Z5
+	PREFETCHT1   128(BP)
+	VMOVUPS      (BX)(R12*1), Z24
+	VMOVUPS      64(BX)(R12*1), Z25
+	VBROADCASTSS 12(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VBROADCASTSS 12(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z2
+	VFMADD231PS  Z25, Z29, Z3
+	VBROADCASTSS 12(DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z4
+	VFMADD231PS  Z25, Z30, Z5
+	PREFETCHT1   192(BP)
+	ADDQ         $+4, AX
+	LEAQ         (BX)(R11*4), BX
+	ADDQ         $+256, BP
+	CMPQ         AX, R13
+	JLT          loop3x2
+
+rest3x2:
+	CMPQ         AX, R14
+	JGE          next3x2
+	VMOVUPS      (BX), Z24
+	VMOVUPS      64(BX), Z25
+	VBROADCASTSS (DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VBROADCASTSS (SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z2
+	VFMADD231PS  Z25, Z29, Z3
+	VBROADCASTSS (DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z4
+	VFMADD231PS  Z25, Z30, Z5
+	INCQ         AX
+	ADDQ         R11, BX
+	JMP          rest3x2
+
+next3x2:
+	DECQ    40(SP)
+	JNZ     segment3x2
+	MOVQ    64(SP), CX
+	CMPQ    CX, 72(SP)
+	CMOVQCS BP, CX
+	MOVQ    CX, 64(SP)
+	MOVQ    args+0(FP), AX
+	MOVQ    24(SP), DX
+	MOVQ    176(AX), SI
+	SHLQ    $0x02, SI
+	MOVQ    16(SP), BX
+	MOVQ    144(AX), R8
+	SHLQ    $0x02, R8
+	CMPQ    8(AX), $0x20
+	JNE     storeTail3x2
+	TESTQ   BX, BX
+	JZ      storeWholeOnly3x2
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z0, Z0
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z1, Z1
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z2, Z2
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z3, Z3
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z4, Z4
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z5, Z5
+	ADDQ    R8, BX
+	MOVQ    BX, 16(SP)
+
+storeWholeOnly3x2:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, 64(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, 64(DX)
+	JMP     storeEnd3x2
+
+storeTail3x2:
+	TESTQ     BX, BX
+	JZ        storeTailOnly3x2
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z0, Z0
+	VMOVUPS.Z 64(BX), K1, Z29
+	VADDPS    Z29, Z1, Z1
+	ADDQ      R8, BX
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z2, Z2
+	VMOVUPS.Z 64(BX), K1, Z29
+	VADDPS    Z29, Z3, Z3
+	ADDQ      R8, BX
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z4, Z4
+	VMOVUPS.Z 64(BX), K1, Z29
+	VADDPS    Z29, Z5, Z5
+	ADDQ      R8, BX
+	MOVQ      BX, 16(SP)
+
+storeTailOnly3x2:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, K1, 64(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, K1, 64(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, K1, 64(DX)
+
+storeEnd3x2:
+	ADDQ SI, DX
+	MOVQ DX, 24(SP)
+	VZEROUPPER
+	RET
+
+init4x2:
+	MOVQ       args+0(FP), AX
+	MOVQ       24(SP), BX
+	MOVQ       176(AX), SI
+	SHLQ       $0x02, SI
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	MOVQ       8(SP), DX
+	TESTQ      DX, DX
+	JZ         zero4x2
+	MOVQ       112(AX), SI
+	SHLQ       $0x02, SI
+	CMPQ       8(AX), $0x20
+	JNE        loadTail4x2
+	VMOVUPS    (DX), Z0
+	VMOVUPS    64(DX), Z1
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z2
+	VMOVUPS    64(DX), Z3
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z4
+	VMOVUPS    64(DX), Z5
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z6
+	VMOVUPS    64(DX), Z7
+	JMP        loadEnd4x2
+
+loadTail4x2:
+	VMOVUPS   (DX), Z0
+	VMOVUPS.Z 64(DX), K1, Z1
+	ADDQ      SI, DX
+	VMOVUPS   (DX), Z2
+	VMOVUPS.Z 64(DX), K1, Z3
+	ADDQ      SI, DX
+	VMOVUPS   (DX), Z4
+	VMOVUPS.Z 64(DX), K1, Z5
+	ADDQ      SI, DX
+	VMOVUPS   (DX), Z6
+	VMOVUPS.Z 64(DX), K1, Z7
+
+loadEnd4x2:
+	ADDQ SI, DX
+	MOVQ DX, 8(SP)
+	JMP  sum4x2
+
+zero4x2:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+
+sum4x2:
+	MOVQ    56(AX), BX
+	MOVQ    80(AX), R11
+	SHLQ    $0x02, R11
+	LEAQ    (R11)(R11*2), R12
+	MOVQ    16(AX), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    56(SP), R13
+	MOVQ    48(SP), R14
+	MOVQ    64(SP), BP
+	CMPQ    BP, 72(SP)
+	CMOVQCC BX, BP
+
+segment4x2:
+	MOVQ    32(SP), AX
+	MOVQ    (AX), DX
+	MOVQ    8(AX), SI
+	MOVQ    16(AX), DI
+	MOVQ    24(AX), R8
+	ADDQ    $+48, 32(SP)
+	XORQ    AX, AX
+	CMPQ    AX, R13
+	JEQ     rest4x2
+	PCALIGN $0x20
+
+loop4x2:
+	VMOVUPS      (BX), Z24
+	VMOVUPS      64(BX), Z25
+	VBROADCASTSS (DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VBROADCASTSS (SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z2
+	VFMADD231PS  Z25, Z29, Z3
+	VBROADCASTSS (DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z4
+	VFMADD231PS  Z25, Z30, Z5
+	VBROADCASTSS (R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z6
+	VFMADD231PS  Z25, Z31, Z7
+	PREFETCHT1   (BP)
+	VMOVUPS      (BX)(R11*1), Z24
+	VMOVUPS      64(BX)(R11*1), Z25
+	VBROADCASTSS 4(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VBROADCASTSS 4(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z2
+	VFMADD231PS  Z25, Z29, Z3
+	VBROADCASTSS 4(DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z4
+	VFMADD231PS  Z25, Z30, Z5
+	VBROADCASTSS 4(R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z6
+	VFMADD231PS  Z25, Z31, Z7
+	PREFETCHT1   64(BP)
+	VMOVUPS      (BX)(R11*2), Z24
+	VMOVUPS      64(BX)(R11*2), Z25
+	VBROADCASTSS 8(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VBROADCASTSS 8(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z2
+	VFMADD231PS  Z25, Z29, Z3
+	VBROADCASTSS 8(DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z4
+	VFMADD231PS  Z25, Z30, Z5
+	VBROADCASTSS 8(R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z6
+	VFMADD231PS  Z25, Z31, Z7
+	PREFETCHT1   128(BP)
+	VMOVUPS      (BX)(R12*1), Z24
+	VMOVUPS      64(BX)(R12*1), Z25
+	VBROADCASTSS 12(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VBROADCASTSS 12(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z2
+	VFMADD231PS  Z25, Z29, Z3
+	VBROADCASTSS 12(DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z4
+	VFMADD231PS  Z25, Z30, Z5
+	VBROADCASTSS 12(R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z6
+	VFMADD231PS  Z25, Z31, Z7
+	PREFETCHT1   192(BP)
+	ADDQ         $+4, AX
+	LEAQ         (BX)(R11*4), BX
+	ADDQ         $+256, BP
+	CMPQ         AX, R13
+	JLT          loop4x2
+
+rest4x2:
+	CMPQ         AX, R14
+	JGE          next4x2
+	VMOVUPS      (BX), Z24
+	VMOVUPS      64(BX), Z25
+	VBROADCASTSS (DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VBROADCASTSS (SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z2
+	VFMADD231PS  Z25, Z29, Z3
+	VBROADCASTSS (DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z4
+	VFMADD231PS  Z25, Z30, Z5
+	VBROADCASTSS (R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z6
+	VFMADD231PS  Z25, Z31, Z7
+	INCQ         AX
+	ADDQ         R11, BX
+	JMP          rest4x2
+
+next4x2:
+	DECQ    40(SP)
+	JNZ     segment4x2
+	MOVQ    64(SP), CX
+	CMPQ    CX, 72(SP)
+	CMOVQCS BP, CX
+	MOVQ    CX, 64(SP)
+	MOVQ    args+0(FP), AX
+	MOVQ    24(SP), DX
+	MOVQ    176(AX), SI
+	SHLQ    $0x02, SI
+	MOVQ    16(SP), BX
+	MOVQ    144(AX), R8
+	SHLQ    $0x02, R8
+	CMPQ    8(AX), $0x20
+	JNE     storeTail4x2
+	TESTQ   BX, BX
+	JZ      storeWholeOnly4x2
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z0, Z0
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z1, Z1
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z2, Z2
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z3, Z3
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z4, Z4
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z5, Z5
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z6, Z6
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z7, Z7
+	ADDQ    R8, BX
+	MOVQ    BX, 16(SP)
+
+storeWholeOnly4x2:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, 64(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, 64(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, 64(DX)
+	JMP     storeEnd4x2
+
+storeTail4x2:
+	TESTQ     BX, BX
+	JZ        storeTailOnly4x2
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z0, Z0
+	VMOVUPS.Z 64(BX), K1, Z29
+	VADDPS    Z29, Z1, Z1
+	ADDQ      R8, BX
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z2, Z2
+	VMOVUPS.Z 64(BX), K1, Z29
+	VADDPS    Z29, Z3, Z3
+	ADDQ      R8, BX
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z4, Z4
+	VMOVUPS.Z 64(BX), K1, Z29
+	VADDPS    Z29, Z5, Z5
+	ADDQ      R8, BX
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z6, Z6
+	VMOVUPS.Z 64(BX), K1, Z29
+	VADDPS    Z29, Z7, Z7
+	ADDQ      R8, BX
+	MOVQ      BX, 16(SP)
+
+storeTailOnly4x2:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, K1, 64(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, K1, 64(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, K1, 64(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, K1, 64(DX)
+
+storeEnd4x2:
+	ADDQ SI, DX
+	MOVQ DX, 24(SP)
+	VZEROUPPER
+	RET
+
+init5x2:
+	MOVQ       args+0(FP), AX
+	MOVQ       24(SP), BX
+	MOVQ       176(AX), SI
+	SHLQ       $0x02, SI
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	MOVQ       8(SP), DX
+	TESTQ      DX, DX
+	JZ         zero5x2
+	MOVQ       112(AX), SI
+	SHLQ       $0x02, SI
+	CMPQ       8(AX), $0x20
+	JNE        loadTail5x2
+	VMOVUPS    (DX), Z0
+	VMOVUPS    64(DX), Z1
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z2
+	VMOVUPS    64(DX), Z3
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z4
+	VMOVUPS    64(DX), Z5
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z6
+	VMOVUPS    64(DX), Z7
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z8
+	VMOVUPS    64(DX), Z9
+	JMP        loadEnd5x2
+
+loadTail5x2:
+	VMOVUPS   (DX), Z0
+	VMOVUPS.Z 64(DX), K1, Z1
+	ADDQ      SI, DX
+	VMOVUPS   (DX), Z2
+	VMOVUPS.Z 64(DX), K1, Z3
+	ADDQ      SI, DX
+	VMOVUPS   (DX), Z4
+	VMOVUPS.Z 64(DX), K1, Z5
+	ADDQ      SI, DX
+	VMOVUPS   (DX), Z6
+	VMOVUPS.Z 64(DX), K1, Z7
+	ADDQ      SI, DX
+	VMOVUPS   (DX), Z8
+	VMOVUPS.Z 64(DX), K1, Z9
+
+loadEnd5x2:
+	ADDQ SI, DX
+	MOVQ DX, 8(SP)
+	JMP  sum5x2
+
+zero5x2:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+
+sum5x2:
+	MOVQ    56(AX), BX
+	MOVQ    80(AX), R11
+	SHLQ    $0x02, R11
+	LEAQ    (R11)(R11*2), R12
+	MOVQ    16(AX), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    56(SP), R13
+	MOVQ    48(SP), R14
+	MOVQ    64(SP), BP
+	CMPQ    BP, 72(SP)
+	CMOVQCC BX, BP
+
+segment5x2:
+	MOVQ    32(SP), AX
+	MOVQ    (AX), DX
+	MOVQ    8(AX), SI
+	MOVQ    16(AX), DI
+	MOVQ    24(AX), R8
+	MOVQ    32(AX), R9
+	ADDQ    $+48, 32(SP)
+	XORQ    AX, AX
+	CMPQ    AX, R13
+	JEQ     rest5x2
+	PCALIGN $0x20
+
+loop5x2:
+	VMOVUPS      (BX), Z24
+	VMOVUPS      64(BX), Z25
+	VBROADCASTSS (DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VBROADCASTSS (SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z2
+	VFMADD231PS  Z25, Z29, Z3
+	VBROADCASTSS (DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z4
+	VFMADD231PS  Z25, Z30, Z5
+	VBROADCASTSS (R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z6
+	VFMADD231PS  Z25, Z31, Z7
+	VBROADCASTSS (R9)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z8
+	VFMADD231PS  Z25, Z28, Z9
+	PREFETCHT1   (BP)
+	VMOVUPS      (BX)(R11*1), Z24
+	VMOVUPS      64(BX)(R11*1), Z25
+	VBROADCASTSS 4(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VBROADCASTSS 4(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z2
+	VFMADD231PS  Z25, Z29, Z3
+	VBROADCASTSS 4(DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z4
+	VFMADD231PS  Z25, Z30, Z5
+	VBROADCASTSS 4(R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z6
+	VFMADD231PS  Z25, Z31, Z7
+	VBROADCASTSS 4(R9)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z8
+	VFMADD231PS  Z25, Z28, Z9
+	PREFETCHT1   64(BP)
+	VMOVUPS      (BX)(R11*2), Z24
+	VMOVUPS      64(BX)(R11*2), Z25
+	VBROADCASTSS 8(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VBROADCASTSS 8(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z2
+	VFMADD231PS  Z25, Z29, Z3
+	VBROADCASTSS 8(DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z4
+	VFMADD231PS  Z25, Z30, Z5
+	VBROADCASTSS 8(R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z6
+	VFMADD231PS  Z25, Z31, Z7
+	VBROADCASTSS 8(R9)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z8
+	VFMADD231PS  Z25, Z28, Z9
+	PREFETCHT1   128(BP)
+	VMOVUPS      (BX)(R12*1), Z24
+	VMOVUPS      64(BX)(R12*1), Z25
+	VBROADCASTSS 12(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VBROADCASTSS 12(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z2
+	VFMADD231PS  Z25, Z29, Z3
+	VBROADCASTSS 12(DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z4
+	VFMADD231PS  Z25, Z30, Z5
+	VBROADCASTSS 12(R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z6
+	VFMADD231PS  Z25, Z31, Z7
+	VBROADCASTSS 12(R9)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z8
+	VFMADD231PS  Z25, Z28, Z9
+	PREFETCHT1   192(BP)
+	ADDQ         $+4, AX
+	LEAQ         (BX)(R11*4), BX
+	ADDQ         $+256, BP
+	CMPQ         AX, R13
+	JLT          loop5x2
+
+rest5x2:
+	CMPQ         AX, R14
+	JGE          next5x2
+	VMOVUPS      (BX), Z24
+	VMOVUPS      64(BX), Z25
+	VBROADCASTSS (DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VBROADCASTSS (SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z2
+	VFMADD231PS  Z25, Z29, Z3
+	VBROADCASTSS (DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z4
+	VFMADD231PS  Z25, Z30, Z5
+	VBROADCASTSS (R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z6
+	VFMADD231PS  Z25, Z31, Z7
+	VBROADCASTSS (R9)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z8
+	VFMADD231PS  Z25, Z28, Z9
+	INCQ         AX
+	ADDQ         R11, BX
+	JMP          rest5x2
+
+next5x2:
+	DECQ    40(SP)
+	JNZ     segment5x2
+	MOVQ    64(SP), CX
+	CMPQ    CX, 72(SP)
+	CMOVQCS BP, CX
+	MOVQ    CX, 64(SP)
+	MOVQ    args+0(FP), AX
+	MOVQ    24(SP), DX
+	MOVQ    176(AX), SI
+	SHLQ    $0x02, SI
+	MOVQ    16(SP), BX
+	MOVQ    144(AX), R8
+	SHLQ    $0x02, R8
+	CMPQ    8(AX), $0x20
+	JNE     storeTail5x2
+	TESTQ   BX, BX
+	JZ      storeWholeOnly5x2
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z0, Z0
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z1, Z1
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z2, Z2
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z3, Z3
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z4, Z4
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z5, Z5
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z6, Z6
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z7, Z7
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z8, Z8
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z9, Z9
+	ADDQ    R8, BX
+	MOVQ    BX, 16(SP)
+
+storeWholeOnly5x2:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, 64(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, 64(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, 64(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z8, (DX)
+	VMOVUPS Z9, 64(DX)
+	JMP     storeEnd5x2
+
+storeTail5x2:
+	TESTQ     BX, BX
+	JZ        storeTailOnly5x2
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z0, Z0
+	VMOVUPS.Z 64(BX), K1, Z29
+	VADDPS    Z29, Z1, Z1
+	ADDQ      R8, BX
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z2, Z2
+	VMOVUPS.Z 64(BX), K1, Z29
+	VADDPS    Z29, Z3, Z3
+	ADDQ      R8, BX
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z4, Z4
+	VMOVUPS.Z 64(BX), K1, Z29
+	VADDPS    Z29, Z5, Z5
+	ADDQ      R8, BX
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z6, Z6
+	VMOVUPS.Z 64(BX), K1, Z29
+	VADDPS    Z29, Z7, Z7
+	ADDQ      R8, BX
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z8, Z8
+	VMOVUPS.Z 64(BX), K1, Z29
+	VADDPS    Z29, Z9, Z9
+	ADDQ      R8, BX
+	MOVQ      BX, 16(SP)
+
+storeTailOnly5x2:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, K1, 64(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, K1, 64(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, K1, 64(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, K1, 64(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z8, (DX)
+	VMOVUPS Z9, K1, 64(DX)
+
+storeEnd5x2:
+	ADDQ SI, DX
+	MOVQ DX, 24(SP)
+	VZEROUPPER
+	RET
+
+init6x2:
+	MOVQ       args+0(FP), AX
+	MOVQ       24(SP), BX
+	MOVQ       176(AX), SI
+	SHLQ       $0x02, SI
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	MOVQ       8(SP), DX
+	TESTQ      DX, DX
+	JZ         zero6x2
+	MOVQ       112(AX), SI
+	SHLQ       $0x02, SI
+	CMPQ       8(AX), $0x20
+	JNE        loadTail6x2
+	VMOVUPS    (DX), Z0
+	VMOVUPS    64(DX), Z1
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z2
+	VMOVUPS    64(DX), Z3
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z4
+	VMOVUPS    64(DX), Z5
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z6
+	VMOVUPS    64(DX), Z7
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z8
+	VMOVUPS    64(DX), Z9
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z10
+	VMOVUPS    64(DX), Z11
+	JMP        loadEnd6x2
+
+loadTail6x2:
+	VMOVUPS   (DX), Z0
+	VMOVUPS.Z 64(DX), K1, Z1
+	ADDQ      SI, DX
+	VMOVUPS   (DX), Z2
+	VMOVUPS.Z 64(DX), K1, Z3
+	ADDQ      SI, DX
+	VMOVUPS   (DX), Z4
+	VMOVUPS.Z 64(DX), K1, Z5
+	ADDQ      SI, DX
+	VMOVUPS   (DX), Z6
+	VMOVUPS.Z 64(DX), K1, Z7
+	ADDQ      SI, DX
+	VMOVUPS   (DX), Z8
+	VMOVUPS.Z 64(DX), K1, Z9
+	ADDQ      SI, DX
+	VMOVUPS   (DX), Z10
+	VMOVUPS.Z 64(DX), K1, Z11
+
+loadEnd6x2:
+	ADDQ SI, DX
+	MOVQ DX, 8(SP)
+	JMP  sum6x2
+
+zero6x2:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+
+sum6x2:
+	MOVQ    56(AX), BX
+	MOVQ    80(AX), R11
+	SHLQ    $0x02, R11
+	LEAQ    (R11)(R11*2), R12
+	MOVQ    16(AX), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    56(SP), R13
+	MOVQ    48(SP), R14
+	MOVQ    64(SP), BP
+	CMPQ    BP, 72(SP)
+	CMOVQCC BX, BP
+
+segment6x2:
+	MOVQ    32(SP), AX
+	MOVQ    (AX), DX
+	MOVQ    8(AX), SI
+	MOVQ    16(AX), DI
+	MOVQ    24(AX), R8
+	MOVQ    32(AX), R9
+	MOVQ    40(AX), R10
+	ADDQ    $+48, 32(SP)
+	XORQ    AX, AX
+	CMPQ    AX, R13
+	JEQ     rest6x2
+	PCALIGN $0x20
+
+loop6x2:
+	VMOVUPS      (BX), Z24
+	VMOVUPS      64(BX), Z25
+	VBROADCASTSS (DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VBROADCASTSS (SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z2
+	VFMADD231PS  Z25, Z29, Z3
+	VBROADCASTSS (DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z4
+	VFMADD231PS  Z25, Z30, Z5
+	VBROADCASTSS (R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z6
+	VFMADD231PS  Z25, Z31, Z7
+	VBROADCASTSS (R9)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z8
+	VFMADD231PS  Z25, Z28, Z9
+	VBROADCASTSS (R10)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z10
+	VFMADD231PS  Z25, Z29, Z11
+	PREFETCHT1   (BP)
+	VMOVUPS      (BX)(R11*1), Z24
+	VMOVUPS      64(BX)(R11*1), Z25
+	VBROADCASTSS 4(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VBROADCASTSS 4(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z2
+	VFMADD231PS  Z25, Z29, Z3
+	VBROADCASTSS 4(DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z4
+	VFMADD231PS  Z25, Z30, Z5
+	VBROADCASTSS 4(R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z6
+	VFMADD231PS  Z25, Z31, Z7
+	VBROADCASTSS 4(R9)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z8
+	VFMADD231PS  Z25, Z28, Z9
+	VBROADCASTSS 4(R10)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z10
+	VFMADD231PS  Z25, Z29, Z11
+	PREFETCHT1   64(BP)
+	VMOVUPS      (BX)(R11*2), Z24
+	VMOVUPS      64(BX)(R11*2), Z25
+	VBROADCASTSS 8(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VBROADCASTSS 8(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z2
+	VFMADD231PS  Z25, Z29, Z3
+	VBROADCASTSS 8(DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z4
+	VFMADD231PS  Z25, Z30, Z5
+	VBROADCASTSS 8(R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z6
+	VFMADD231PS  Z25, Z31, Z7
+	VBROADCASTSS 8(R9)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z8
+	VFMADD231PS  Z25, Z28, Z9
+	VBROADCASTSS 8(R10)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z10
+	VFMADD231PS  Z25, Z29, Z11
+	PREFETCHT1   128(BP)
+	VMOVUPS      (BX)(R12*1), Z24
+	VMOVUPS      64(BX)(R12*1), Z25
+	VBROADCASTSS 12(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VBROADCASTSS 12(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z2
+	VFMADD231PS  Z25, Z29, Z3
+	VBROADCASTSS 12(DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z4
+	VFMADD231PS  Z25, Z30, Z5
+	VBROADCASTSS 12(R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z6
+	VFMADD231PS  Z25, Z31, Z7
+	VBROADCASTSS 12(R9)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z8
+	VFMADD231PS  Z25, Z28, Z9
+	VBROADCASTSS 12(R10)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z10
+	VFMADD231PS  Z25, Z29, Z11
+	PREFETCHT1   192(BP)
+	ADDQ         $+4, AX
+	LEAQ         (BX)(R11*4), BX
+	ADDQ         $+256, BP
+	CMPQ         AX, R13
+	JLT          loop6x2
+
+rest6x2:
+	CMPQ         AX, R14
+	JGE          next6x2
+	VMOVUPS      (BX), Z24
+	VMOVUPS      64(BX), Z25
+	VBROADCASTSS (DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VBROADCASTSS (SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z2
+	VFMADD231PS  Z25, Z29, Z3
+	VBROADCASTSS (DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z4
+	VFMADD231PS  Z25, Z30, Z5
+	VBROADCASTSS (R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z6
+	VFMADD231PS  Z25, Z31, Z7
+	VBROADCASTSS (R9)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z8
+	VFMADD231PS  Z25, Z28, Z9
+	VBROADCASTSS (R10)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z10
+	VFMADD231PS  Z25, Z29, Z11
+	INCQ         AX
+	ADDQ         R11, BX
+	JMP          rest6x2
+
+next6x2:
+	DECQ    40(SP)
+	JNZ     segment6x2
+	MOVQ    64(SP), CX
+	CMPQ    CX, 72(SP)
+	CMOVQCS BP, CX
+	MOVQ    CX, 64(SP)
+	MOVQ    args+0(FP), AX
+	MOVQ    24(SP), DX
+	MOVQ    176(AX), SI
+	SHLQ    $0x02, SI
+	MOVQ    16(SP), BX
+	MOVQ    144(AX), R8
+	SHLQ    $0x02, R8
+	CMPQ    8(AX), $0x20
+	JNE     storeTail6x2
+	TESTQ   BX, BX
+	JZ      storeWholeOnly6x2
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z0, Z0
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z1, Z1
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z2, Z2
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z3, Z3
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z4, Z4
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z5, Z5
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z6, Z6
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z7, Z7
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z8, Z8
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z9, Z9
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z10, Z10
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z11, Z11
+	ADDQ    R8, BX
+	MOVQ    BX, 16(SP)
+
+storeWholeOnly6x2:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, 64(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, 64(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, 64(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z8, (DX)
+	VMOVUPS Z9, 64(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z10, (DX)
+	VMOVUPS Z11, 64(DX)
+	JMP     storeEnd6x2
+
+storeTail6x2:
+	TESTQ     BX, BX
+	JZ        storeTailOnly6x2
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z0, Z0
+	VMOVUPS.Z 64(BX), K1, Z29
+	VADDPS    Z29, Z1, Z1
+	ADDQ      R8, BX
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z2, Z2
+	VMOVUPS.Z 64(BX), K1, Z29
+	VADDPS    Z29, Z3, Z3
+	ADDQ      R8, BX
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z4, Z4
+	VMOVUPS.Z 64(BX), K1, Z29
+	VADDPS    Z29, Z5, Z5
+	ADDQ      R8, BX
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z6, Z6
+	VMOVUPS.Z 64(BX), K1, Z29
+	VADDPS    Z29, Z7, Z7
+	ADDQ      R8, BX
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z8, Z8
+	VMOVUPS.Z 64(BX), K1, Z29
+	VADDPS    Z29, Z9, Z9
+	ADDQ      R8, BX
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z10, Z10
+	VMOVUPS.Z 64(BX), K1, Z29
+	VADDPS    Z29, Z11, Z11
+	ADDQ      R8, BX
+	MOVQ      BX, 16(SP)
+
+storeTailOnly6x2:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, K1, 64(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, K1, 64(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, K1, 64(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, K1, 64(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z8, (DX)
+	VMOVUPS Z9, K1, 64(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z10, (DX)
+	VMOVUPS Z11, K1, 64(DX)
+
+storeEnd6x2:
+	ADDQ SI, DX
+	MOVQ DX, 24(SP)
+	SUBQ $0x06, (SP)
+	JG   rows2
+	VZEROUPPER
+	RET
+
+panel3:
+	MOVQ  (AX), CX
+	MOVQ  CX, (SP)
+	MOVQ  88(AX), CX
+	MOVQ  CX, 8(SP)
+	MOVQ  120(AX), CX
+	MOVQ  CX, 16(SP)
+	MOVQ  152(AX), CX
+	MOVQ  CX, 24(SP)
+	MOVQ  32(AX), CX
+	MOVQ  CX, 32(SP)
+	MOVQ  184(AX), CX
+	MOVQ  CX, 64(SP)
+	MOVQ  192(AX), DX
+	LEAQ  (CX)(DX*4), CX
+	MOVQ  CX, 72(SP)
+	MOVQ  24(AX), CX
+	MOVQ  CX, 48(SP)
+	ANDQ  $-4, CX
+	MOVQ  CX, 56(SP)
+	MOVQ  8(AX), CX
+	SUBQ  $0x20, CX
+	MOVQ  $-1, DX
+	BZHIQ CX, DX, DX
+	KMOVW DX, K1
 
 rows3:
-	MOVQ       144(AX), DX
-	MOVQ       168(AX), SI
+	MOVQ       (SP), CX
+	CMPQ       CX, $0x06
+	JGE        init6x3
+	CMPQ       CX, $0x05
+	JEQ        init5x3
+	CMPQ       CX, $0x04
+	JEQ        init4x3
+	CMPQ       CX, $0x03
+	JEQ        init3x3
+	CMPQ       CX, $0x02
+	JEQ        init2x3
+	MOVQ       args+0(FP), AX
+	MOVQ       24(SP), BX
+	MOVQ       176(AX), SI
 	SHLQ       $0x02, SI
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	MOVQ       80(AX), DX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	MOVQ       8(SP), DX
 	TESTQ      DX, DX
-	JZ         zero3
-	MOVQ       104(AX), SI
+	JZ         zero1x3
+	MOVQ       112(AX), SI
 	SHLQ       $0x02, SI
-	MOVQ       8(AX), DI
-	CMPQ       DI, $0x20
-	JNE        initTail3
+	CMPQ       8(AX), $0x30
+	JNE        loadTail1x3
 	VMOVUPS    (DX), Z0
 	VMOVUPS    64(DX), Z1
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z2
-	VMOVUPS    64(DX), Z3
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z4
-	VMOVUPS    64(DX), Z5
-	JMP        sum3
+	VMOVUPS    128(DX), Z2
+	JMP        loadEnd1x3
 
-initTail3:
-	MOVQ      $-1, R8
-	BZHIQ     DI, R8, R8
-	KMOVW     R8, K1
-	SHRQ      $0x10, R8
-	KMOVW     R8, K2
-	VMOVUPS.Z (DX), K1, Z0
-	VMOVUPS.Z 64(DX), K2, Z1
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z2
-	VMOVUPS.Z 64(DX), K2, Z3
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z4
-	VMOVUPS.Z 64(DX), K2, Z5
-	JMP       sum3
+loadTail1x3:
+	VMOVUPS   (DX), Z0
+	VMOVUPS   64(DX), Z1
+	VMOVUPS.Z 128(DX), K1, Z2
 
-zero3:
+loadEnd1x3:
+	ADDQ SI, DX
+	MOVQ DX, 8(SP)
+	JMP  sum1x3
+
+zero1x3:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+
+sum1x3:
+	MOVQ    56(AX), BX
+	MOVQ    80(AX), R11
+	SHLQ    $0x02, R11
+	LEAQ    (R11)(R11*2), R12
+	MOVQ    16(AX), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    56(SP), R13
+	MOVQ    48(SP), R14
+	MOVQ    64(SP), BP
+	CMPQ    BP, 72(SP)
+	CMOVQCC BX, BP
+
+segment1x3:
+	MOVQ    32(SP), AX
+	MOVQ    (AX), DX
+	ADDQ    $+48, 32(SP)
+	XORQ    AX, AX
+	CMPQ    AX, R13
+	JEQ     rest1x3
+	PCALIGN $0x20
+
+loop1x3:
+	VMOVUPS      (BX), Z24
+	VMOVUPS      64(BX), Z25
+	VMOVUPS      128(BX), Z26
+	VBROADCASTSS (DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	PREFETCHT1   (BP)
+	VMOVUPS      (BX)(R11*1), Z24
+	VMOVUPS      64(BX)(R11*1), Z25
+	VMOVUPS      128(BX)(R11*1), Z26
+	VBROADCASTSS 4(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	PREFETCHT1   64(BP)
+	VMOVUPS      (BX)(R11*2), Z24
+	VMOVUPS      64(BX)(R11*2), Z25
+	VMOVUPS      128(BX)(R11*2), Z26
+	VBROADCASTSS 8(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	PREFETCHT1   128(BP)
+	VMOVUPS      (BX)(R12*1), Z24
+	VMOVUPS      64(BX)(R12*1), Z25
+	VMOVUPS      128(BX)(R12*1), Z26
+	VBROADCASTSS 12(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	PREFETCHT1   192(BP)
+	ADDQ         $+4, AX
+	LEAQ         (BX)(R11*4), BX
+	ADDQ         $+256, BP
+	CMPQ         AX, R13
+	JLT          loop1x3
+
+rest1x3:
+	CMPQ         AX, R14
+	JGE          next1x3
+	VMOVUPS      (BX), Z24
+	VMOVUPS      64(BX), Z25
+	VMOVUPS      128(BX), Z26
+	VBROADCASTSS (DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	INCQ         AX
+	ADDQ         R11, BX
+	JMP          rest1x3
+
+next1x3:
+	DECQ    40(SP)
+	JNZ     segment1x3
+	MOVQ    64(SP), CX
+	CMPQ    CX, 72(SP)
+	CMOVQCS BP, CX
+	MOVQ    CX, 64(SP)
+	MOVQ    args+0(FP), AX
+	MOVQ    24(SP), DX
+	MOVQ    176(AX), SI
+	SHLQ    $0x02, SI
+	MOVQ    16(SP), BX
+	MOVQ    144(AX), R8
+	SHLQ    $0x02, R8
+	CMPQ    8(AX), $0x30
+	JNE     storeTail1x3
+	TESTQ   BX, BX
+	JZ      storeWholeOnly1x3
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z0, Z0
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z1, Z1
+	VMOVUPS 128(BX), Z30
+	VADDPS  Z30, Z2, Z2
+	ADDQ    R8, BX
+	MOVQ    BX, 16(SP)
+
+storeWholeOnly1x3:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	JMP     storeEnd1x3
+
+storeTail1x3:
+	TESTQ     BX, BX
+	JZ        storeTailOnly1x3
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z0, Z0
+	VMOVUPS   64(BX), Z29
+	VADDPS    Z29, Z1, Z1
+	VMOVUPS.Z 128(BX), K1, Z30
+	VADDPS    Z30, Z2, Z2
+	ADDQ      R8, BX
+	MOVQ      BX, 16(SP)
+
+storeTailOnly1x3:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, K1, 128(DX)
+
+storeEnd1x3:
+	ADDQ SI, DX
+	MOVQ DX, 24(SP)
+	VZEROUPPER
+	RET
+
+init2x3:
+	MOVQ       args+0(FP), AX
+	MOVQ       24(SP), BX
+	MOVQ       176(AX), SI
+	SHLQ       $0x02, SI
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	MOVQ       8(SP), DX
+	TESTQ      DX, DX
+	JZ         zero2x3
+	MOVQ       112(AX), SI
+	SHLQ       $0x02, SI
+	CMPQ       8(AX), $0x30
+	JNE        loadTail2x3
+	VMOVUPS    (DX), Z0
+	VMOVUPS    64(DX), Z1
+	VMOVUPS    128(DX), Z2
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z3
+	VMOVUPS    64(DX), Z4
+	VMOVUPS    128(DX), Z5
+	JMP        loadEnd2x3
+
+loadTail2x3:
+	VMOVUPS   (DX), Z0
+	VMOVUPS   64(DX), Z1
+	VMOVUPS.Z 128(DX), K1, Z2
+	ADDQ      SI, DX
+	VMOVUPS   (DX), Z3
+	VMOVUPS   64(DX), Z4
+	VMOVUPS.Z 128(DX), K1, Z5
+
+loadEnd2x3:
+	ADDQ SI, DX
+	MOVQ DX, 8(SP)
+	JMP  sum2x3
+
+zero2x3:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -409,235 +3041,1930 @@ zero3:
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
 
-sum3:
-	MOVQ    16(AX), CX
-	MOVQ    CX, (SP)
-	MOVQ    32(AX), CX
-	MOVQ    CX, 8(SP)
+sum2x3:
 	MOVQ    56(AX), BX
-	MOVQ    176(AX), BP
-	TESTQ   BP, BP
-	CMOVQEQ BX, BP
-	MOVQ    24(AX), CX
-	MOVQ    CX, 16(SP)
-	ANDQ    $-4, CX
-	MOVQ    CX, 24(SP)
+	MOVQ    80(AX), R11
+	SHLQ    $0x02, R11
+	LEAQ    (R11)(R11*2), R12
+	MOVQ    16(AX), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    56(SP), R13
+	MOVQ    48(SP), R14
+	MOVQ    64(SP), BP
+	CMPQ    BP, 72(SP)
+	CMOVQCC BX, BP
 
-segment3:
-	MOVQ    8(SP), AX
+segment2x3:
+	MOVQ    32(SP), AX
+	MOVQ    (AX), DX
+	MOVQ    8(AX), SI
+	ADDQ    $+48, 32(SP)
+	XORQ    AX, AX
+	CMPQ    AX, R13
+	JEQ     rest2x3
+	PCALIGN $0x20
+
+loop2x3:
+	VMOVUPS      (BX), Z24
+	VMOVUPS      64(BX), Z25
+	VMOVUPS      128(BX), Z26
+	VBROADCASTSS (DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VBROADCASTSS (SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z3
+	VFMADD231PS  Z25, Z29, Z4
+	VFMADD231PS  Z26, Z29, Z5
+	PREFETCHT1   (BP)
+	VMOVUPS      (BX)(R11*1), Z24
+	VMOVUPS      64(BX)(R11*1), Z25
+	VMOVUPS      128(BX)(R11*1), Z26
+	VBROADCASTSS 4(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VBROADCASTSS 4(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z3
+	VFMADD231PS  Z25, Z29, Z4
+	VFMADD231PS  Z26, Z29, Z5
+	PREFETCHT1   64(BP)
+	VMOVUPS      (BX)(R11*2), Z24
+	VMOVUPS      64(BX)(R11*2), Z25
+	VMOVUPS      128(BX)(R11*2), Z26
+	VBROADCASTSS 8(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VBROADCASTSS 8(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z3
+	VFMADD231PS  Z25, Z29, Z4
+	VFMADD231PS  Z26, Z29, Z5
+	PREFETCHT1   128(BP)
+	VMOVUPS      (BX)(R12*1), Z24
+	VMOVUPS      64(BX)(R12*1), Z25
+	VMOVUPS      128(BX)(R12*1), Z26
+	VBROADCASTSS 12(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VBROADCASTSS 12(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z3
+	VFMADD231PS  Z25, Z29, Z4
+	VFMADD231PS  Z26, Z29, Z5
+	PREFETCHT1   192(BP)
+	ADDQ         $+4, AX
+	LEAQ         (BX)(R11*4), BX
+	ADDQ         $+256, BP
+	CMPQ         AX, R13
+	JLT          loop2x3
+
+rest2x3:
+	CMPQ         AX, R14
+	JGE          next2x3
+	VMOVUPS      (BX), Z24
+	VMOVUPS      64(BX), Z25
+	VMOVUPS      128(BX), Z26
+	VBROADCASTSS (DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VBROADCASTSS (SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z3
+	VFMADD231PS  Z25, Z29, Z4
+	VFMADD231PS  Z26, Z29, Z5
+	INCQ         AX
+	ADDQ         R11, BX
+	JMP          rest2x3
+
+next2x3:
+	DECQ    40(SP)
+	JNZ     segment2x3
+	MOVQ    64(SP), CX
+	CMPQ    CX, 72(SP)
+	CMOVQCS BP, CX
+	MOVQ    CX, 64(SP)
+	MOVQ    args+0(FP), AX
+	MOVQ    24(SP), DX
+	MOVQ    176(AX), SI
+	SHLQ    $0x02, SI
+	MOVQ    16(SP), BX
+	MOVQ    144(AX), R8
+	SHLQ    $0x02, R8
+	CMPQ    8(AX), $0x30
+	JNE     storeTail2x3
+	TESTQ   BX, BX
+	JZ      storeWholeOnly2x3
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z0, Z0
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z1, Z1
+	VMOVUPS 128(BX), Z30
+	VADDPS  Z30, Z2, Z2
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z3, Z3
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z4, Z4
+	VMOVUPS 128(BX), Z30
+	VADDPS  Z30, Z5, Z5
+	ADDQ    R8, BX
+	MOVQ    BX, 16(SP)
+
+storeWholeOnly2x3:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z3, (DX)
+	VMOVUPS Z4, 64(DX)
+	VMOVUPS Z5, 128(DX)
+	JMP     storeEnd2x3
+
+storeTail2x3:
+	TESTQ     BX, BX
+	JZ        storeTailOnly2x3
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z0, Z0
+	VMOVUPS   64(BX), Z29
+	VADDPS    Z29, Z1, Z1
+	VMOVUPS.Z 128(BX), K1, Z30
+	VADDPS    Z30, Z2, Z2
+	ADDQ      R8, BX
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z3, Z3
+	VMOVUPS   64(BX), Z29
+	VADDPS    Z29, Z4, Z4
+	VMOVUPS.Z 128(BX), K1, Z30
+	VADDPS    Z30, Z5, Z5
+	ADDQ      R8, BX
+	MOVQ      BX, 16(SP)
+
+storeTailOnly2x3:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, K1, 128(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z3, (DX)
+	VMOVUPS Z4, 64(DX)
+	VMOVUPS Z5, K1, 128(DX)
+
+storeEnd2x3:
+	ADDQ SI, DX
+	MOVQ DX, 24(SP)
+	VZEROUPPER
+	RET
+
+init3x3:
+	MOVQ       args+0(FP), AX
+	MOVQ       24(SP), BX
+	MOVQ       176(AX), SI
+	SHLQ       $0x02, SI
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	MOVQ       8(SP), DX
+	TESTQ      DX, DX
+	JZ         zero3x3
+	MOVQ       112(AX), SI
+	SHLQ       $0x02, SI
+	CMPQ       8(AX), $0x30
+	JNE        loadTail3x3
+	VMOVUPS    (DX), Z0
+	VMOVUPS    64(DX), Z1
+	VMOVUPS    128(DX), Z2
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z3
+	VMOVUPS    64(DX), Z4
+	VMOVUPS    128(DX), Z5
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z6
+	VMOVUPS    64(DX), Z7
+	VMOVUPS    128(DX), Z8
+	JMP        loadEnd3x3
+
+loadTail3x3:
+	VMOVUPS   (DX), Z0
+	VMOVUPS   64(DX), Z1
+	VMOVUPS.Z 128(DX), K1, Z2
+	ADDQ      SI, DX
+	VMOVUPS   (DX), Z3
+	VMOVUPS   64(DX), Z4
+	VMOVUPS.Z 128(DX), K1, Z5
+	ADDQ      SI, DX
+	VMOVUPS   (DX), Z6
+	VMOVUPS   64(DX), Z7
+	VMOVUPS.Z 128(DX), K1, Z8
+
+loadEnd3x3:
+	ADDQ SI, DX
+	MOVQ DX, 8(SP)
+	JMP  sum3x3
+
+zero3x3:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+
+sum3x3:
+	MOVQ    56(AX), BX
+	MOVQ    80(AX), R11
+	SHLQ    $0x02, R11
+	LEAQ    (R11)(R11*2), R12
+	MOVQ    16(AX), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    56(SP), R13
+	MOVQ    48(SP), R14
+	MOVQ    64(SP), BP
+	CMPQ    BP, 72(SP)
+	CMOVQCC BX, BP
+
+segment3x3:
+	MOVQ    32(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
-	ADDQ    $+96, 8(SP)
+	ADDQ    $+48, 32(SP)
 	XORQ    AX, AX
-	CMPQ    AX, 24(SP)
-	JEQ     rest3
+	CMPQ    AX, R13
+	JEQ     rest3x3
 	PCALIGN $0x20
 
-loop3:
+loop3x3:
 	VMOVUPS      (BX), Z24
 	VMOVUPS      64(BX), Z25
-	VBROADCASTSS (DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS (SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS (DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
+	VMOVUPS      128(BX), Z26
+	VBROADCASTSS (DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VBROADCASTSS (SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z3
+	VFMADD231PS  Z25, Z29, Z4
+	VFMADD231PS  Z26, Z29, Z5
+	VBROADCASTSS (DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z6
+	VFMADD231PS  Z25, Z30, Z7
+	VFMADD231PS  Z26, Z30, Z8
 	PREFETCHT1   (BP)
-	VMOVUPS      128(BX), Z24
-	VMOVUPS      192(BX), Z25
-	VBROADCASTSS 4(DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 4(SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS 4(DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VMOVUPS      256(BX), Z24
-	VMOVUPS      320(BX), Z25
-	VBROADCASTSS 8(DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 8(SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS 8(DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
+	VMOVUPS      (BX)(R11*1), Z24
+	VMOVUPS      64(BX)(R11*1), Z25
+	VMOVUPS      128(BX)(R11*1), Z26
+	VBROADCASTSS 4(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VBROADCASTSS 4(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z3
+	VFMADD231PS  Z25, Z29, Z4
+	VFMADD231PS  Z26, Z29, Z5
+	VBROADCASTSS 4(DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z6
+	VFMADD231PS  Z25, Z30, Z7
+	VFMADD231PS  Z26, Z30, Z8
 	PREFETCHT1   64(BP)
-	VMOVUPS      384(BX), Z24
-	VMOVUPS      448(BX), Z25
-	VBROADCASTSS 12(DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 12(SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS 12(DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
+	VMOVUPS      (BX)(R11*2), Z24
+	VMOVUPS      64(BX)(R11*2), Z25
+	VMOVUPS      128(BX)(R11*2), Z26
+	VBROADCASTSS 8(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VBROADCASTSS 8(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z3
+	VFMADD231PS  Z25, Z29, Z4
+	VFMADD231PS  Z26, Z29, Z5
+	VBROADCASTSS 8(DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z6
+	VFMADD231PS  Z25, Z30, Z7
+	VFMADD231PS  Z26, Z30, Z8
+	PREFETCHT1   128(BP)
+	VMOVUPS      (BX)(R12*1), Z24
+	VMOVUPS      64(BX)(R12*1), Z25
+	VMOVUPS      128(BX)(R12*1), Z26
+	VBROADCASTSS 12(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VBROADCASTSS 12(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z3
+	VFMADD231PS  Z25, Z29, Z4
+	VFMADD231PS  Z26, Z29, Z5
+	VBROADCASTSS 12(DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z6
+	VFMADD231PS  Z25, Z30, Z7
+	VFMADD231PS  Z26, Z30, Z8
+	PREFETCHT1   192(BP)
 	ADDQ         $+4, AX
-	ADDQ         $+512, BX
-	ADDQ         $+128, BP
-	CMPQ         AX, 24(SP)
-	JLT          loop3
+	LEAQ         (BX)(R11*4), BX
+	ADDQ         $+256, BP
+	CMPQ         AX, R13
+	JLT          loop3x3
 
-rest3:
-	CMPQ         AX, 16(SP)
-	JGE          next3
+rest3x3:
+	CMPQ         AX, R14
+	JGE          next3x3
 	VMOVUPS      (BX), Z24
 	VMOVUPS      64(BX), Z25
-	VBROADCASTSS (DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS (SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS (DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	ADDQ         $+1, AX
-	ADDQ         $+128, BX
-	JMP          rest3
+	VMOVUPS      128(BX), Z26
+	VBROADCASTSS (DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VBROADCASTSS (SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z3
+	VFMADD231PS  Z25, Z29, Z4
+	VFMADD231PS  Z26, Z29, Z5
+	VBROADCASTSS (DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z6
+	VFMADD231PS  Z25, Z30, Z7
+	VFMADD231PS  Z26, Z30, Z8
+	INCQ         AX
+	ADDQ         R11, BX
+	JMP          rest3x3
 
-next3:
-	DECQ    (SP)
-	JNZ     segment3
+next3x3:
+	DECQ    40(SP)
+	JNZ     segment3x3
+	MOVQ    64(SP), CX
+	CMPQ    CX, 72(SP)
+	CMOVQCS BP, CX
+	MOVQ    CX, 64(SP)
 	MOVQ    args+0(FP), AX
-	MOVQ    144(AX), DX
-	MOVQ    168(AX), SI
+	MOVQ    24(SP), DX
+	MOVQ    176(AX), SI
 	SHLQ    $0x02, SI
-	MOVQ    112(AX), BX
-	MOVQ    136(AX), CX
-	SHLQ    $0x02, CX
-	MOVQ    8(AX), DI
-	CMPQ    DI, $0x20
-	JNE     tail3
+	MOVQ    16(SP), BX
+	MOVQ    144(AX), R8
+	SHLQ    $0x02, R8
+	CMPQ    8(AX), $0x30
+	JNE     storeTail3x3
 	TESTQ   BX, BX
-	JZ      wholeStore3
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z0, Z0
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z1, Z1
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z2, Z2
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z3, Z3
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z4, Z4
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z5, Z5
+	JZ      storeWholeOnly3x3
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z0, Z0
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z1, Z1
+	VMOVUPS 128(BX), Z30
+	VADDPS  Z30, Z2, Z2
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z3, Z3
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z4, Z4
+	VMOVUPS 128(BX), Z30
+	VADDPS  Z30, Z5, Z5
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z6, Z6
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z7, Z7
+	VMOVUPS 128(BX), Z30
+	VADDPS  Z30, Z8, Z8
+	ADDQ    R8, BX
+	MOVQ    BX, 16(SP)
 
-wholeStore3:
+storeWholeOnly3x3:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
 	ADDQ    SI, DX
-	VMOVUPS Z2, (DX)
-	VMOVUPS Z3, 64(DX)
+	VMOVUPS Z3, (DX)
+	VMOVUPS Z4, 64(DX)
+	VMOVUPS Z5, 128(DX)
 	ADDQ    SI, DX
-	VMOVUPS Z4, (DX)
-	VMOVUPS Z5, 64(DX)
-	VZEROUPPER
-	RET
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, 64(DX)
+	VMOVUPS Z8, 128(DX)
+	JMP     storeEnd3x3
 
-tail3:
-	MOVQ      $-1, R8
-	BZHIQ     DI, R8, R8
-	KMOVW     R8, K1
-	SHRQ      $0x10, R8
-	KMOVW     R8, K2
+storeTail3x3:
 	TESTQ     BX, BX
-	JZ        tailStore3
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z0, Z0
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z1, Z1
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z2, Z2
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z3, Z3
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z4, Z4
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z5, Z5
+	JZ        storeTailOnly3x3
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z0, Z0
+	VMOVUPS   64(BX), Z29
+	VADDPS    Z29, Z1, Z1
+	VMOVUPS.Z 128(BX), K1, Z30
+	VADDPS    Z30, Z2, Z2
+	ADDQ      R8, BX
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z3, Z3
+	VMOVUPS   64(BX), Z29
+	VADDPS    Z29, Z4, Z4
+	VMOVUPS.Z 128(BX), K1, Z30
+	VADDPS    Z30, Z5, Z5
+	ADDQ      R8, BX
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z6, Z6
+	VMOVUPS   64(BX), Z29
+	VADDPS    Z29, Z7, Z7
+	VMOVUPS.Z 128(BX), K1, Z30
+	VADDPS    Z30, Z8, Z8
+	ADDQ      R8, BX
+	MOVQ      BX, 16(SP)
 
-tailStore3:
-	VMOVUPS Z0, K1, (DX)
-	VMOVUPS Z1, K2, 64(DX)
+storeTailOnly3x3:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, K1, 128(DX)
 	ADDQ    SI, DX
-	VMOVUPS Z2, K1, (DX)
-	VMOVUPS Z3, K2, 64(DX)
+	VMOVUPS Z3, (DX)
+	VMOVUPS Z4, 64(DX)
+	VMOVUPS Z5, K1, 128(DX)
 	ADDQ    SI, DX
-	VMOVUPS Z4, K1, (DX)
-	VMOVUPS Z5, K2, 64(DX)
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, 64(DX)
+	VMOVUPS Z8, K1, 128(DX)
+
+storeEnd3x3:
+	ADDQ SI, DX
+	MOVQ DX, 24(SP)
 	VZEROUPPER
 	RET
+
+init4x3:
+	MOVQ       args+0(FP), AX
+	MOVQ       24(SP), BX
+	MOVQ       176(AX), SI
+	SHLQ       $0x02, SI
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	MOVQ       8(SP), DX
+	TESTQ      DX, DX
+	JZ         zero4x3
+	MOVQ       112(AX), SI
+	SHLQ       $0x02, SI
+	CMPQ       8(AX), $0x30
+	JNE        loadTail4x3
+	VMOVUPS    (DX), Z0
+	VMOVUPS    64(DX), Z1
+	VMOVUPS    128(DX), Z2
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z3
+	VMOVUPS    64(DX), Z4
+	VMOVUPS    128(DX), Z5
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z6
+	VMOVUPS    64(DX), Z7
+	VMOVUPS    128(DX), Z8
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z9
+	VMOVUPS    64(DX), Z10
+	VMOVUPS    128(DX), Z11
+	JMP        loadEnd4x3
+
+loadTail4x3:
+	VMOVUPS   (DX), Z0
+	VMOVUPS   64(DX), Z1
+	VMOVUPS.Z 128(DX), K1, Z2
+	ADDQ      SI, DX
+	VMOVUPS   (DX), Z3
+	VMOVUPS   64(DX), Z4
+	VMOVUPS.Z 128(DX), K1, Z5
+	ADDQ      SI, DX
+	VMOVUPS   (DX), Z6
+	VMOVUPS   64(DX), Z7
+	VMOVUPS.Z 128(DX), K1, Z8
+	ADDQ      SI, DX
+	VMOVUPS   (DX), Z9
+	VMOVUPS   64(DX), Z10
+	VMOVUPS.Z 128(DX), K1, Z11
+
+loadEnd4x3:
+	ADDQ SI, DX
+	MOVQ DX, 8(SP)
+	JMP  sum4x3
+
+zero4x3:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+
+sum4x3:
+	MOVQ    56(AX), BX
+	MOVQ    80(AX), R11
+	SHLQ    $0x02, R11
+	LEAQ    (R11)(R11*2), R12
+	MOVQ    16(AX), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    56(SP), R13
+	MOVQ    48(SP), R14
+	MOVQ    64(SP), BP
+	CMPQ    BP, 72(SP)
+	CMOVQCC BX, BP
+
+segment4x3:
+	MOVQ    32(SP), AX
+	MOVQ    (AX), DX
+	MOVQ    8(AX), SI
+	MOVQ    16(AX), DI
+	MOVQ    24(AX), R8
+	ADDQ    $+48, 32(SP)
+	XORQ    AX, AX
+	CMPQ    AX, R13
+	JEQ     rest4x3
+	PCALIGN $0x20
+
+loop4x3:
+	VMOVUPS      (BX), Z24
+	VMOVUPS      64(BX), Z25
+	VMOVUPS      128(BX), Z26
+	VBROADCASTSS (DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VBROADCASTSS (SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z3
+	VFMADD231PS  Z25, Z29, Z4
+	VFMADD231PS  Z26, Z29, Z5
+	VBROADCASTSS (DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z6
+	VFMADD231PS  Z25, Z30, Z7
+	VFMADD231PS  Z26, Z30, Z8
+	VBROADCASTSS (R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z9
+	VFMADD231PS  Z25, Z31, Z10
+	VFMADD231PS  Z26, Z31, Z11
+	PREFETCHT1   (BP)
+	VMOVUPS      (BX)(R11*1), Z24
+	VMOVUPS      64(BX)(R11*1), Z25
+	VMOVUPS      128(BX)(R11*1), Z26
+	VBROADCASTSS 4(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VBROADCASTSS 4(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z3
+	VFMADD231PS  Z25, Z29, Z4
+	VFMADD231PS  Z26, Z29, Z5
+	VBROADCASTSS 4(DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z6
+	VFMADD231PS  Z25, Z30, Z7
+	VFMADD231PS  Z26, Z30, Z8
+	VBROADCASTSS 4(R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z9
+	VFMADD231PS  Z25, Z31, Z10
+	VFMADD231PS  Z26, Z31, Z11
+	PREFETCHT1   64(BP)
+	VMOVUPS      (BX)(R11*2), Z24
+	VMOVUPS      64(BX)(R11*2), Z25
+	VMOVUPS      128(BX)(R11*2), Z26
+	VBROADCASTSS 8(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VBROADCASTSS 8(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z3
+	VFMADD231PS  Z25, Z29, Z4
+	VFMADD231PS  Z26, Z29, Z5
+	VBROADCASTSS 8(DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z6
+	VFMADD231PS  Z25, Z30, Z7
+	VFMADD231PS  Z26, Z30, Z8
+	VBROADCASTSS 8(R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z9
+	VFMADD231PS  Z25, Z31, Z10
+	VFMADD231PS  Z26, Z31, Z11
+	PREFETCHT1   128(BP)
+	VMOVUPS      (BX)(R12*1), Z24
+	VMOVUPS      64(BX)(R12*1), Z25
+	VMOVUPS      128(BX)(R12*1), Z26
+	VBROADCASTSS 12(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VBROADCASTSS 12(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z3
+	VFMADD231PS  Z25, Z29, Z4
+	VFMADD231PS  Z26, Z29, Z5
+	VBROADCASTSS 12(DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z6
+	VFMADD231PS  Z25, Z30, Z7
+	VFMADD231PS  Z26, Z30, Z8
+	VBROADCASTSS 12(R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z9
+	VFMADD231PS  Z25, Z31, Z10
+	VFMADD231PS  Z26, Z31, Z11
+	PREFETCHT1   192(BP)
+	ADDQ         $+4, AX
+	LEAQ         (BX)(R11*4), BX
+	ADDQ         $+256, BP
+	CMPQ         AX, R13
+	JLT          loop4x3
+
+rest4x3:
+	CMPQ         AX, R14
+	JGE          next4x3
+	VMOVUPS      (BX), Z24
+	VMOVUPS      64(BX), Z25
+	VMOVUPS      128(BX), Z26
+	VBROADCASTSS (DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VBROADCASTSS (SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z3
+	VFMADD231PS  Z25, Z29, Z4
+	VFMADD231PS  Z26, Z29, Z5
+	VBROADCASTSS (DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z6
+	VFMADD231PS  Z25, Z30, Z7
+	VFMADD231PS  Z26, Z30, Z8
+	VBROADCASTSS (R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z9
+	VFMADD231PS  Z25, Z31, Z10
+	VFMADD231PS  Z26, Z31, Z11
+	INCQ         AX
+	ADDQ         R11, BX
+	JMP          rest4x3
+
+next4x3:
+	DECQ    40(SP)
+	JNZ     segment4x3
+	MOVQ    64(SP), CX
+	CMPQ    CX, 72(SP)
+	CMOVQCS BP, CX
+	MOVQ    CX, 64(SP)
+	MOVQ    args+0(FP), AX
+	MOVQ    24(SP), DX
+	MOVQ    176(AX), SI
+	SHLQ    $0x02, SI
+	MOVQ    16(SP), BX
+	MOVQ    144(AX), R8
+	SHLQ    $0x02, R8
+	CMPQ    8(AX), $0x30
+	JNE     storeTail4x3
+	TESTQ   BX, BX
+	JZ      storeWholeOnly4x3
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z0, Z0
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z1, Z1
+	VMOVUPS 128(BX), Z30
+	VADDPS  Z30, Z2, Z2
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z3, Z3
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z4, Z4
+	VMOVUPS 128(BX), Z30
+	VADDPS  Z30, Z5, Z5
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z6, Z6
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z7, Z7
+	VMOVUPS 128(BX), Z30
+	VADDPS  Z30, Z8, Z8
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z9, Z9
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z10, Z10
+	VMOVUPS 128(BX), Z30
+	VADDPS  Z30, Z11, Z11
+	ADDQ    R8, BX
+	MOVQ    BX, 16(SP)
+
+storeWholeOnly4x3:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z3, (DX)
+	VMOVUPS Z4, 64(DX)
+	VMOVUPS Z5, 128(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, 64(DX)
+	VMOVUPS Z8, 128(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z9, (DX)
+	VMOVUPS Z10, 64(DX)
+	VMOVUPS Z11, 128(DX)
+	JMP     storeEnd4x3
+
+storeTail4x3:
+	TESTQ     BX, BX
+	JZ        storeTailOnly4x3
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z0, Z0
+	VMOVUPS   64(BX), Z29
+	VADDPS    Z29, Z1, Z1
+	VMOVUPS.Z 128(BX), K1, Z30
+	VADDPS    Z30, Z2, Z2
+	ADDQ      R8, BX
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z3, Z3
+	VMOVUPS   64(BX), Z29
+	VADDPS    Z29, Z4, Z4
+	VMOVUPS.Z 128(BX), K1, Z30
+	VADDPS    Z30, Z5, Z5
+	ADDQ      R8, BX
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z6, Z6
+	VMOVUPS   64(BX), Z29
+	VADDPS    Z29, Z7, Z7
+	VMOVUPS.Z 128(BX), K1, Z30
+	VADDPS    Z30, Z8, Z8
+	ADDQ      R8, BX
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z9, Z9
+	VMOVUPS   64(BX), Z29
+	VADDPS    Z29, Z10, Z10
+	VMOVUPS.Z 128(BX), K1, Z30
+	VADDPS    Z30, Z11, Z11
+	ADDQ      R8, BX
+	MOVQ      BX, 16(SP)
+
+storeTailOnly4x3:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, K1, 128(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z3, (DX)
+	VMOVUPS Z4, 64(DX)
+	VMOVUPS Z5, K1, 128(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, 64(DX)
+	VMOVUPS Z8, K1, 128(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z9, (DX)
+	VMOVUPS Z10, 64(DX)
+	VMOVUPS Z11, K1, 128(DX)
+
+storeEnd4x3:
+	ADDQ SI, DX
+	MOVQ DX, 24(SP)
+	VZEROUPPER
+	RET
+
+init5x3:
+	MOVQ       args+0(FP), AX
+	MOVQ       24(SP), BX
+	MOVQ       176(AX), SI
+	SHLQ       $0x02, SI
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	MOVQ       8(SP), DX
+	TESTQ      DX, DX
+	JZ         zero5x3
+	MOVQ       112(AX), SI
+	SHLQ       $0x02, SI
+	CMPQ       8(AX), $0x30
+	JNE        loadTail5x3
+	VMOVUPS    (DX), Z0
+	VMOVUPS    64(DX), Z1
+	VMOVUPS    128(DX), Z2
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z3
+	VMOVUPS    64(DX), Z4
+	VMOVUPS    128(DX), Z5
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z6
+	VMOVUPS    64(DX), Z7
+	VMOVUPS    128(DX), Z8
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z9
+	VMOVUPS    64(DX), Z10
+	VMOVUPS    128(DX), Z11
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z12
+	VMOVUPS    64(DX), Z13
+	VMOVUPS    128(DX), Z14
+	JMP        loadEnd5x3
+
+loadTail5x3:
+	VMOVUPS   (DX), Z0
+	VMOVUPS   64(DX), Z1
+	VMOVUPS.Z 128(DX), K1, Z2
+	ADDQ      SI, DX
+	VMOVUPS   (DX), Z3
+	VMOVUPS   64(DX), Z4
+	VMOVUPS.Z 128(DX), K1, Z5
+	ADDQ      SI, DX
+	VMOVUPS   (DX), Z6
+	VMOVUPS   64(DX), Z7
+	VMOVUPS.Z 128(DX), K1, Z8
+	ADDQ      SI, DX
+	VMOVUPS   (DX), Z9
+	VMOVUPS   64(DX), Z10
+	VMOVUPS.Z 128(DX), K1, Z11
+	ADDQ      SI, DX
+	VMOVUPS   (DX), Z12
+	VMOVUPS   64(DX), Z13
+	VMOVUPS.Z 128(DX), K1, Z14
+
+loadEnd5x3:
+	ADDQ SI, DX
+	MOVQ DX, 8(SP)
+	JMP  sum5x3
+
+zero5x3:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+
+sum5x3:
+	MOVQ    56(AX), BX
+	MOVQ    80(AX), R11
+	SHLQ    $0x02, R11
+	LEAQ    (R11)(R11*2), R12
+	MOVQ    16(AX), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    56(SP), R13
+	MOVQ    48(SP), R14
+	MOVQ    64(SP), BP
+	CMPQ    BP, 72(SP)
+	CMOVQCC BX, BP
+
+segment5x3:
+	MOVQ    32(SP), AX
+	MOVQ    (AX), DX
+	MOVQ    8(AX), SI
+	MOVQ    16(AX), DI
+	MOVQ    24(AX), R8
+	MOVQ    32(AX), R9
+	ADDQ    $+48, 32(SP)
+	XORQ    AX, AX
+	CMPQ    AX, R13
+	JEQ     rest5x3
+	PCALIGN $0x20
+
+loop5x3:
+	VMOVUPS      (BX), Z24
+	VMOVUPS      64(BX), Z25
+	VMOVUPS      128(BX), Z26
+	VBROADCASTSS (DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VBROADCASTSS (SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z3
+	VFMADD231PS  Z25, Z29, Z4
+	VFMADD231PS  Z26, Z29, Z5
+	VBROADCASTSS (DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z6
+	VFMADD231PS  Z25, Z30, Z7
+	VFMADD231PS  Z26, Z30, Z8
+	VBROADCASTSS (R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z9
+	VFMADD231PS  Z25, Z31, Z10
+	VFMADD231PS  Z26, Z31, Z11
+	VBROADCASTSS (R9)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z12
+	VFMADD231PS  Z25, Z28, Z13
+	VFMADD231PS  Z26, Z28, Z14
+	PREFETCHT1   (BP)
+	VMOVUPS      (BX)(R11*1), Z24
+	VMOVUPS      64(BX)(R11*1), Z25
+	VMOVUPS      128(BX)(R11*1), Z26
+	VBROADCASTSS 4(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VBROADCASTSS 4(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z3
+	VFMADD231PS  Z25, Z29, Z4
+	VFMADD231PS  Z26, Z29, Z5
+	VBROADCASTSS 4(DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z6
+	VFMADD231PS  Z25, Z30, Z7
+	VFMADD231PS  Z26, Z30, Z8
+	VBROADCASTSS 4(R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z9
+	VFMADD231PS  Z25, Z31, Z10
+	VFMADD231PS  Z26, Z31, Z11
+	VBROADCASTSS 4(R9)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z12
+	VFMADD231PS  Z25, Z28, Z13
+	VFMADD231PS  Z26, Z28, Z14
+	PREFETCHT1   64(BP)
+	VMOVUPS      (BX)(R11*2), Z24
+	VMOVUPS      64(BX)(R11*2), Z25
+	VMOVUPS      128(BX)(R11*2), Z26
+	VBROADCASTSS 8(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VBROADCASTSS 8(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z3
+	VFMADD231PS  Z25, Z29, Z4
+	VFMADD231PS  Z26, Z29, Z5
+	VBROADCASTSS 8(DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z6
+	VFMADD231PS  Z25, Z30, Z7
+	VFMADD231PS  Z26, Z30, Z8
+	VBROADCASTSS 8(R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z9
+	VFMADD231PS  Z25, Z31, Z10
+	VFMADD231PS  Z26, Z31, Z11
+	VBROADCASTSS 8(R9)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z12
+	VFMADD231PS  Z25, Z28, Z13
+	VFMADD231PS  Z26, Z28, Z14
+	PREFETCHT1   128(BP)
+	VMOVUPS      (BX)(R12*1), Z24
+	VMOVUPS      64(BX)(R12*1), Z25
+	VMOVUPS      128(BX)(R12*1), Z26
+	VBROADCASTSS 12(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VBROADCASTSS 12(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z3
+	VFMADD231PS  Z25, Z29, Z4
+	VFMADD231PS  Z26, Z29, Z5
+	VBROADCASTSS 12(DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z6
+	VFMADD231PS  Z25, Z30, Z7
+	VFMADD231PS  Z26, Z30, Z8
+	VBROADCASTSS 12(R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z9
+	VFMADD231PS  Z25, Z31, Z10
+	VFMADD231PS  Z26, Z31, Z11
+	VBROADCASTSS 12(R9)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z12
+	VFMADD231PS  Z25, Z28, Z13
+	VFMADD231PS  Z26, Z28, Z14
+	PREFETCHT1   192(BP)
+	ADDQ         $+4, AX
+	LEAQ         (BX)(R11*4), BX
+	ADDQ         $+256, BP
+	CMPQ         AX, R13
+	JLT          loop5x3
+
+rest5x3:
+	CMPQ         AX, R14
+	JGE          next5x3
+	VMOVUPS      (BX), Z24
+	VMOVUPS      64(BX), Z25
+	VMOVUPS      128(BX), Z26
+	VBROADCASTSS (DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VBROADCASTSS (SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z3
+	VFMADD231PS  Z25, Z29, Z4
+	VFMADD231PS  Z26, Z29, Z5
+	VBROADCASTSS (DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z6
+	VFMADD231PS  Z25, Z30, Z7
+	VFMADD231PS  Z26, Z30, Z8
+	VBROADCASTSS (R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z9
+	VFMADD231PS  Z25, Z31, Z10
+	VFMADD231PS  Z26, Z31, Z11
+	VBROADCASTSS (R9)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z12
+	VFMADD231PS  Z25, Z28, Z13
+	VFMADD231PS  Z26, Z28, Z14
+	INCQ         AX
+	ADDQ         R11, BX
+	JMP          rest5x3
+
+next5x3:
+	DECQ    40(SP)
+	JNZ     segment5x3
+	MOVQ    64(SP), CX
+	CMPQ    CX, 72(SP)
+	CMOVQCS BP, CX
+	MOVQ    CX, 64(SP)
+	MOVQ    args+0(FP), AX
+	MOVQ    24(SP), DX
+	MOVQ    176(AX), SI
+	SHLQ    $0x02, SI
+	MOVQ    16(SP), BX
+	MOVQ    144(AX), R8
+	SHLQ    $0x02, R8
+	CMPQ    8(AX), $0x30
+	JNE     storeTail5x3
+	TESTQ   BX, BX
+	JZ      storeWholeOnly5x3
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z0, Z0
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z1, Z1
+	VMOVUPS 128(BX), Z30
+	VADDPS  Z30, Z2, Z2
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z3, Z3
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z4, Z4
+	VMOVUPS 128(BX), Z30
+	VADDPS  Z30, Z5, Z5
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z6, Z6
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z7, Z7
+	VMOVUPS 128(BX), Z30
+	VADDPS  Z30, Z8, Z8
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z9, Z9
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z10, Z10
+	VMOVUPS 128(BX), Z30
+	VADDPS  Z30, Z11, Z11
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z12, Z12
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z13, Z13
+	VMOVUPS 128(BX), Z30
+	VADDPS  Z30, Z14, Z14
+	ADDQ    R8, BX
+	MOVQ    BX, 16(SP)
+
+storeWholeOnly5x3:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z3, (DX)
+	VMOVUPS Z4, 64(DX)
+	VMOVUPS Z5, 128(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, 64(DX)
+	VMOVUPS Z8, 128(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z9, (DX)
+	VMOVUPS Z10, 64(DX)
+	VMOVUPS Z11, 128(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z12, (DX)
+	VMOVUPS Z13, 64(DX)
+	VMOVUPS Z14, 128(DX)
+	JMP     storeEnd5x3
+
+storeTail5x3:
+	TESTQ     BX, BX
+	JZ        storeTailOnly5x3
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z0, Z0
+	VMOVUPS   64(BX), Z29
+	VADDPS    Z29, Z1, Z1
+	VMOVUPS.Z 128(BX), K1, Z30
+	VADDPS    Z30, Z2, Z2
+	ADDQ      R8, BX
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z3, Z3
+	VMOVUPS   64(BX), Z29
+	VADDPS    Z29, Z4, Z4
+	VMOVUPS.Z 128(BX), K1, Z30
+	VADDPS    Z30, Z5, Z5
+	ADDQ      R8, BX
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z6, Z6
+	VMOVUPS   64(BX), Z29
+	VADDPS    Z29, Z7, Z7
+	VMOVUPS.Z 128(BX), K1, Z30
+	VADDPS    Z30, Z8, Z8
+	ADDQ      R8, BX
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z9, Z9
+	VMOVUPS   64(BX), Z29
+	VADDPS    Z29, Z10, Z10
+	VMOVUPS.Z 128(BX), K1, Z30
+	VADDPS    Z30, Z11, Z11
+	ADDQ      R8, BX
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z12, Z12
+	VMOVUPS   64(BX), Z29
+	VADDPS    Z29, Z13, Z13
+	VMOVUPS.Z 128(BX), K1, Z30
+	VADDPS    Z30, Z14, Z14
+	ADDQ      R8, BX
+	MOVQ      BX, 16(SP)
+
+storeTailOnly5x3:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, K1, 128(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z3, (DX)
+	VMOVUPS Z4, 64(DX)
+	VMOVUPS Z5, K1, 128(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, 64(DX)
+	VMOVUPS Z8, K1, 128(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z9, (DX)
+	VMOVUPS Z10, 64(DX)
+	VMOVUPS Z11, K1, 128(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z12, (DX)
+	VMOVUPS Z13, 64(DX)
+	VMOVUPS Z14, K1, 128(DX)
+
+storeEnd5x3:
+	ADDQ SI, DX
+	MOVQ DX, 24(SP)
+	VZEROUPPER
+	RET
+
+init6x3:
+	MOVQ       args+0(FP), AX
+	MOVQ       24(SP), BX
+	MOVQ       176(AX), SI
+	SHLQ       $0x02, SI
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	MOVQ       8(SP), DX
+	TESTQ      DX, DX
+	JZ         zero6x3
+	MOVQ       112(AX), SI
+	SHLQ       $0x02, SI
+	CMPQ       8(AX), $0x30
+	JNE        loadTail6x3
+	VMOVUPS    (DX), Z0
+	VMOVUPS    64(DX), Z1
+	VMOVUPS    128(DX), Z2
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z3
+	VMOVUPS    64(DX), Z4
+	VMOVUPS    128(DX), Z5
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z6
+	VMOVUPS    64(DX), Z7
+	VMOVUPS    128(DX), Z8
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z9
+	VMOVUPS    64(DX), Z10
+	VMOVUPS    128(DX), Z11
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z12
+	VMOVUPS    64(DX), Z13
+	VMOVUPS    128(DX), Z14
+	ADDQ       SI, DX
+	VMOVUPS    (DX), Z15
+	VMOVUPS    64(DX), Z16
+	VMOVUPS    128(DX), Z17
+	JMP        loadEnd6x3
+
+loadTail6x3:
+	VMOVUPS   (DX), Z0
+	VMOVUPS   64(DX), Z1
+	VMOVUPS.Z 128(DX), K1, Z2
+	ADDQ      SI, DX
+	VMOVUPS   (DX), Z3
+	VMOVUPS   64(DX), Z4
+	VMOVUPS.Z 128(DX), K1, Z5
+	ADDQ      SI, DX
+	VMOVUPS   (DX), Z6
+	VMOVUPS   64(DX), Z7
+	VMOVUPS.Z 128(DX), K1, Z8
+	ADDQ      SI, DX
+	VMOVUPS   (DX), Z9
+	VMOVUPS   64(DX), Z10
+	VMOVUPS.Z 128(DX), K1, Z11
+	ADDQ      SI, DX
+	VMOVUPS   (DX), Z12
+	VMOVUPS   64(DX), Z13
+	VMOVUPS.Z 128(DX), K1, Z14
+	ADDQ      SI, DX
+	VMOVUPS   (DX), Z15
+	VMOVUPS   64(DX), Z16
+	VMOVUPS.Z 128(DX), K1, Z17
+
+loadEnd6x3:
+	ADDQ SI, DX
+	MOVQ DX, 8(SP)
+	JMP  sum6x3
+
+zero6x3:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+
+sum6x3:
+	MOVQ    56(AX), BX
+	MOVQ    80(AX), R11
+	SHLQ    $0x02, R11
+	LEAQ    (R11)(R11*2), R12
+	MOVQ    16(AX), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    56(SP), R13
+	MOVQ    48(SP), R14
+	MOVQ    64(SP), BP
+	CMPQ    BP, 72(SP)
+	CMOVQCC BX, BP
+
+segment6x3:
+	MOVQ    32(SP), AX
+	MOVQ    (AX), DX
+	MOVQ    8(AX), SI
+	MOVQ    16(AX), DI
+	MOVQ    24(AX), R8
+	MOVQ    32(AX), R9
+	MOVQ    40(AX), R10
+	ADDQ    $+48, 32(SP)
+	XORQ    AX, AX
+	CMPQ    AX, R13
+	JEQ     rest6x3
+	PCALIGN $0x20
+
+loop6x3:
+	VMOVUPS      (BX), Z24
+	VMOVUPS      64(BX), Z25
+	VMOVUPS      128(BX), Z26
+	VBROADCASTSS (DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VBROADCASTSS (SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z3
+	VFMADD231PS  Z25, Z29, Z4
+	VFMADD231PS  Z26, Z29, Z5
+	VBROADCASTSS (DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z6
+	VFMADD231PS  Z25, Z30, Z7
+	VFMADD231PS  Z26, Z30, Z8
+	VBROADCASTSS (R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z9
+	VFMADD231PS  Z25, Z31, Z10
+	VFMADD231PS  Z26, Z31, Z11
+	VBROADCASTSS (R9)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z12
+	VFMADD231PS  Z25, Z28, Z13
+	VFMADD231PS  Z26, Z28, Z14
+	VBROADCASTSS (R10)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z15
+	VFMADD231PS  Z25, Z29, Z16
+	VFMADD231PS  Z26, Z29, Z17
+	PREFETCHT1   (BP)
+	VMOVUPS      (BX)(R11*1), Z24
+	VMOVUPS      64(BX)(R11*1), Z25
+	VMOVUPS      128(BX)(R11*1), Z26
+	VBROADCASTSS 4(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VBROADCASTSS 4(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z3
+	VFMADD231PS  Z25, Z29, Z4
+	VFMADD231PS  Z26, Z29, Z5
+	VBROADCASTSS 4(DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z6
+	VFMADD231PS  Z25, Z30, Z7
+	VFMADD231PS  Z26, Z30, Z8
+	VBROADCASTSS 4(R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z9
+	VFMADD231PS  Z25, Z31, Z10
+	VFMADD231PS  Z26, Z31, Z11
+	VBROADCASTSS 4(R9)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z12
+	VFMADD231PS  Z25, Z28, Z13
+	VFMADD231PS  Z26, Z28, Z14
+	VBROADCASTSS 4(R10)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z15
+	VFMADD231PS  Z25, Z29, Z16
+	VFMADD231PS  Z26, Z29, Z17
+	PREFETCHT1   64(BP)
+	VMOVUPS      (BX)(R11*2), Z24
+	VMOVUPS      64(BX)(R11*2), Z25
+	VMOVUPS      128(BX)(R11*2), Z26
+	VBROADCASTSS 8(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VBROADCASTSS 8(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z3
+	VFMADD231PS  Z25, Z29, Z4
+	VFMADD231PS  Z26, Z29, Z5
+	VBROADCASTSS 8(DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z6
+	VFMADD231PS  Z25, Z30, Z7
+	VFMADD231PS  Z26, Z30, Z8
+	VBROADCASTSS 8(R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z9
+	VFMADD231PS  Z25, Z31, Z10
+	VFMADD231PS  Z26, Z31, Z11
+	VBROADCASTSS 8(R9)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z12
+	VFMADD231PS  Z25, Z28, Z13
+	VFMADD231PS  Z26, Z28, Z14
+	VBROADCASTSS 8(R10)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z15
+	VFMADD231PS  Z25, Z29, Z16
+	VFMADD231PS  Z26, Z29, Z17
+	PREFETCHT1   128(BP)
+	VMOVUPS      (BX)(R12*1), Z24
+	VMOVUPS      64(BX)(R12*1), Z25
+	VMOVUPS      128(BX)(R12*1), Z26
+	VBROADCASTSS 12(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VBROADCASTSS 12(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z3
+	VFMADD231PS  Z25, Z29, Z4
+	VFMADD231PS  Z26, Z29, Z5
+	VBROADCASTSS 12(DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z6
+	VFMADD231PS  Z25, Z30, Z7
+	VFMADD231PS  Z26, Z30, Z8
+	VBROADCASTSS 12(R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z9
+	VFMADD231PS  Z25, Z31, Z10
+	VFMADD231PS  Z26, Z31, Z11
+	VBROADCASTSS 12(R9)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z12
+	VFMADD231PS  Z25, Z28, Z13
+	VFMADD231PS  Z26, Z28, Z14
+	VBROADCASTSS 12(R10)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z15
+	VFMADD231PS  Z25, Z29, Z16
+	VFMADD231PS  Z26, Z29, Z17
+	PREFETCHT1   192(BP)
+	ADDQ         $+4, AX
+	LEAQ         (BX)(R11*4), BX
+	ADDQ         $+256, BP
+	CMPQ         AX, R13
+	JLT          loop6x3
+
+rest6x3:
+	CMPQ         AX, R14
+	JGE          next6x3
+	VMOVUPS      (BX), Z24
+	VMOVUPS      64(BX), Z25
+	VMOVUPS      128(BX), Z26
+	VBROADCASTSS (DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VBROADCASTSS (SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z3
+	VFMADD231PS  Z25, Z29, Z4
+	VFMADD231PS  Z26, Z29, Z5
+	VBROADCASTSS (DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z6
+	VFMADD231PS  Z25, Z30, Z7
+	VFMADD231PS  Z26, Z30, Z8
+	VBROADCASTSS (R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z9
+	VFMADD231PS  Z25, Z31, Z10
+	VFMADD231PS  Z26, Z31, Z11
+	VBROADCASTSS (R9)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z12
+	VFMADD231PS  Z25, Z28, Z13
+	VFMADD231PS  Z26, Z28, Z14
+	VBROADCASTSS (R10)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z15
+	VFMADD231PS  Z25, Z29, Z16
+	VFMADD231PS  Z26, Z29, Z17
+	INCQ         AX
+	ADDQ         R11, BX
+	JMP          rest6x3
+
+next6x3:
+	DECQ    40(SP)
+	JNZ     segment6x3
+	MOVQ    64(SP), CX
+	CMPQ    CX, 72(SP)
+	CMOVQCS BP, CX
+	MOVQ    CX, 64(SP)
+	MOVQ    args+0(FP), AX
+	MOVQ    24(SP), DX
+	MOVQ    176(AX), SI
+	SHLQ    $0x02, SI
+	MOVQ    16(SP), BX
+	MOVQ    144(AX), R8
+	SHLQ    $0x02, R8
+	CMPQ    8(AX), $0x30
+	JNE     storeTail6x3
+	TESTQ   BX, BX
+	JZ      storeWholeOnly6x3
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z0, Z0
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z1, Z1
+	VMOVUPS 128(BX), Z30
+	VADDPS  Z30, Z2, Z2
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z3, Z3
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z4, Z4
+	VMOVUPS 128(BX), Z30
+	VADDPS  Z30, Z5, Z5
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z6, Z6
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z7, Z7
+	VMOVUPS 128(BX), Z30
+	VADDPS  Z30, Z8, Z8
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z9, Z9
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z10, Z10
+	VMOVUPS 128(BX), Z30
+	VADDPS  Z30, Z11, Z11
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z12, Z12
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z13, Z13
+	VMOVUPS 128(BX), Z30
+	VADDPS  Z30, Z14, Z14
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z15, Z15
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z16, Z16
+	VMOVUPS 128(BX), Z30
+	VADDPS  Z30, Z17, Z17
+	ADDQ    R8, BX
+	MOVQ    BX, 16(SP)
+
+storeWholeOnly6x3:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z3, (DX)
+	VMOVUPS Z4, 64(DX)
+	VMOVUPS Z5, 128(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, 64(DX)
+	VMOVUPS Z8, 128(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z9, (DX)
+	VMOVUPS Z10, 64(DX)
+	VMOVUPS Z11, 128(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z12, (DX)
+	VMOVUPS Z13, 64(DX)
+	VMOVUPS Z14, 128(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z15, (DX)
+	VMOVUPS Z16, 64(DX)
+	VMOVUPS Z17, 128(DX)
+	JMP     storeEnd6x3
+
+storeTail6x3:
+	TESTQ     BX, BX
+	JZ        storeTailOnly6x3
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z0, Z0
+	VMOVUPS   64(BX), Z29
+	VADDPS    Z29, Z1, Z1
+	VMOVUPS.Z 128(BX), K1, Z30
+	VADDPS    Z30, Z2, Z2
+	ADDQ      R8, BX
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z3, Z3
+	VMOVUPS   64(BX), Z29
+	VADDPS    Z29, Z4, Z4
+	VMOVUPS.Z 128(BX), K1, Z30
+	VADDPS    Z30, Z5, Z5
+	ADDQ      R8, BX
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z6, Z6
+	VMOVUPS   64(BX), Z29
+	VADDPS    Z29, Z7, Z7
+	VMOVUPS.Z 128(BX), K1, Z30
+	VADDPS    Z30, Z8, Z8
+	ADDQ      R8, BX
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z9, Z9
+	VMOVUPS   64(BX), Z29
+	VADDPS    Z29, Z10, Z10
+	VMOVUPS.Z 128(BX), K1, Z30
+	VADDPS    Z30, Z11, Z11
+	ADDQ      R8, BX
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z12, Z12
+	VMOVUPS   64(BX), Z29
+	VADDPS    Z29, Z13, Z13
+	VMOVUPS.Z 128(BX), K1, Z30
+	VADDPS    Z30, Z14, Z14
+	ADDQ      R8, BX
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z15, Z15
+	VMOVUPS   64(BX), Z29
+	VADDPS    Z29, Z16, Z16
+	VMOVUPS.Z 128(BX), K1, Z30
+	VADDPS    Z30, Z17, Z17
+	ADDQ      R8, BX
+	MOVQ      BX, 16(SP)
+
+storeTailOnly6x3:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, K1, 128(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z3, (DX)
+	VMOVUPS Z4, 64(DX)
+	VMOVUPS Z5, K1, 128(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, 64(DX)
+	VMOVUPS Z8, K1, 128(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z9, (DX)
+	VMOVUPS Z10, 64(DX)
+	VMOVUPS Z11, K1, 128(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z12, (DX)
+	VMOVUPS Z13, 64(DX)
+	VMOVUPS Z14, K1, 128(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z15, (DX)
+	VMOVUPS Z16, 64(DX)
+	VMOVUPS Z17, K1, 128(DX)
+
+storeEnd6x3:
+	ADDQ SI, DX
+	MOVQ DX, 24(SP)
+	SUBQ $0x06, (SP)
+	JG   rows3
+	VZEROUPPER
+	RET
+
+panel4:
+	MOVQ  (AX), CX
+	MOVQ  CX, (SP)
+	MOVQ  88(AX), CX
+	MOVQ  CX, 8(SP)
+	MOVQ  120(AX), CX
+	MOVQ  CX, 16(SP)
+	MOVQ  152(AX), CX
+	MOVQ  CX, 24(SP)
+	MOVQ  32(AX), CX
+	MOVQ  CX, 32(SP)
+	MOVQ  184(AX), CX
+	MOVQ  CX, 64(SP)
+	MOVQ  192(AX), DX
+	LEAQ  (CX)(DX*4), CX
+	MOVQ  CX, 72(SP)
+	MOVQ  24(AX), CX
+	MOVQ  CX, 48(SP)
+	ANDQ  $-4, CX
+	MOVQ  CX, 56(SP)
+	MOVQ  8(AX), CX
+	SUBQ  $0x30, CX
+	MOVQ  $-1, DX
+	BZHIQ CX, DX, DX
+	KMOVW DX, K1
 
 rows4:
-	MOVQ       144(AX), DX
-	MOVQ       168(AX), SI
+	MOVQ       (SP), CX
+	CMPQ       CX, $0x06
+	JGE        init6x4
+	CMPQ       CX, $0x05
+	JEQ        init5x4
+	CMPQ       CX, $0x04
+	JEQ        init4x4
+	CMPQ       CX, $0x03
+	JEQ        init3x4
+	CMPQ       CX, $0x02
+	JEQ        init2x4
+	MOVQ       args+0(FP), AX
+	MOVQ       24(SP), BX
+	MOVQ       176(AX), SI
 	SHLQ       $0x02, SI
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	MOVQ       80(AX), DX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	MOVQ       8(SP), DX
 	TESTQ      DX, DX
-	JZ         zero4
-	MOVQ       104(AX), SI
+	JZ         zero1x4
+	MOVQ       112(AX), SI
 	SHLQ       $0x02, SI
-	MOVQ       8(AX), DI
-	CMPQ       DI, $0x20
-	JNE        initTail4
+	CMPQ       8(AX), $0x40
+	JNE        loadTail1x4
 	VMOVUPS    (DX), Z0
 	VMOVUPS    64(DX), Z1
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z2
-	VMOVUPS    64(DX), Z3
+	VMOVUPS    128(DX), Z2
+	VMOVUPS    192(DX), Z3
+	JMP        loadEnd1x4
+
+loadTail1x4:
+	VMOVUPS   (DX), Z0
+	VMOVUPS   64(DX), Z1
+	VMOVUPS   128(DX), Z2
+	VMOVUPS.Z 192(DX), K1, Z3
+
+loadEnd1x4:
+	ADDQ SI, DX
+	MOVQ DX, 8(SP)
+	JMP  sum1x4
+
+zero1x4:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+
+sum1x4:
+	MOVQ    56(AX), BX
+	MOVQ    80(AX), R11
+	SHLQ    $0x02, R11
+	LEAQ    (R11)(R11*2), R12
+	MOVQ    16(AX), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    56(SP), R13
+	MOVQ    48(SP), R14
+	MOVQ    64(SP), BP
+	CMPQ    BP, 72(SP)
+	CMOVQCC BX, BP
+
+segment1x4:
+	MOVQ    32(SP), AX
+	MOVQ    (AX), DX
+	ADDQ    $+48, 32(SP)
+	XORQ    AX, AX
+	CMPQ    AX, R13
+	JEQ     rest1x4
+	PCALIGN $0x20
+
+loop1x4:
+	VMOVUPS      (BX), Z24
+	VMOVUPS      64(BX), Z25
+	VMOVUPS      128(BX), Z26
+	VMOVUPS      192(BX), Z27
+	VBROADCASTSS (DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	PREFETCHT1   (BP)
+	VMOVUPS      (BX)(R11*1), Z24
+	VMOVUPS      64(BX)(R11*1), Z25
+	VMOVUPS      128(BX)(R11*1), Z26
+	VMOVUPS      192(BX)(R11*1), Z27
+	VBROADCASTSS 4(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	PREFETCHT1   64(BP)
+	VMOVUPS      (BX)(R11*2), Z24
+	VMOVUPS      64(BX)(R11*2), Z25
+	VMOVUPS      128(BX)(R11*2), Z26
+	VMOVUPS      192(BX)(R11*2), Z27
+	VBROADCASTSS 8(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	PREFETCHT1   128(BP)
+	VMOVUPS      (BX)(R12*1), Z24
+	VMOVUPS      64(BX)(R12*1), Z25
+	VMOVUPS      128(BX)(R12*1), Z26
+	VMOVUPS      192(BX)(R12*1), Z27
+	VBROADCASTSS 12(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	PREFETCHT1   192(BP)
+	ADDQ         $+4, AX
+	LEAQ         (BX)(R11*4), BX
+	ADDQ         $+256, BP
+	CMPQ         AX, R13
+	JLT          loop1x4
+
+rest1x4:
+	CMPQ         AX, R14
+	JGE          next1x4
+	VMOVUPS      (BX), Z24
+	VMOVUPS      64(BX), Z25
+	VMOVUPS      128(BX), Z26
+	VMOVUPS      192(BX), Z27
+	VBROADCASTSS (DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	INCQ         AX
+	ADDQ         R11, BX
+	JMP          rest1x4
+
+next1x4:
+	DECQ    40(SP)
+	JNZ     segment1x4
+	MOVQ    64(SP), CX
+	CMPQ    CX, 72(SP)
+	CMOVQCS BP, CX
+	MOVQ    CX, 64(SP)
+	MOVQ    args+0(FP), AX
+	MOVQ    24(SP), DX
+	MOVQ    176(AX), SI
+	SHLQ    $0x02, SI
+	MOVQ    16(SP), BX
+	MOVQ    144(AX), R8
+	SHLQ    $0x02, R8
+	CMPQ    8(AX), $0x40
+	JNE     storeTail1x4
+	TESTQ   BX, BX
+	JZ      storeWholeOnly1x4
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z0, Z0
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z1, Z1
+	VMOVUPS 128(BX), Z30
+	VADDPS  Z30, Z2, Z2
+	VMOVUPS 192(BX), Z31
+	VADDPS  Z31, Z3, Z3
+	ADDQ    R8, BX
+	MOVQ    BX, 16(SP)
+
+storeWholeOnly1x4:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
+	JMP     storeEnd1x4
+
+storeTail1x4:
+	TESTQ     BX, BX
+	JZ        storeTailOnly1x4
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z0, Z0
+	VMOVUPS   64(BX), Z29
+	VADDPS    Z29, Z1, Z1
+	VMOVUPS   128(BX), Z30
+	VADDPS    Z30, Z2, Z2
+	VMOVUPS.Z 192(BX), K1, Z31
+	VADDPS    Z31, Z3, Z3
+	ADDQ      R8, BX
+	MOVQ      BX, 16(SP)
+
+storeTailOnly1x4:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, K1, 192(DX)
+
+storeEnd1x4:
+	ADDQ SI, DX
+	MOVQ DX, 24(SP)
+	VZEROUPPER
+	RET
+
+init2x4:
+	MOVQ       args+0(FP), AX
+	MOVQ       24(SP), BX
+	MOVQ       176(AX), SI
+	SHLQ       $0x02, SI
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	MOVQ       8(SP), DX
+	TESTQ      DX, DX
+	JZ         zero2x4
+	MOVQ       112(AX), SI
+	SHLQ       $0x02, SI
+	CMPQ       8(AX), $0x40
+	JNE        loadTail2x4
+	VMOVUPS    (DX), Z0
+	VMOVUPS    64(DX), Z1
+	VMOVUPS    128(DX), Z2
+	VMOVUPS    192(DX), Z3
 	ADDQ       SI, DX
 	VMOVUPS    (DX), Z4
 	VMOVUPS    64(DX), Z5
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z6
-	VMOVUPS    64(DX), Z7
-	JMP        sum4
+	VMOVUPS    128(DX), Z6
+	VMOVUPS    192(DX), Z7
+	JMP        loadEnd2x4
 
-initTail4:
-	MOVQ      $-1, R8
-	BZHIQ     DI, R8, R8
-	KMOVW     R8, K1
-	SHRQ      $0x10, R8
-	KMOVW     R8, K2
-	VMOVUPS.Z (DX), K1, Z0
-	VMOVUPS.Z 64(DX), K2, Z1
+loadTail2x4:
+	VMOVUPS   (DX), Z0
+	VMOVUPS   64(DX), Z1
+	VMOVUPS   128(DX), Z2
+	VMOVUPS.Z 192(DX), K1, Z3
 	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z2
-	VMOVUPS.Z 64(DX), K2, Z3
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z4
-	VMOVUPS.Z 64(DX), K2, Z5
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z6
-	VMOVUPS.Z 64(DX), K2, Z7
-	JMP       sum4
+	VMOVUPS   (DX), Z4
+	VMOVUPS   64(DX), Z5
+	VMOVUPS   128(DX), Z6
+	VMOVUPS.Z 192(DX), K1, Z7
 
-zero4:
+loadEnd2x4:
+	ADDQ SI, DX
+	MOVQ DX, 8(SP)
+	JMP  sum2x4
+
+zero2x4:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -647,598 +4974,271 @@ zero4:
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
 
-sum4:
-	MOVQ    16(AX), CX
-	MOVQ    CX, (SP)
-	MOVQ    32(AX), CX
-	MOVQ    CX, 8(SP)
+sum2x4:
 	MOVQ    56(AX), BX
-	MOVQ    176(AX), BP
-	TESTQ   BP, BP
-	CMOVQEQ BX, BP
-	MOVQ    24(AX), CX
-	MOVQ    CX, 16(SP)
-	ANDQ    $-4, CX
-	MOVQ    CX, 24(SP)
+	MOVQ    80(AX), R11
+	SHLQ    $0x02, R11
+	LEAQ    (R11)(R11*2), R12
+	MOVQ    16(AX), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    56(SP), R13
+	MOVQ    48(SP), R14
+	MOVQ    64(SP), BP
+	CMPQ    BP, 72(SP)
+	CMOVQCC BX, BP
 
-segment4:
-	MOVQ    8(SP), AX
+segment2x4:
+	MOVQ    32(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
-	MOVQ    16(AX), DI
-	MOVQ    24(AX), R8
-	ADDQ    $+96, 8(SP)
+	ADDQ    $+48, 32(SP)
 	XORQ    AX, AX
-	CMPQ    AX, 24(SP)
-	JEQ     rest4
+	CMPQ    AX, R13
+	JEQ     rest2x4
 	PCALIGN $0x20
 
-loop4:
+loop2x4:
 	VMOVUPS      (BX), Z24
 	VMOVUPS      64(BX), Z25
-	VBROADCASTSS (DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS (SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS (DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VBROADCASTSS (R8)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z6
-	VFMADD231PS  Z25, Z29, Z7
+	VMOVUPS      128(BX), Z26
+	VMOVUPS      192(BX), Z27
+	VBROADCASTSS (DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS (SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z4
+	VFMADD231PS  Z25, Z29, Z5
+	VFMADD231PS  Z26, Z29, Z6
+	VFMADD231PS  Z27, Z29, Z7
 	PREFETCHT1   (BP)
-	VMOVUPS      128(BX), Z24
-	VMOVUPS      192(BX), Z25
-	VBROADCASTSS 4(DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 4(SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS 4(DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VBROADCASTSS 4(R8)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z6
-	VFMADD231PS  Z25, Z29, Z7
-	VMOVUPS      256(BX), Z24
-	VMOVUPS      320(BX), Z25
-	VBROADCASTSS 8(DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 8(SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS 8(DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VBROADCASTSS 8(R8)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z6
-	VFMADD231PS  Z25, Z29, Z7
+	VMOVUPS      (BX)(R11*1), Z24
+	VMOVUPS      64(BX)(R11*1), Z25
+	VMOVUPS      128(BX)(R11*1), Z26
+	VMOVUPS      192(BX)(R11*1), Z27
+	VBROADCASTSS 4(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS 4(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z4
+	VFMADD231PS  Z25, Z29, Z5
+	VFMADD231PS  Z26, Z29, Z6
+	VFMADD231PS  Z27, Z29, Z7
 	PREFETCHT1   64(BP)
-	VMOVUPS      384(BX), Z24
-	VMOVUPS      448(BX), Z25
-	VBROADCASTSS 12(DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 12(SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS 12(DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VBROADCASTSS 12(R8)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z6
-	VFMADD231PS  Z25, Z29, Z7
+	VMOVUPS      (BX)(R11*2), Z24
+	VMOVUPS      64(BX)(R11*2), Z25
+	VMOVUPS      128(BX)(R11*2), Z26
+	VMOVUPS      192(BX)(R11*2), Z27
+	VBROADCASTSS 8(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS 8(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z4
+	VFMADD231PS  Z25, Z29, Z5
+	VFMADD231PS  Z26, Z29, Z6
+	VFMADD231PS  Z27, Z29, Z7
+	PREFETCHT1   128(BP)
+	VMOVUPS      (BX)(R12*1), Z24
+	VMOVUPS      64(BX)(R12*1), Z25
+	VMOVUPS      128(BX)(R12*1), Z26
+	VMOVUPS      192(BX)(R12*1), Z27
+	VBROADCASTSS 12(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS 12(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z4
+	VFMADD231PS  Z25, Z29, Z5
+	VFMADD231PS  Z26, Z29, Z6
+	VFMADD231PS  Z27, Z29, Z7
+	PREFETCHT1   192(BP)
 	ADDQ         $+4, AX
-	ADDQ         $+512, BX
-	ADDQ         $+128, BP
-	CMPQ         AX, 24(SP)
-	JLT          loop4
+	LEAQ         (BX)(R11*4), BX
+	ADDQ         $+256, BP
+	CMPQ         AX, R13
+	JLT          loop2x4
 
-rest4:
-	CMPQ         AX, 16(SP)
-	JGE          next4
+rest2x4:
+	CMPQ         AX, R14
+	JGE          next2x4
 	VMOVUPS      (BX), Z24
 	VMOVUPS      64(BX), Z25
-	VBROADCASTSS (DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS (SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS (DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VBROADCASTSS (R8)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z6
-	VFMADD231PS  Z25, Z29, Z7
-	ADDQ         $+1, AX
-	ADDQ         $+128, BX
-	JMP          rest4
+	VMOVUPS      128(BX), Z26
+	VMOVUPS      192(BX), Z27
+	VBROADCASTSS (DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS (SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z4
+	VFMADD231PS  Z25, Z29, Z5
+	VFMADD231PS  Z26, Z29, Z6
+	VFMADD231PS  Z27, Z29, Z7
+	INCQ         AX
+	ADDQ         R11, BX
+	JMP          rest2x4
 
-next4:
-	DECQ    (SP)
-	JNZ     segment4
+next2x4:
+	DECQ    40(SP)
+	JNZ     segment2x4
+	MOVQ    64(SP), CX
+	CMPQ    CX, 72(SP)
+	CMOVQCS BP, CX
+	MOVQ    CX, 64(SP)
 	MOVQ    args+0(FP), AX
-	MOVQ    144(AX), DX
-	MOVQ    168(AX), SI
+	MOVQ    24(SP), DX
+	MOVQ    176(AX), SI
 	SHLQ    $0x02, SI
-	MOVQ    112(AX), BX
-	MOVQ    136(AX), CX
-	SHLQ    $0x02, CX
-	MOVQ    8(AX), DI
-	CMPQ    DI, $0x20
-	JNE     tail4
+	MOVQ    16(SP), BX
+	MOVQ    144(AX), R8
+	SHLQ    $0x02, R8
+	CMPQ    8(AX), $0x40
+	JNE     storeTail2x4
 	TESTQ   BX, BX
-	JZ      wholeStore4
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z0, Z0
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z1, Z1
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z2, Z2
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z3, Z3
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z4, Z4
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z5, Z5
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z6, Z6
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z7, Z7
+	JZ      storeWholeOnly2x4
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z0, Z0
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z1, Z1
+	VMOVUPS 128(BX), Z30
+	VADDPS  Z30, Z2, Z2
+	VMOVUPS 192(BX), Z31
+	VADDPS  Z31, Z3, Z3
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z4, Z4
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z5, Z5
+	VMOVUPS 128(BX), Z30
+	VADDPS  Z30, Z6, Z6
+	VMOVUPS 192(BX), Z31
+	VADDPS  Z31, Z7, Z7
+	ADDQ    R8, BX
+	MOVQ    BX, 16(SP)
 
-wholeStore4:
+storeWholeOnly2x4:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z2, (DX)
-	VMOVUPS Z3, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
 	ADDQ    SI, DX
 	VMOVUPS Z4, (DX)
 	VMOVUPS Z5, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z6, (DX)
-	VMOVUPS Z7, 64(DX)
-	VZEROUPPER
-	RET
+	VMOVUPS Z6, 128(DX)
+	VMOVUPS Z7, 192(DX)
+	JMP     storeEnd2x4
 
-tail4:
-	MOVQ      $-1, R8
-	BZHIQ     DI, R8, R8
-	KMOVW     R8, K1
-	SHRQ      $0x10, R8
-	KMOVW     R8, K2
+storeTail2x4:
 	TESTQ     BX, BX
-	JZ        tailStore4
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z0, Z0
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z1, Z1
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z2, Z2
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z3, Z3
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z4, Z4
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z5, Z5
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z6, Z6
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z7, Z7
+	JZ        storeTailOnly2x4
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z0, Z0
+	VMOVUPS   64(BX), Z29
+	VADDPS    Z29, Z1, Z1
+	VMOVUPS   128(BX), Z30
+	VADDPS    Z30, Z2, Z2
+	VMOVUPS.Z 192(BX), K1, Z31
+	VADDPS    Z31, Z3, Z3
+	ADDQ      R8, BX
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z4, Z4
+	VMOVUPS   64(BX), Z29
+	VADDPS    Z29, Z5, Z5
+	VMOVUPS   128(BX), Z30
+	VADDPS    Z30, Z6, Z6
+	VMOVUPS.Z 192(BX), K1, Z31
+	VADDPS    Z31, Z7, Z7
+	ADDQ      R8, BX
+	MOVQ      BX, 16(SP)
 
-tailStore4:
-	VMOVUPS Z0, K1, (DX)
-	VMOVUPS Z1, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z2, K1, (DX)
-	VMOVUPS Z3, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z4, K1, (DX)
-	VMOVUPS Z5, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z6, K1, (DX)
-	VMOVUPS Z7, K2, 64(DX)
-	VZEROUPPER
-	RET
-
-rows5:
-	MOVQ       144(AX), DX
-	MOVQ       168(AX), SI
-	SHLQ       $0x02, SI
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	MOVQ       80(AX), DX
-	TESTQ      DX, DX
-	JZ         zero5
-	MOVQ       104(AX), SI
-	SHLQ       $0x02, SI
-	MOVQ       8(AX), DI
-	CMPQ       DI, $0x20
-	JNE        initTail5
-	VMOVUPS    (DX), Z0
-	VMOVUPS    64(DX), Z1
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z2
-	VMOVUPS    64(DX), Z3
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z4
-	VMOVUPS    64(DX), Z5
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z6
-	VMOVUPS    64(DX), Z7
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z8
-	VMOVUPS    64(DX), Z9
-	JMP        sum5
-
-initTail5:
-	MOVQ      $-1, R8
-	BZHIQ     DI, R8, R8
-	KMOVW     R8, K1
-	SHRQ      $0x10, R8
-	KMOVW     R8, K2
-	VMOVUPS.Z (DX), K1, Z0
-	VMOVUPS.Z 64(DX), K2, Z1
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z2
-	VMOVUPS.Z 64(DX), K2, Z3
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z4
-	VMOVUPS.Z 64(DX), K2, Z5
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z6
-	VMOVUPS.Z 64(DX), K2, Z7
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z8
-	VMOVUPS.Z 64(DX), K2, Z9
-	JMP       sum5
-
-zero5:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-
-sum5:
-	MOVQ    16(AX), CX
-	MOVQ    CX, (SP)
-	MOVQ    32(AX), CX
-	MOVQ    CX, 8(SP)
-	MOVQ    56(AX), BX
-	MOVQ    176(AX), BP
-	TESTQ   BP, BP
-	CMOVQEQ BX, BP
-	MOVQ    24(AX), CX
-	MOVQ    CX, 16(SP)
-	ANDQ    $-4, CX
-	MOVQ    CX, 24(SP)
-
-segment5:
-	MOVQ    8(SP), AX
-	MOVQ    (AX), DX
-	MOVQ    8(AX), SI
-	MOVQ    16(AX), DI
-	MOVQ    24(AX), R8
-	MOVQ    32(AX), R9
-	ADDQ    $+96, 8(SP)
-	XORQ    AX, AX
-	CMPQ    AX, 24(SP)
-	JEQ     rest5
-	PCALIGN $0x20
-
-loop5:
-	VMOVUPS      (BX), Z24
-	VMOVUPS      64(BX), Z25
-	VBROADCASTSS (DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS (SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS (DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VBROADCASTSS (R8)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z6
-	VFMADD231PS  Z25, Z29, Z7
-	VBROADCASTSS (R9)(AX*4), Z30
-	VFMADD231PS  Z24, Z30, Z8
-	VFMADD231PS  Z25, Z30, Z9
-	PREFETCHT1   (BP)
-	VMOVUPS      128(BX), Z24
-	VMOVUPS      192(BX), Z25
-	VBROADCASTSS 4(DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 4(SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS 4(DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VBROADCASTSS 4(R8)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z6
-	VFMADD231PS  Z25, Z29, Z7
-	VBROADCASTSS 4(R9)(AX*4), Z30
-	VFMADD231PS  Z24, Z30, Z8
-	VFMADD231PS  Z25, Z30, Z9
-	VMOVUPS      256(BX), Z24
-	VMOVUPS      320(BX), Z25
-	VBROADCASTSS 8(DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 8(SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS 8(DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VBROADCASTSS 8(R8)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z6
-	VFMADD231PS  Z25, Z29, Z7
-	VBROADCASTSS 8(R9)(AX*4), Z30
-	VFMADD231PS  Z24, Z30, Z8
-	VFMADD231PS  Z25, Z30, Z9
-	PREFETCHT1   64(BP)
-	VMOVUPS      384(BX), Z24
-	VMOVUPS      448(BX), Z25
-	VBROADCASTSS 12(DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 12(SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS 12(DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VBROADCASTSS 12(R8)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z6
-	VFMADD231PS  Z25, Z29, Z7
-	VBROADCASTSS 12(R9)(AX*4), Z30
-	VFMADD231PS  Z24, Z30, Z8
-	VFMADD231PS  Z25, Z30, Z9
-	ADDQ         $+4, AX
-	ADDQ         $+512, BX
-	ADDQ         $+128, BP
-	CMPQ         AX, 24(SP)
-	JLT          loop5
-
-rest5:
-	CMPQ         AX, 16(SP)
-	JGE          next5
-	VMOVUPS      (BX), Z24
-	VMOVUPS      64(BX), Z25
-	VBROADCASTSS (DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS (SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS (DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VBROADCASTSS (R8)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z6
-	VFMADD231PS  Z25, Z29, Z7
-	VBROADCASTSS (R9)(AX*4), Z30
-	VFMADD231PS  Z24, Z30, Z8
-	VFMADD231PS  Z25, Z30, Z9
-	ADDQ         $+1, AX
-	ADDQ         $+128, BX
-	JMP          rest5
-
-next5:
-	DECQ    (SP)
-	JNZ     segment5
-	MOVQ    args+0(FP), AX
-	MOVQ    144(AX), DX
-	MOVQ    168(AX), SI
-	SHLQ    $0x02, SI
-	MOVQ    112(AX), BX
-	MOVQ    136(AX), CX
-	SHLQ    $0x02, CX
-	MOVQ    8(AX), DI
-	CMPQ    DI, $0x20
-	JNE     tail5
-	TESTQ   BX, BX
-	JZ      wholeStore5
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z0, Z0
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z1, Z1
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z2, Z2
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z3, Z3
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z4, Z4
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z5, Z5
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z6, Z6
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z7, Z7
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z8, Z8
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z9, Z9
-
-wholeStore5:
+storeTailOnly2x4:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z2, (DX)
-	VMOVUPS Z3, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, K1, 192(DX)
 	ADDQ    SI, DX
 	VMOVUPS Z4, (DX)
 	VMOVUPS Z5, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z6, (DX)
-	VMOVUPS Z7, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z8, (DX)
-	VMOVUPS Z9, 64(DX)
+	VMOVUPS Z6, 128(DX)
+	VMOVUPS Z7, K1, 192(DX)
+
+storeEnd2x4:
+	ADDQ SI, DX
+	MOVQ DX, 24(SP)
 	VZEROUPPER
 	RET
 
-tail5:
-	MOVQ      $-1, R8
-	BZHIQ     DI, R8, R8
-	KMOVW     R8, K1
-	SHRQ      $0x10, R8
-	KMOVW     R8, K2
-	TESTQ     BX, BX
-	JZ        tailStore5
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z0, Z0
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z1, Z1
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z2, Z2
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z3, Z3
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z4, Z4
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z5, Z5
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z6, Z6
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z7, Z7
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z8, Z8
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z9, Z9
-
-tailStore5:
-	VMOVUPS Z0, K1, (DX)
-	VMOVUPS Z1, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z2, K1, (DX)
-	VMOVUPS Z3, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z4, K1, (DX)
-	VMOVUPS Z5, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z6, K1, (DX)
-	VMOVUPS Z7, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z8, K1, (DX)
-	VMOVUPS Z9, K2, 64(DX)
-	VZEROUPPER
-	RET
-
-rows6:
-	MOVQ       144(AX), DX
-	MOVQ       168(AX), SI
+init3x4:
+	MOVQ       args+0(FP), AX
+	MOVQ       24(SP), BX
+	MOVQ       176(AX), SI
 	SHLQ       $0x02, SI
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	MOVQ       80(AX), DX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	MOVQ       8(SP), DX
 	TESTQ      DX, DX
-	JZ         zero6
-	MOVQ       104(AX), SI
+	JZ         zero3x4
+	MOVQ       112(AX), SI
 	SHLQ       $0x02, SI
-	MOVQ       8(AX), DI
-	CMPQ       DI, $0x20
-	JNE        initTail6
+	CMPQ       8(AX), $0x40
+	JNE        loadTail3x4
 	VMOVUPS    (DX), Z0
 	VMOVUPS    64(DX), Z1
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z2
-	VMOVUPS    64(DX), Z3
+	VMOVUPS    128(DX), Z2
+	VMOVUPS    192(DX), Z3
 	ADDQ       SI, DX
 	VMOVUPS    (DX), Z4
 	VMOVUPS    64(DX), Z5
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z6
-	VMOVUPS    64(DX), Z7
+	VMOVUPS    128(DX), Z6
+	VMOVUPS    192(DX), Z7
 	ADDQ       SI, DX
 	VMOVUPS    (DX), Z8
 	VMOVUPS    64(DX), Z9
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z10
-	VMOVUPS    64(DX), Z11
-	JMP        sum6
+	VMOVUPS    128(DX), Z10
+	VMOVUPS    192(DX), Z11
+	JMP        loadEnd3x4
 
-initTail6:
-	MOVQ      $-1, R8
-	BZHIQ     DI, R8, R8
-	KMOVW     R8, K1
-	SHRQ      $0x10, R8
-	KMOVW     R8, K2
-	VMOVUPS.Z (DX), K1, Z0
-	VMOVUPS.Z 64(DX), K2, Z1
+loadTail3x4:
+	VMOVUPS   (DX), Z0
+	VMOVUPS   64(DX), Z1
+	VMOVUPS   128(DX), Z2
+	VMOVUPS.Z 192(DX), K1, Z3
 	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z2
-	VMOVUPS.Z 64(DX), K2, Z3
+	VMOVUPS   (DX), Z4
+	VMOVUPS   64(DX), Z5
+	VMOVUPS   128(DX), Z6
+	VMOVUPS.Z 192(DX), K1, Z7
 	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z4
-	VMOVUPS.Z 64(DX), K2, Z5
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z6
-	VMOVUPS.Z 64(DX), K2, Z7
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z8
-	VMOVUPS.Z 64(DX), K2, Z9
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z10
-	VMOVUPS.Z 64(DX), K2, Z11
-	JMP       sum6
+	VMOVUPS   (DX), Z8
+	VMOVUPS   64(DX), Z9
+	VMOVUPS   128(DX), Z10
+	VMOVUPS.Z 192(DX), K1, Z11
 
-zero6:
+loadEnd3x4:
+	ADDQ SI, DX
+	MOVQ DX, 8(SP)
+	JMP  sum3x4
+
+zero3x4:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1252,766 +5252,340 @@ zero6:
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
 
-sum6:
-	MOVQ    16(AX), CX
-	MOVQ    CX, (SP)
-	MOVQ    32(AX), CX
-	MOVQ    CX, 8(SP)
+sum3x4:
 	MOVQ    56(AX), BX
-	MOVQ    176(AX), BP
-	TESTQ   BP, BP
-	CMOVQEQ BX, BP
-	MOVQ    24(AX), CX
-	MOVQ    CX, 16(SP)
-	ANDQ    $-4, CX
-	MOVQ    CX, 24(SP)
+	MOVQ    80(AX), R11
+	SHLQ    $0x02, R11
+	LEAQ    (R11)(R11*2), R12
+	MOVQ    16(AX), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    56(SP), R13
+	MOVQ    48(SP), R14
+	MOVQ    64(SP), BP
+	CMPQ    BP, 72(SP)
+	CMOVQCC BX, BP
 
-segment6:
-	MOVQ    8(SP), AX
+segment3x4:
+	MOVQ    32(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
-	MOVQ    24(AX), R8
-	MOVQ    32(AX), R9
-	MOVQ    40(AX), R10
-	ADDQ    $+96, 8(SP)
+	ADDQ    $+48, 32(SP)
 	XORQ    AX, AX
-	CMPQ    AX, 24(SP)
-	JEQ     rest6
+	CMPQ    AX, R13
+	JEQ     rest3x4
 	PCALIGN $0x20
 
-loop6:
+loop3x4:
 	VMOVUPS      (BX), Z24
 	VMOVUPS      64(BX), Z25
-	VBROADCASTSS (DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS (SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS (DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VBROADCASTSS (R8)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z6
-	VFMADD231PS  Z25, Z29, Z7
-	VBROADCASTSS (R9)(AX*4), Z30
+	VMOVUPS      128(BX), Z26
+	VMOVUPS      192(BX), Z27
+	VBROADCASTSS (DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS (SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z4
+	VFMADD231PS  Z25, Z29, Z5
+	VFMADD231PS  Z26, Z29, Z6
+	VFMADD231PS  Z27, Z29, Z7
+	VBROADCASTSS (DI)(AX*4), Z30
 	VFMADD231PS  Z24, Z30, Z8
 	VFMADD231PS  Z25, Z30, Z9
-	VBROADCASTSS (R10)(AX*4), Z31
-	VFMADD231PS  Z24, Z31, Z10
-	VFMADD231PS  Z25, Z31, Z11
+	VFMADD231PS  Z26, Z30, Z10
+	VFMADD231PS  Z27, Z30, Z11
 	PREFETCHT1   (BP)
-	VMOVUPS      128(BX), Z24
-	VMOVUPS      192(BX), Z25
-	VBROADCASTSS 4(DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 4(SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS 4(DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VBROADCASTSS 4(R8)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z6
-	VFMADD231PS  Z25, Z29, Z7
-	VBROADCASTSS 4(R9)(AX*4), Z30
+	VMOVUPS      (BX)(R11*1), Z24
+	VMOVUPS      64(BX)(R11*1), Z25
+	VMOVUPS      128(BX)(R11*1), Z26
+	VMOVUPS      192(BX)(R11*1), Z27
+	VBROADCASTSS 4(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS 4(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z4
+	VFMADD231PS  Z25, Z29, Z5
+	VFMADD231PS  Z26, Z29, Z6
+	VFMADD231PS  Z27, Z29, Z7
+	VBROADCASTSS 4(DI)(AX*4), Z30
 	VFMADD231PS  Z24, Z30, Z8
 	VFMADD231PS  Z25, Z30, Z9
-	VBROADCASTSS 4(R10)(AX*4), Z31
-	VFMADD231PS  Z24, Z31, Z10
-	VFMADD231PS  Z25, Z31, Z11
-	VMOVUPS      256(BX), Z24
-	VMOVUPS      320(BX), Z25
-	VBROADCASTSS 8(DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 8(SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS 8(DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VBROADCASTSS 8(R8)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z6
-	VFMADD231PS  Z25, Z29, Z7
-	VBROADCASTSS 8(R9)(AX*4), Z30
-	VFMADD231PS  Z24, Z30, Z8
-	VFMADD231PS  Z25, Z30, Z9
-	VBROADCASTSS 8(R10)(AX*4), Z31
-	VFMADD231PS  Z24, Z31, Z10
-	VFMADD231PS  Z25, Z31, Z11
+	VFMADD231PS  Z26, Z30, Z10
+	VFMADD231PS  Z27, Z30, Z11
 	PREFETCHT1   64(BP)
-	VMOVUPS      384(BX), Z24
-	VMOVUPS      448(BX), Z25
-	VBROADCASTSS 12(DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 12(SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS 12(DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VBROADCASTSS 12(R8)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z6
-	VFMADD231PS  Z25, Z29, Z7
-	VBROADCASTSS 12(R9)(AX*4), Z30
+	VMOVUPS      (BX)(R11*2), Z24
+	VMOVUPS      64(BX)(R11*2), Z25
+	VMOVUPS      128(BX)(R11*2), Z26
+	VMOVUPS      192(BX)(R11*2), Z27
+	VBROADCASTSS 8(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS 8(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z4
+	VFMADD231PS  Z25, Z29, Z5
+	VFMADD231PS  Z26, Z29, Z6
+	VFMADD231PS  Z27, Z29, Z7
+	VBROADCASTSS 8(DI)(AX*4), Z30
 	VFMADD231PS  Z24, Z30, Z8
 	VFMADD231PS  Z25, Z30, Z9
-	VBROADCASTSS 12(R10)(AX*4), Z31
-	VFMADD231PS  Z24, Z31, Z10
-	VFMADD231PS  Z25, Z31, Z11
+	VFMADD231PS  Z26, Z30, Z10
+	VFMADD231PS  Z27, Z30, Z11
+	PREFETCHT1   128(BP)
+	VMOVUPS      (BX)(R12*1), Z24
+	VMOVUPS      64(BX)(R12*1), Z25
+	VMOVUPS      128(BX)(R12*1), Z26
+	VMOVUPS      192(BX)(R12*1), Z27
+	VBROADCASTSS 12(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS 12(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z4
+	VFMADD231PS  Z25, Z29, Z5
+	VFMADD231PS  Z26, Z29, Z6
+	VFMADD231PS  Z27, Z29, Z7
+	VBROADCASTSS 12(DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z8
+	VFMADD231PS  Z25, Z30, Z9
+	VFMADD231PS  Z26, Z30, Z10
+	VFMADD231PS  Z27, Z30, Z11
+	PREFETCHT1   192(BP)
 	ADDQ         $+4, AX
-	ADDQ         $+512, BX
-	ADDQ         $+128, BP
-	CMPQ         AX, 24(SP)
-	JLT          loop6
+	LEAQ         (BX)(R11*4), BX
+	ADDQ         $+256, BP
+	CMPQ         AX, R13
+	JLT          loop3x4
 
-rest6:
-	CMPQ         AX, 16(SP)
-	JGE          next6
+rest3x4:
+	CMPQ         AX, R14
+	JGE          next3x4
 	VMOVUPS      (BX), Z24
 	VMOVUPS      64(BX), Z25
-	VBROADCASTSS (DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS (SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS (DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VBROADCASTSS (R8)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z6
-	VFMADD231PS  Z25, Z29, Z7
-	VBROADCASTSS (R9)(AX*4), Z30
+	VMOVUPS      128(BX), Z26
+	VMOVUPS      192(BX), Z27
+	VBROADCASTSS (DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS (SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z4
+	VFMADD231PS  Z25, Z29, Z5
+	VFMADD231PS  Z26, Z29, Z6
+	VFMADD231PS  Z27, Z29, Z7
+	VBROADCASTSS (DI)(AX*4), Z30
 	VFMADD231PS  Z24, Z30, Z8
 	VFMADD231PS  Z25, Z30, Z9
-	VBROADCASTSS (R10)(AX*4), Z31
-	VFMADD231PS  Z24, Z31, Z10
-	VFMADD231PS  Z25, Z31, Z11
-	ADDQ         $+1, AX
-	ADDQ         $+128, BX
-	JMP          rest6
+	VFMADD231PS  Z26, Z30, Z10
+	VFMADD231PS  Z27, Z30, Z11
+	INCQ         AX
+	ADDQ         R11, BX
+	JMP          rest3x4
 
-next6:
-	DECQ    (SP)
-	JNZ     segment6
+next3x4:
+	DECQ    40(SP)
+	JNZ     segment3x4
+	MOVQ    64(SP), CX
+	CMPQ    CX, 72(SP)
+	CMOVQCS BP, CX
+	MOVQ    CX, 64(SP)
 	MOVQ    args+0(FP), AX
-	MOVQ    144(AX), DX
-	MOVQ    168(AX), SI
+	MOVQ    24(SP), DX
+	MOVQ    176(AX), SI
 	SHLQ    $0x02, SI
-	MOVQ    112(AX), BX
-	MOVQ    136(AX), CX
-	SHLQ    $0x02, CX
-	MOVQ    8(AX), DI
-	CMPQ    DI, $0x20
-	JNE     tail6
+	MOVQ    16(SP), BX
+	MOVQ    144(AX), R8
+	SHLQ    $0x02, R8
+	CMPQ    8(AX), $0x40
+	JNE     storeTail3x4
 	TESTQ   BX, BX
-	JZ      wholeStore6
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z0, Z0
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z1, Z1
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z2, Z2
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z3, Z3
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z4, Z4
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z5, Z5
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z6, Z6
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z7, Z7
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z8, Z8
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z9, Z9
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z10, Z10
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z11, Z11
+	JZ      storeWholeOnly3x4
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z0, Z0
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z1, Z1
+	VMOVUPS 128(BX), Z30
+	VADDPS  Z30, Z2, Z2
+	VMOVUPS 192(BX), Z31
+	VADDPS  Z31, Z3, Z3
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z4, Z4
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z5, Z5
+	VMOVUPS 128(BX), Z30
+	VADDPS  Z30, Z6, Z6
+	VMOVUPS 192(BX), Z31
+	VADDPS  Z31, Z7, Z7
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z8, Z8
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z9, Z9
+	VMOVUPS 128(BX), Z30
+	VADDPS  Z30, Z10, Z10
+	VMOVUPS 192(BX), Z31
+	VADDPS  Z31, Z11, Z11
+	ADDQ    R8, BX
+	MOVQ    BX, 16(SP)
 
-wholeStore6:
+storeWholeOnly3x4:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z2, (DX)
-	VMOVUPS Z3, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
 	ADDQ    SI, DX
 	VMOVUPS Z4, (DX)
 	VMOVUPS Z5, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z6, (DX)
-	VMOVUPS Z7, 64(DX)
+	VMOVUPS Z6, 128(DX)
+	VMOVUPS Z7, 192(DX)
 	ADDQ    SI, DX
 	VMOVUPS Z8, (DX)
 	VMOVUPS Z9, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z10, (DX)
-	VMOVUPS Z11, 64(DX)
-	VZEROUPPER
-	RET
+	VMOVUPS Z10, 128(DX)
+	VMOVUPS Z11, 192(DX)
+	JMP     storeEnd3x4
 
-tail6:
-	MOVQ      $-1, R8
-	BZHIQ     DI, R8, R8
-	KMOVW     R8, K1
-	SHRQ      $0x10, R8
-	KMOVW     R8, K2
+storeTail3x4:
 	TESTQ     BX, BX
-	JZ        tailStore6
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z0, Z0
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z1, Z1
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z2, Z2
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z3, Z3
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z4, Z4
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z5, Z5
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z6, Z6
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z7, Z7
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z8, Z8
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z9, Z9
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z10, Z10
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z11, Z11
+	JZ        storeTailOnly3x4
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z0, Z0
+	VMOVUPS   64(BX), Z29
+	VADDPS    Z29, Z1, Z1
+	VMOVUPS   128(BX), Z30
+	VADDPS    Z30, Z2, Z2
+	VMOVUPS.Z 192(BX), K1, Z31
+	VADDPS    Z31, Z3, Z3
+	ADDQ      R8, BX
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z4, Z4
+	VMOVUPS   64(BX), Z29
+	VADDPS    Z29, Z5, Z5
+	VMOVUPS   128(BX), Z30
+	VADDPS    Z30, Z6, Z6
+	VMOVUPS.Z 192(BX), K1, Z31
+	VADDPS    Z31, Z7, Z7
+	ADDQ      R8, BX
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z8, Z8
+	VMOVUPS   64(BX), Z29
+	VADDPS    Z29, Z9, Z9
+	VMOVUPS   128(BX), Z30
+	VADDPS    Z30, Z10, Z10
+	VMOVUPS.Z 192(BX), K1, Z31
+	VADDPS    Z31, Z11, Z11
+	ADDQ      R8, BX
+	MOVQ      BX, 16(SP)
 
-tailStore6:
-	VMOVUPS Z0, K1, (DX)
-	VMOVUPS Z1, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z2, K1, (DX)
-	VMOVUPS Z3, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z4, K1, (DX)
-	VMOVUPS Z5, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z6, K1, (DX)
-	VMOVUPS Z7, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z8, K1, (DX)
-	VMOVUPS Z9, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z10, K1, (DX)
-	VMOVUPS Z11, K2, 64(DX)
-	VZEROUPPER
-	RET
-
-rows7:
-	MOVQ       144(AX), DX
-	MOVQ       168(AX), SI
-	SHLQ       $0x02, SI
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	MOVQ       80(AX), DX
-	TESTQ      DX, DX
-	JZ         zero7
-	MOVQ       104(AX), SI
-	SHLQ       $0x02, SI
-	MOVQ       8(AX), DI
-	CMPQ       DI, $0x20
-	JNE        initTail7
-	VMOVUPS    (DX), Z0
-	VMOVUPS    64(DX), Z1
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z2
-	VMOVUPS    64(DX), Z3
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z4
-	VMOVUPS    64(DX), Z5
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z6
-	VMOVUPS    64(DX), Z7
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z8
-	VMOVUPS    64(DX), Z9
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z10
-	VMOVUPS    64(DX), Z11
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z12
-	VMOVUPS    64(DX), Z13
-	JMP        sum7
-
-initTail7:
-	MOVQ      $-1, R8
-	BZHIQ     DI, R8, R8
-	KMOVW     R8, K1
-	SHRQ      $0x10, R8
-	KMOVW     R8, K2
-	VMOVUPS.Z (DX), K1, Z0
-	VMOVUPS.Z 64(DX), K2, Z1
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z2
-	VMOVUPS.Z 64(DX), K2, Z3
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z4
-	VMOVUPS.Z 64(DX), K2, Z5
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z6
-	VMOVUPS.Z 64(DX), K2, Z7
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z8
-	VMOVUPS.Z 64(DX), K2, Z9
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z10
-	VMOVUPS.Z 64(DX), K2, Z11
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z12
-	VMOVUPS.Z 64(DX), K2, Z13
-	JMP       sum7
-
-zero7:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-
-sum7:
-	MOVQ    16(AX), CX
-	MOVQ    CX, (SP)
-	MOVQ    32(AX), CX
-	MOVQ    CX, 8(SP)
-	MOVQ    56(AX), BX
-	MOVQ    176(AX), BP
-	TESTQ   BP, BP
-	CMOVQEQ BX, BP
-	MOVQ    24(AX), CX
-	MOVQ    CX, 16(SP)
-	ANDQ    $-4, CX
-	MOVQ    CX, 24(SP)
-
-segment7:
-	MOVQ    8(SP), AX
-	MOVQ    (AX), DX
-	MOVQ    8(AX), SI
-	MOVQ    16(AX), DI
-	MOVQ    24(AX), R8
-	MOVQ    32(AX), R9
-	MOVQ    40(AX), R10
-	MOVQ    48(AX), R11
-	ADDQ    $+96, 8(SP)
-	XORQ    AX, AX
-	CMPQ    AX, 24(SP)
-	JEQ     rest7
-	PCALIGN $0x20
-
-loop7:
-	VMOVUPS      (BX), Z24
-	VMOVUPS      64(BX), Z25
-	VBROADCASTSS (DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS (SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS (DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VBROADCASTSS (R8)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z6
-	VFMADD231PS  Z25, Z29, Z7
-	VBROADCASTSS (R9)(AX*4), Z30
-	VFMADD231PS  Z24, Z30, Z8
-	VFMADD231PS  Z25, Z30, Z9
-	VBROADCASTSS (R10)(AX*4), Z31
-	VFMADD231PS  Z24, Z31, Z10
-	VFMADD231PS  Z25, Z31, Z11
-	VBROADCASTSS (R11)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z12
-	VFMADD231PS  Z25, Z26, Z13
-	PREFETCHT1   (BP)
-	VMOVUPS      128(BX), Z24
-	VMOVUPS      192(BX), Z25
-	VBROADCASTSS 4(DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 4(SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS 4(DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VBROADCASTSS 4(R8)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z6
-	VFMADD231PS  Z25, Z29, Z7
-	VBROADCASTSS 4(R9)(AX*4), Z30
-	VFMADD231PS  Z24, Z30, Z8
-	VFMADD231PS  Z25, Z30, Z9
-	VBROADCASTSS 4(R10)(AX*4), Z31
-	VFMADD231PS  Z24, Z31, Z10
-	VFMADD231PS  Z25, Z31, Z11
-	VBROADCASTSS 4(R11)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z12
-	VFMADD231PS  Z25, Z26, Z13
-	VMOVUPS      256(BX), Z24
-	VMOVUPS      320(BX), Z25
-	VBROADCASTSS 8(DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 8(SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS 8(DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VBROADCASTSS 8(R8)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z6
-	VFMADD231PS  Z25, Z29, Z7
-	VBROADCASTSS 8(R9)(AX*4), Z30
-	VFMADD231PS  Z24, Z30, Z8
-	VFMADD231PS  Z25, Z30, Z9
-	VBROADCASTSS 8(R10)(AX*4), Z31
-	VFMADD231PS  Z24, Z31, Z10
-	VFMADD231PS  Z25, Z31, Z11
-	VBROADCASTSS 8(R11)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z12
-	VFMADD231PS  Z25, Z26, Z13
-	PREFETCHT1   64(BP)
-	VMOVUPS      384(BX), Z24
-	VMOVUPS      448(BX), Z25
-	VBROADCASTSS 12(DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 12(SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS 12(DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VBROADCASTSS 12(R8)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z6
-	VFMADD231PS  Z25, Z29, Z7
-	VBROADCASTSS 12(R9)(AX*4), Z30
-	VFMADD231PS  Z24, Z30, Z8
-	VFMADD231PS  Z25, Z30, Z9
-	VBROADCASTSS 12(R10)(AX*4), Z31
-	VFMADD231PS  Z24, Z31, Z10
-	VFMADD231PS  Z25, Z31, Z11
-	VBROADCASTSS 12(R11)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z12
-	VFMADD231PS  Z25, Z26, Z13
-	ADDQ         $+4, AX
-	ADDQ         $+512, BX
-	ADDQ         $+128, BP
-	CMPQ         AX, 24(SP)
-	JLT          loop7
-
-rest7:
-	CMPQ         AX, 16(SP)
-	JGE          next7
-	VMOVUPS      (BX), Z24
-	VMOVUPS      64(BX), Z25
-	VBROADCASTSS (DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS (SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS (DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VBROADCASTSS (R8)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z6
-	VFMADD231PS  Z25, Z29, Z7
-	VBROADCASTSS (R9)(AX*4), Z30
-	VFMADD231PS  Z24, Z30, Z8
-	VFMADD231PS  Z25, Z30, Z9
-	VBROADCASTSS (R10)(AX*4), Z31
-	VFMADD231PS  Z24, Z31, Z10
-	VFMADD231PS  Z25, Z31, Z11
-	VBROADCASTSS (R11)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z12
-	VFMADD231PS  Z25, Z26, Z13
-	ADDQ         $+1, AX
-	ADDQ         $+128, BX
-	JMP          rest7
-
-next7:
-	DECQ    (SP)
-	JNZ     segment7
-	MOVQ    args+0(FP), AX
-	MOVQ    144(AX), DX
-	MOVQ    168(AX), SI
-	SHLQ    $0x02, SI
-	MOVQ    112(AX), BX
-	MOVQ    136(AX), CX
-	SHLQ    $0x02, CX
-	MOVQ    8(AX), DI
-	CMPQ    DI, $0x20
-	JNE     tail7
-	TESTQ   BX, BX
-	JZ      wholeStore7
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z0, Z0
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z1, Z1
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z2, Z2
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z3, Z3
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z4, Z4
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z5, Z5
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z6, Z6
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z7, Z7
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z8, Z8
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z9, Z9
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z10, Z10
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z11, Z11
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z12, Z12
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z13, Z13
-
-wholeStore7:
+storeTailOnly3x4:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z2, (DX)
-	VMOVUPS Z3, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, K1, 192(DX)
 	ADDQ    SI, DX
 	VMOVUPS Z4, (DX)
 	VMOVUPS Z5, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z6, (DX)
-	VMOVUPS Z7, 64(DX)
+	VMOVUPS Z6, 128(DX)
+	VMOVUPS Z7, K1, 192(DX)
 	ADDQ    SI, DX
 	VMOVUPS Z8, (DX)
 	VMOVUPS Z9, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z10, (DX)
-	VMOVUPS Z11, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z12, (DX)
-	VMOVUPS Z13, 64(DX)
+	VMOVUPS Z10, 128(DX)
+	VMOVUPS Z11, K1, 192(DX)
+
+storeEnd3x4:
+	ADDQ SI, DX
+	MOVQ DX, 24(SP)
 	VZEROUPPER
 	RET
 
-tail7:
-	MOVQ      $-1, R8
-	BZHIQ     DI, R8, R8
-	KMOVW     R8, K1
-	SHRQ      $0x10, R8
-	KMOVW     R8, K2
-	TESTQ     BX, BX
-	JZ        tailStore7
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z0, Z0
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z1, Z1
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z2, Z2
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z3, Z3
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z4, Z4
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z5, Z5
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z6, Z6
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z7, Z7
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z8, Z8
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z9, Z9
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z10, Z10
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z11, Z11
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z12, Z12
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z13, Z13
-
-tailStore7:
-	VMOVUPS Z0, K1, (DX)
-	VMOVUPS Z1, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z2, K1, (DX)
-	VMOVUPS Z3, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z4, K1, (DX)
-	VMOVUPS Z5, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z6, K1, (DX)
-	VMOVUPS Z7, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z8, K1, (DX)
-	VMOVUPS Z9, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z10, K1, (DX)
-	VMOVUPS Z11, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z12, K1, (DX)
-	VMOVUPS Z13, K2, 64(DX)
-	VZEROUPPER
-	RET
-
-rows8:
-	MOVQ       144(AX), DX
-	MOVQ       168(AX), SI
+init4x4:
+	MOVQ       args+0(FP), AX
+	MOVQ       24(SP), BX
+	MOVQ       176(AX), SI
 	SHLQ       $0x02, SI
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	MOVQ       80(AX), DX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	MOVQ       8(SP), DX
 	TESTQ      DX, DX
-	JZ         zero8
-	MOVQ       104(AX), SI
+	JZ         zero4x4
+	MOVQ       112(AX), SI
 	SHLQ       $0x02, SI
-	MOVQ       8(AX), DI
-	CMPQ       DI, $0x20
-	JNE        initTail8
+	CMPQ       8(AX), $0x40
+	JNE        loadTail4x4
 	VMOVUPS    (DX), Z0
 	VMOVUPS    64(DX), Z1
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z2
-	VMOVUPS    64(DX), Z3
+	VMOVUPS    128(DX), Z2
+	VMOVUPS    192(DX), Z3
 	ADDQ       SI, DX
 	VMOVUPS    (DX), Z4
 	VMOVUPS    64(DX), Z5
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z6
-	VMOVUPS    64(DX), Z7
+	VMOVUPS    128(DX), Z6
+	VMOVUPS    192(DX), Z7
 	ADDQ       SI, DX
 	VMOVUPS    (DX), Z8
 	VMOVUPS    64(DX), Z9
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z10
-	VMOVUPS    64(DX), Z11
+	VMOVUPS    128(DX), Z10
+	VMOVUPS    192(DX), Z11
 	ADDQ       SI, DX
 	VMOVUPS    (DX), Z12
 	VMOVUPS    64(DX), Z13
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z14
-	VMOVUPS    64(DX), Z15
-	JMP        sum8
+	VMOVUPS    128(DX), Z14
+	VMOVUPS    192(DX), Z15
+	JMP        loadEnd4x4
 
-initTail8:
-	MOVQ      $-1, R8
-	BZHIQ     DI, R8, R8
-	KMOVW     R8, K1
-	SHRQ      $0x10, R8
-	KMOVW     R8, K2
-	VMOVUPS.Z (DX), K1, Z0
-	VMOVUPS.Z 64(DX), K2, Z1
+loadTail4x4:
+	VMOVUPS   (DX), Z0
+	VMOVUPS   64(DX), Z1
+	VMOVUPS   128(DX), Z2
+	VMOVUPS.Z 192(DX), K1, Z3
 	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z2
-	VMOVUPS.Z 64(DX), K2, Z3
+	VMOVUPS   (DX), Z4
+	VMOVUPS   64(DX), Z5
+	VMOVUPS   128(DX), Z6
+	VMOVUPS.Z 192(DX), K1, Z7
 	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z4
-	VMOVUPS.Z 64(DX), K2, Z5
+	VMOVUPS   (DX), Z8
+	VMOVUPS   64(DX), Z9
+	VMOVUPS   128(DX), Z10
+	VMOVUPS.Z 192(DX), K1, Z11
 	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z6
-	VMOVUPS.Z 64(DX), K2, Z7
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z8
-	VMOVUPS.Z 64(DX), K2, Z9
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z10
-	VMOVUPS.Z 64(DX), K2, Z11
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z12
-	VMOVUPS.Z 64(DX), K2, Z13
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z14
-	VMOVUPS.Z 64(DX), K2, Z15
-	JMP       sum8
+	VMOVUPS   (DX), Z12
+	VMOVUPS   64(DX), Z13
+	VMOVUPS   128(DX), Z14
+	VMOVUPS.Z 192(DX), K1, Z15
 
-zero8:
+loadEnd4x4:
+	ADDQ SI, DX
+	MOVQ DX, 8(SP)
+	JMP  sum4x4
+
+zero4x4:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2029,934 +5603,409 @@ zero8:
 	VPXORD Z14, Z14, Z14
 	VPXORD Z15, Z15, Z15
 
-sum8:
-	MOVQ    16(AX), CX
-	MOVQ    CX, (SP)
-	MOVQ    32(AX), CX
-	MOVQ    CX, 8(SP)
+sum4x4:
 	MOVQ    56(AX), BX
-	MOVQ    176(AX), BP
-	TESTQ   BP, BP
-	CMOVQEQ BX, BP
-	MOVQ    24(AX), CX
-	MOVQ    CX, 16(SP)
-	ANDQ    $-4, CX
-	MOVQ    CX, 24(SP)
+	MOVQ    80(AX), R11
+	SHLQ    $0x02, R11
+	LEAQ    (R11)(R11*2), R12
+	MOVQ    16(AX), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    56(SP), R13
+	MOVQ    48(SP), R14
+	MOVQ    64(SP), BP
+	CMPQ    BP, 72(SP)
+	CMOVQCC BX, BP
 
-segment8:
-	MOVQ    8(SP), AX
+segment4x4:
+	MOVQ    32(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
 	MOVQ    24(AX), R8
-	MOVQ    32(AX), R9
-	MOVQ    40(AX), R10
-	MOVQ    48(AX), R11
-	MOVQ    56(AX), R12
-	ADDQ    $+96, 8(SP)
+	ADDQ    $+48, 32(SP)
 	XORQ    AX, AX
-	CMPQ    AX, 24(SP)
-	JEQ     rest8
+	CMPQ    AX, R13
+	JEQ     rest4x4
 	PCALIGN $0x20
 
-loop8:
+loop4x4:
 	VMOVUPS      (BX), Z24
 	VMOVUPS      64(BX), Z25
-	VBROADCASTSS (DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS (SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS (DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VBROADCASTSS (R8)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z6
-	VFMADD231PS  Z25, Z29, Z7
-	VBROADCASTSS (R9)(AX*4), Z30
+	VMOVUPS      128(BX), Z26
+	VMOVUPS      192(BX), Z27
+	VBROADCASTSS (DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS (SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z4
+	VFMADD231PS  Z25, Z29, Z5
+	VFMADD231PS  Z26, Z29, Z6
+	VFMADD231PS  Z27, Z29, Z7
+	VBROADCASTSS (DI)(AX*4), Z30
 	VFMADD231PS  Z24, Z30, Z8
 	VFMADD231PS  Z25, Z30, Z9
-	VBROADCASTSS (R10)(AX*4), Z31
-	VFMADD231PS  Z24, Z31, Z10
-	VFMADD231PS  Z25, Z31, Z11
-	VBROADCASTSS (R11)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z12
-	VFMADD231PS  Z25, Z26, Z13
-	VBROADCASTSS (R12)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z14
-	VFMADD231PS  Z25, Z27, Z15
+	VFMADD231PS  Z26, Z30, Z10
+	VFMADD231PS  Z27, Z30, Z11
+	VBROADCASTSS (R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z12
+	VFMADD231PS  Z25, Z31, Z13
+	VFMADD231PS  Z26, Z31, Z14
+	VFMADD231PS  Z27, Z31, Z15
 	PREFETCHT1   (BP)
-	VMOVUPS      128(BX), Z24
-	VMOVUPS      192(BX), Z25
-	VBROADCASTSS 4(DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 4(SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS 4(DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VBROADCASTSS 4(R8)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z6
-	VFMADD231PS  Z25, Z29, Z7
-	VBROADCASTSS 4(R9)(AX*4), Z30
+	VMOVUPS      (BX)(R11*1), Z24
+	VMOVUPS      64(BX)(R11*1), Z25
+	VMOVUPS      128(BX)(R11*1), Z26
+	VMOVUPS      192(BX)(R11*1), Z27
+	VBROADCASTSS 4(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS 4(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z4
+	VFMADD231PS  Z25, Z29, Z5
+	VFMADD231PS  Z26, Z29, Z6
+	VFMADD231PS  Z27, Z29, Z7
+	VBROADCASTSS 4(DI)(AX*4), Z30
 	VFMADD231PS  Z24, Z30, Z8
 	VFMADD231PS  Z25, Z30, Z9
-	VBROADCASTSS 4(R10)(AX*4), Z31
-	VFMADD231PS  Z24, Z31, Z10
-	VFMADD231PS  Z25, Z31, Z11
-	VBROADCASTSS 4(R11)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z12
-	VFMADD231PS  Z25, Z26, Z13
-	VBROADCASTSS 4(R12)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z14
-	VFMADD231PS  Z25, Z27, Z15
-	VMOVUPS      256(BX), Z24
-	VMOVUPS      320(BX), Z25
-	VBROADCASTSS 8(DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 8(SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS 8(DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VBROADCASTSS 8(R8)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z6
-	VFMADD231PS  Z25, Z29, Z7
-	VBROADCASTSS 8(R9)(AX*4), Z30
-	VFMADD231PS  Z24, Z30, Z8
-	VFMADD231PS  Z25, Z30, Z9
-	VBROADCASTSS 8(R10)(AX*4), Z31
-	VFMADD231PS  Z24, Z31, Z10
-	VFMADD231PS  Z25, Z31, Z11
-	VBROADCASTSS 8(R11)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z12
-	VFMADD231PS  Z25, Z26, Z13
-	VBROADCASTSS 8(R12)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z14
-	VFMADD231PS  Z25, Z27, Z15
+	VFMADD231PS  Z26, Z30, Z10
+	VFMADD231PS  Z27, Z30, Z11
+	VBROADCASTSS 4(R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z12
+	VFMADD231PS  Z25, Z31, Z13
+	VFMADD231PS  Z26, Z31, Z14
+	VFMADD231PS  Z27, Z31, Z15
 	PREFETCHT1   64(BP)
-	VMOVUPS      384(BX), Z24
-	VMOVUPS      448(BX), Z25
-	VBROADCASTSS 12(DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 12(SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS 12(DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VBROADCASTSS 12(R8)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z6
-	VFMADD231PS  Z25, Z29, Z7
-	VBROADCASTSS 12(R9)(AX*4), Z30
+	VMOVUPS      (BX)(R11*2), Z24
+	VMOVUPS      64(BX)(R11*2), Z25
+	VMOVUPS      128(BX)(R11*2), Z26
+	VMOVUPS      192(BX)(R11*2), Z27
+	VBROADCASTSS 8(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS 8(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z4
+	VFMADD231PS  Z25, Z29, Z5
+	VFMADD231PS  Z26, Z29, Z6
+	VFMADD231PS  Z27, Z29, Z7
+	VBROADCASTSS 8(DI)(AX*4), Z30
 	VFMADD231PS  Z24, Z30, Z8
 	VFMADD231PS  Z25, Z30, Z9
-	VBROADCASTSS 12(R10)(AX*4), Z31
-	VFMADD231PS  Z24, Z31, Z10
-	VFMADD231PS  Z25, Z31, Z11
-	VBROADCASTSS 12(R11)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z12
-	VFMADD231PS  Z25, Z26, Z13
-	VBROADCASTSS 12(R12)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z14
-	VFMADD231PS  Z25, Z27, Z15
+	VFMADD231PS  Z26, Z30, Z10
+	VFMADD231PS  Z27, Z30, Z11
+	VBROADCASTSS 8(R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z12
+	VFMADD231PS  Z25, Z31, Z13
+	VFMADD231PS  Z26, Z31, Z14
+	VFMADD231PS  Z27, Z31, Z15
+	PREFETCHT1   128(BP)
+	VMOVUPS      (BX)(R12*1), Z24
+	VMOVUPS      64(BX)(R12*1), Z25
+	VMOVUPS      128(BX)(R12*1), Z26
+	VMOVUPS      192(BX)(R12*1), Z27
+	VBROADCASTSS 12(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS 12(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z4
+	VFMADD231PS  Z25, Z29, Z5
+	VFMADD231PS  Z26, Z29, Z6
+	VFMADD231PS  Z27, Z29, Z7
+	VBROADCASTSS 12(DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z8
+	VFMADD231PS  Z25, Z30, Z9
+	VFMADD231PS  Z26, Z30, Z10
+	VFMADD231PS  Z27, Z30, Z11
+	VBROADCASTSS 12(R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z12
+	VFMADD231PS  Z25, Z31, Z13
+	VFMADD231PS  Z26, Z31, Z14
+	VFMADD231PS  Z27, Z31, Z15
+	PREFETCHT1   192(BP)
 	ADDQ         $+4, AX
-	ADDQ         $+512, BX
-	ADDQ         $+128, BP
-	CMPQ         AX, 24(SP)
-	JLT          loop8
+	LEAQ         (BX)(R11*4), BX
+	ADDQ         $+256, BP
+	CMPQ         AX, R13
+	JLT          loop4x4
 
-rest8:
-	CMPQ         AX, 16(SP)
-	JGE          next8
+rest4x4:
+	CMPQ         AX, R14
+	JGE          next4x4
 	VMOVUPS      (BX), Z24
 	VMOVUPS      64(BX), Z25
-	VBROADCASTSS (DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS (SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS (DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VBROADCASTSS (R8)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z6
-	VFMADD231PS  Z25, Z29, Z7
-	VBROADCASTSS (R9)(AX*4), Z30
+	VMOVUPS      128(BX), Z26
+	VMOVUPS      192(BX), Z27
+	VBROADCASTSS (DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS (SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z4
+	VFMADD231PS  Z25, Z29, Z5
+	VFMADD231PS  Z26, Z29, Z6
+	VFMADD231PS  Z27, Z29, Z7
+	VBROADCASTSS (DI)(AX*4), Z30
 	VFMADD231PS  Z24, Z30, Z8
 	VFMADD231PS  Z25, Z30, Z9
-	VBROADCASTSS (R10)(AX*4), Z31
-	VFMADD231PS  Z24, Z31, Z10
-	VFMADD231PS  Z25, Z31, Z11
-	VBROADCASTSS (R11)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z12
-	VFMADD231PS  Z25, Z26, Z13
-	VBROADCASTSS (R12)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z14
-	VFMADD231PS  Z25, Z27, Z15
-	ADDQ         $+1, AX
-	ADDQ         $+128, BX
-	JMP          rest8
+	VFMADD231PS  Z26, Z30, Z10
+	VFMADD231PS  Z27, Z30, Z11
+	VBROADCASTSS (R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z12
+	VFMADD231PS  Z25, Z31, Z13
+	VFMADD231PS  Z26, Z31, Z14
+	VFMADD231PS  Z27, Z31, Z15
+	INCQ         AX
+	ADDQ         R11, BX
+	JMP          rest4x4
 
-next8:
-	DECQ    (SP)
-	JNZ     segment8
+next4x4:
+	DECQ    40(SP)
+	JNZ     segment4x4
+	MOVQ    64(SP), CX
+	CMPQ    CX, 72(SP)
+	CMOVQCS BP, CX
+	MOVQ    CX, 64(SP)
 	MOVQ    args+0(FP), AX
-	MOVQ    144(AX), DX
-	MOVQ    168(AX), SI
+	MOVQ    24(SP), DX
+	MOVQ    176(AX), SI
 	SHLQ    $0x02, SI
-	MOVQ    112(AX), BX
-	MOVQ    136(AX), CX
-	SHLQ    $0x02, CX
-	MOVQ    8(AX), DI
-	CMPQ    DI, $0x20
-	JNE     tail8
+	MOVQ    16(SP), BX
+	MOVQ    144(AX), R8
+	SHLQ    $0x02, R8
+	CMPQ    8(AX), $0x40
+	JNE     storeTail4x4
 	TESTQ   BX, BX
-	JZ      wholeStore8
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z0, Z0
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z1, Z1
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z2, Z2
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z3, Z3
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z4, Z4
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z5, Z5
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z6, Z6
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z7, Z7
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z8, Z8
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z9, Z9
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z10, Z10
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z11, Z11
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z12, Z12
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z13, Z13
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z14, Z14
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z15, Z15
+	JZ      storeWholeOnly4x4
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z0, Z0
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z1, Z1
+	VMOVUPS 128(BX), Z30
+	VADDPS  Z30, Z2, Z2
+	VMOVUPS 192(BX), Z31
+	VADDPS  Z31, Z3, Z3
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z4, Z4
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z5, Z5
+	VMOVUPS 128(BX), Z30
+	VADDPS  Z30, Z6, Z6
+	VMOVUPS 192(BX), Z31
+	VADDPS  Z31, Z7, Z7
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z8, Z8
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z9, Z9
+	VMOVUPS 128(BX), Z30
+	VADDPS  Z30, Z10, Z10
+	VMOVUPS 192(BX), Z31
+	VADDPS  Z31, Z11, Z11
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z12, Z12
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z13, Z13
+	VMOVUPS 128(BX), Z30
+	VADDPS  Z30, Z14, Z14
+	VMOVUPS 192(BX), Z31
+	VADDPS  Z31, Z15, Z15
+	ADDQ    R8, BX
+	MOVQ    BX, 16(SP)
 
-wholeStore8:
+storeWholeOnly4x4:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z2, (DX)
-	VMOVUPS Z3, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
 	ADDQ    SI, DX
 	VMOVUPS Z4, (DX)
 	VMOVUPS Z5, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z6, (DX)
-	VMOVUPS Z7, 64(DX)
+	VMOVUPS Z6, 128(DX)
+	VMOVUPS Z7, 192(DX)
 	ADDQ    SI, DX
 	VMOVUPS Z8, (DX)
 	VMOVUPS Z9, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z10, (DX)
-	VMOVUPS Z11, 64(DX)
+	VMOVUPS Z10, 128(DX)
+	VMOVUPS Z11, 192(DX)
 	ADDQ    SI, DX
 	VMOVUPS Z12, (DX)
 	VMOVUPS Z13, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z14, (DX)
-	VMOVUPS Z15, 64(DX)
-	VZEROUPPER
-	RET
+	VMOVUPS Z14, 128(DX)
+	VMOVUPS Z15, 192(DX)
+	JMP     storeEnd4x4
 
-tail8:
-	MOVQ      $-1, R8
-	BZHIQ     DI, R8, R8
-	KMOVW     R8, K1
-	SHRQ      $0x10, R8
-	KMOVW     R8, K2
+storeTail4x4:
 	TESTQ     BX, BX
-	JZ        tailStore8
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z0, Z0
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z1, Z1
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z2, Z2
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z3, Z3
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z4, Z4
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z5, Z5
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z6, Z6
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z7, Z7
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z8, Z8
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z9, Z9
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z10, Z10
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z11, Z11
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z12, Z12
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z13, Z13
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z14, Z14
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z15, Z15
+	JZ        storeTailOnly4x4
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z0, Z0
+	VMOVUPS   64(BX), Z29
+	VADDPS    Z29, Z1, Z1
+	VMOVUPS   128(BX), Z30
+	VADDPS    Z30, Z2, Z2
+	VMOVUPS.Z 192(BX), K1, Z31
+	VADDPS    Z31, Z3, Z3
+	ADDQ      R8, BX
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z4, Z4
+	VMOVUPS   64(BX), Z29
+	VADDPS    Z29, Z5, Z5
+	VMOVUPS   128(BX), Z30
+	VADDPS    Z30, Z6, Z6
+	VMOVUPS.Z 192(BX), K1, Z31
+	VADDPS    Z31, Z7, Z7
+	ADDQ      R8, BX
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z8, Z8
+	VMOVUPS   64(BX), Z29
+	VADDPS    Z29, Z9, Z9
+	VMOVUPS   128(BX), Z30
+	VADDPS    Z30, Z10, Z10
+	VMOVUPS.Z 192(BX), K1, Z31
+	VADDPS    Z31, Z11, Z11
+	ADDQ      R8, BX
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z12, Z12
+	VMOVUPS   64(BX), Z29
+	VADDPS    Z29, Z13, Z13
+	VMOVUPS   128(BX), Z30
+	VADDPS    Z30, Z14, Z14
+	VMOVUPS.Z 192(BX), K1, Z31
+	VADDPS    Z31, Z15, Z15
+	ADDQ      R8, BX
+	MOVQ      BX, 16(SP)
 
-tailStore8:
-	VMOVUPS Z0, K1, (DX)
-	VMOVUPS Z1, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z2, K1, (DX)
-	VMOVUPS Z3, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z4, K1, (DX)
-	VMOVUPS Z5, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z6, K1, (DX)
-	VMOVUPS Z7, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z8, K1, (DX)
-	VMOVUPS Z9, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z10, K1, (DX)
-	VMOVUPS Z11, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z12, K1, (DX)
-	VMOVUPS Z13, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z14, K1, (DX)
-	VMOVUPS Z15, K2, 64(DX)
-	VZEROUPPER
-	RET
-
-rows9:
-	MOVQ       144(AX), DX
-	MOVQ       168(AX), SI
-	SHLQ       $0x02, SI
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	MOVQ       80(AX), DX
-	TESTQ      DX, DX
-	JZ         zero9
-	MOVQ       104(AX), SI
-	SHLQ       $0x02, SI
-	MOVQ       8(AX), DI
-	CMPQ       DI, $0x20
-	JNE        initTail9
-	VMOVUPS    (DX), Z0
-	VMOVUPS    64(DX), Z1
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z2
-	VMOVUPS    64(DX), Z3
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z4
-	VMOVUPS    64(DX), Z5
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z6
-	VMOVUPS    64(DX), Z7
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z8
-	VMOVUPS    64(DX), Z9
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z10
-	VMOVUPS    64(DX), Z11
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z12
-	VMOVUPS    64(DX), Z13
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z14
-	VMOVUPS    64(DX), Z15
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z16
-	VMOVUPS    64(DX), Z17
-	JMP        sum9
-
-initTail9:
-	MOVQ      $-1, R8
-	BZHIQ     DI, R8, R8
-	KMOVW     R8, K1
-	SHRQ      $0x10, R8
-	KMOVW     R8, K2
-	VMOVUPS.Z (DX), K1, Z0
-	VMOVUPS.Z 64(DX), K2, Z1
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z2
-	VMOVUPS.Z 64(DX), K2, Z3
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z4
-	VMOVUPS.Z 64(DX), K2, Z5
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z6
-	VMOVUPS.Z 64(DX), K2, Z7
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z8
-	VMOVUPS.Z 64(DX), K2, Z9
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z10
-	VMOVUPS.Z 64(DX), K2, Z11
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z12
-	VMOVUPS.Z 64(DX), K2, Z13
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z14
-	VMOVUPS.Z 64(DX), K2, Z15
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z16
-	VMOVUPS.Z 64(DX), K2, Z17
-	JMP       sum9
-
-zero9:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-
-sum9:
-	MOVQ    16(AX), CX
-	MOVQ    CX, (SP)
-	MOVQ    32(AX), CX
-	MOVQ    CX, 8(SP)
-	MOVQ    56(AX), BX
-	MOVQ    176(AX), BP
-	TESTQ   BP, BP
-	CMOVQEQ BX, BP
-	MOVQ    24(AX), CX
-	MOVQ    CX, 16(SP)
-	ANDQ    $-4, CX
-	MOVQ    CX, 24(SP)
-
-segment9:
-	MOVQ    8(SP), AX
-	MOVQ    (AX), DX
-	MOVQ    8(AX), SI
-	MOVQ    16(AX), DI
-	MOVQ    24(AX), R8
-	MOVQ    32(AX), R9
-	MOVQ    40(AX), R10
-	MOVQ    48(AX), R11
-	MOVQ    56(AX), R12
-	MOVQ    64(AX), R13
-	ADDQ    $+96, 8(SP)
-	XORQ    AX, AX
-	CMPQ    AX, 24(SP)
-	JEQ     rest9
-	PCALIGN $0x20
-
-loop9:
-	VMOVUPS      (BX), Z24
-	VMOVUPS      64(BX), Z25
-	VBROADCASTSS (DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS (SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS (DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VBROADCASTSS (R8)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z6
-	VFMADD231PS  Z25, Z29, Z7
-	VBROADCASTSS (R9)(AX*4), Z30
-	VFMADD231PS  Z24, Z30, Z8
-	VFMADD231PS  Z25, Z30, Z9
-	VBROADCASTSS (R10)(AX*4), Z31
-	VFMADD231PS  Z24, Z31, Z10
-	VFMADD231PS  Z25, Z31, Z11
-	VBROADCASTSS (R11)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z12
-	VFMADD231PS  Z25, Z26, Z13
-	VBROADCASTSS (R12)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z14
-	VFMADD231PS  Z25, Z27, Z15
-	VBROADCASTSS (R13)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z16
-	VFMADD231PS  Z25, Z28, Z17
-	PREFETCHT1   (BP)
-	VMOVUPS      128(BX), Z24
-	VMOVUPS      192(BX), Z25
-	VBROADCASTSS 4(DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 4(SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS 4(DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VBROADCASTSS 4(R8)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z6
-	VFMADD231PS  Z25, Z29, Z7
-	VBROADCASTSS 4(R9)(AX*4), Z30
-	VFMADD231PS  Z24, Z30, Z8
-	VFMADD231PS  Z25, Z30, Z9
-	VBROADCASTSS 4(R10)(AX*4), Z31
-	VFMADD231PS  Z24, Z31, Z10
-	VFMADD231PS  Z25, Z31, Z11
-	VBROADCASTSS 4(R11)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z12
-	VFMADD231PS  Z25, Z26, Z13
-	VBROADCASTSS 4(R12)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z14
-	VFMADD231PS  Z25, Z27, Z15
-	VBROADCASTSS 4(R13)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z16
-	VFMADD231PS  Z25, Z28, Z17
-	VMOVUPS      256(BX), Z24
-	VMOVUPS      320(BX), Z25
-	VBROADCASTSS 8(DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 8(SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS 8(DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VBROADCASTSS 8(R8)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z6
-	VFMADD231PS  Z25, Z29, Z7
-	VBROADCASTSS 8(R9)(AX*4), Z30
-	VFMADD231PS  Z24, Z30, Z8
-	VFMADD231PS  Z25, Z30, Z9
-	VBROADCASTSS 8(R10)(AX*4), Z31
-	VFMADD231PS  Z24, Z31, Z10
-	VFMADD231PS  Z25, Z31, Z11
-	VBROADCASTSS 8(R11)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z12
-	VFMADD231PS  Z25, Z26, Z13
-	VBROADCASTSS 8(R12)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z14
-	VFMADD231PS  Z25, Z27, Z15
-	VBROADCASTSS 8(R13)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z16
-	VFMADD231PS  Z25, Z28, Z17
-	PREFETCHT1   64(BP)
-	VMOVUPS      384(BX), Z24
-	VMOVUPS      448(BX), Z25
-	VBROADCASTSS 12(DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 12(SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS 12(DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VBROADCASTSS 12(R8)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z6
-	VFMADD231PS  Z25, Z29, Z7
-	VBROADCASTSS 12(R9)(AX*4), Z30
-	VFMADD231PS  Z24, Z30, Z8
-	VFMADD231PS  Z25, Z30, Z9
-	VBROADCASTSS 12(R10)(AX*4), Z31
-	VFMADD231PS  Z24, Z31, Z10
-	VFMADD231PS  Z25, Z31, Z11
-	VBROADCASTSS 12(R11)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z12
-	VFMADD231PS  Z25, Z26, Z13
-	VBROADCASTSS 12(R12)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z14
-	VFMADD231PS  Z25, Z27, Z15
-	VBROADCASTSS 12(R13)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z16
-	VFMADD231PS  Z25, Z28, Z17
-	ADDQ         $+4, AX
-	ADDQ         $+512, BX
-	ADDQ         $+128, BP
-	CMPQ         AX, 24(SP)
-	JLT          loop9
-
-rest9:
-	CMPQ         AX, 16(SP)
-	JGE          next9
-	VMOVUPS      (BX), Z24
-	VMOVUPS      64(BX), Z25
-	VBROADCASTSS (DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS (SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS (DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VBROADCASTSS (R8)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z6
-	VFMADD231PS  Z25, Z29, Z7
-	VBROADCASTSS (R9)(AX*4), Z30
-	VFMADD231PS  Z24, Z30, Z8
-	VFMADD231PS  Z25, Z30, Z9
-	VBROADCASTSS (R10)(AX*4), Z31
-	VFMADD231PS  Z24, Z31, Z10
-	VFMADD231PS  Z25, Z31, Z11
-	VBROADCASTSS (R11)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z12
-	VFMADD231PS  Z25, Z26, Z13
-	VBROADCASTSS (R12)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z14
-	VFMADD231PS  Z25, Z27, Z15
-	VBROADCASTSS (R13)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z16
-	VFMADD231PS  Z25, Z28, Z17
-	ADDQ         $+1, AX
-	ADDQ         $+128, BX
-	JMP          rest9
-
-next9:
-	DECQ    (SP)
-	JNZ     segment9
-	MOVQ    args+0(FP), AX
-	MOVQ    144(AX), DX
-	MOVQ    168(AX), SI
-	SHLQ    $0x02, SI
-	MOVQ    112(AX), BX
-	MOVQ    136(AX), CX
-	SHLQ    $0x02, CX
-	MOVQ    8(AX), DI
-	CMPQ    DI, $0x20
-	JNE     tail9
-	TESTQ   BX, BX
-	JZ      wholeStore9
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z0, Z0
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z1, Z1
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z2, Z2
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z3, Z3
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z4, Z4
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z5, Z5
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z6, Z6
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z7, Z7
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z8, Z8
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z9, Z9
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z10, Z10
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z11, Z11
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z12, Z12
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z13, Z13
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z14, Z14
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z15, Z15
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z16, Z16
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z17, Z17
-
-wholeStore9:
+storeTailOnly4x4:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z2, (DX)
-	VMOVUPS Z3, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, K1, 192(DX)
 	ADDQ    SI, DX
 	VMOVUPS Z4, (DX)
 	VMOVUPS Z5, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z6, (DX)
-	VMOVUPS Z7, 64(DX)
+	VMOVUPS Z6, 128(DX)
+	VMOVUPS Z7, K1, 192(DX)
 	ADDQ    SI, DX
 	VMOVUPS Z8, (DX)
 	VMOVUPS Z9, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z10, (DX)
-	VMOVUPS Z11, 64(DX)
+	VMOVUPS Z10, 128(DX)
+	VMOVUPS Z11, K1, 192(DX)
 	ADDQ    SI, DX
 	VMOVUPS Z12, (DX)
 	VMOVUPS Z13, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z14, (DX)
-	VMOVUPS Z15, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z16, (DX)
-	VMOVUPS Z17, 64(DX)
+	VMOVUPS Z14, 128(DX)
+	VMOVUPS Z15, K1, 192(DX)
+
+storeEnd4x4:
+	ADDQ SI, DX
+	MOVQ DX, 24(SP)
 	VZEROUPPER
 	RET
 
-tail9:
-	MOVQ      $-1, R8
-	BZHIQ     DI, R8, R8
-	KMOVW     R8, K1
-	SHRQ      $0x10, R8
-	KMOVW     R8, K2
-	TESTQ     BX, BX
-	JZ        tailStore9
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z0, Z0
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z1, Z1
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z2, Z2
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z3, Z3
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z4, Z4
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z5, Z5
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z6, Z6
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z7, Z7
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z8, Z8
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z9, Z9
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z10, Z10
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z11, Z11
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z12, Z12
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z13, Z13
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z14, Z14
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z15, Z15
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z16, Z16
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z17, Z17
-
-tailStore9:
-	VMOVUPS Z0, K1, (DX)
-	VMOVUPS Z1, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z2, K1, (DX)
-	VMOVUPS Z3, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z4, K1, (DX)
-	VMOVUPS Z5, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z6, K1, (DX)
-	VMOVUPS Z7, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z8, K1, (DX)
-	VMOVUPS Z9, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z10, K1, (DX)
-	VMOVUPS Z11, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z12, K1, (DX)
-	VMOVUPS Z13, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z14, K1, (DX)
-	VMOVUPS Z15, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z16, K1, (DX)
-	VMOVUPS Z17, K2, 64(DX)
-	VZEROUPPER
-	RET
-
-rows10:
-	MOVQ       144(AX), DX
-	MOVQ       168(AX), SI
+init5x4:
+	MOVQ       args+0(FP), AX
+	MOVQ       24(SP), BX
+	MOVQ       176(AX), SI
 	SHLQ       $0x02, SI
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	MOVQ       80(AX), DX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	MOVQ       8(SP), DX
 	TESTQ      DX, DX
-	JZ         zero10
-	MOVQ       104(AX), SI
+	JZ         zero5x4
+	MOVQ       112(AX), SI
 	SHLQ       $0x02, SI
-	MOVQ       8(AX), DI
-	CMPQ       DI, $0x20
-	JNE        initTail10
+	CMPQ       8(AX), $0x40
+	JNE        loadTail5x4
 	VMOVUPS    (DX), Z0
 	VMOVUPS    64(DX), Z1
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z2
-	VMOVUPS    64(DX), Z3
+	VMOVUPS    128(DX), Z2
+	VMOVUPS    192(DX), Z3
 	ADDQ       SI, DX
 	VMOVUPS    (DX), Z4
 	VMOVUPS    64(DX), Z5
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z6
-	VMOVUPS    64(DX), Z7
+	VMOVUPS    128(DX), Z6
+	VMOVUPS    192(DX), Z7
 	ADDQ       SI, DX
 	VMOVUPS    (DX), Z8
 	VMOVUPS    64(DX), Z9
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z10
-	VMOVUPS    64(DX), Z11
+	VMOVUPS    128(DX), Z10
+	VMOVUPS    192(DX), Z11
 	ADDQ       SI, DX
 	VMOVUPS    (DX), Z12
 	VMOVUPS    64(DX), Z13
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z14
-	VMOVUPS    64(DX), Z15
+	VMOVUPS    128(DX), Z14
+	VMOVUPS    192(DX), Z15
 	ADDQ       SI, DX
 	VMOVUPS    (DX), Z16
 	VMOVUPS    64(DX), Z17
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z18
-	VMOVUPS    64(DX), Z19
-	JMP        sum10
+	VMOVUPS    128(DX), Z18
+	VMOVUPS    192(DX), Z19
+	JMP        loadEnd5x4
 
-initTail10:
-	MOVQ      $-1, R8
-	BZHIQ     DI, R8, R8
-	KMOVW     R8, K1
-	SHRQ      $0x10, R8
-	KMOVW     R8, K2
-	VMOVUPS.Z (DX), K1, Z0
-	VMOVUPS.Z 64(DX), K2, Z1
+loadTail5x4:
+	VMOVUPS   (DX), Z0
+	VMOVUPS   64(DX), Z1
+	VMOVUPS   128(DX), Z2
+	VMOVUPS.Z 192(DX), K1, Z3
 	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z2
-	VMOVUPS.Z 64(DX), K2, Z3
+	VMOVUPS   (DX), Z4
+	VMOVUPS   64(DX), Z5
+	VMOVUPS   128(DX), Z6
+	VMOVUPS.Z 192(DX), K1, Z7
 	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z4
-	VMOVUPS.Z 64(DX), K2, Z5
+	VMOVUPS   (DX), Z8
+	VMOVUPS   64(DX), Z9
+	VMOVUPS   128(DX), Z10
+	VMOVUPS.Z 192(DX), K1, Z11
 	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z6
-	VMOVUPS.Z 64(DX), K2, Z7
+	VMOVUPS   (DX), Z12
+	VMOVUPS   64(DX), Z13
+	VMOVUPS   128(DX), Z14
+	VMOVUPS.Z 192(DX), K1, Z15
 	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z8
-	VMOVUPS.Z 64(DX), K2, Z9
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z10
-	VMOVUPS.Z 64(DX), K2, Z11
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z12
-	VMOVUPS.Z 64(DX), K2, Z13
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z14
-	VMOVUPS.Z 64(DX), K2, Z15
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z16
-	VMOVUPS.Z 64(DX), K2, Z17
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z18
-	VMOVUPS.Z 64(DX), K2, Z19
-	JMP       sum10
+	VMOVUPS   (DX), Z16
+	VMOVUPS   64(DX), Z17
+	VMOVUPS   128(DX), Z18
+	VMOVUPS.Z 192(DX), K1, Z19
 
-zero10:
+loadEnd5x4:
+	ADDQ SI, DX
+	MOVQ DX, 8(SP)
+	JMP  sum5x4
+
+zero5x4:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2978,1102 +6027,478 @@ zero10:
 	VPXORD Z18, Z18, Z18
 	VPXORD Z19, Z19, Z19
 
-sum10:
-	MOVQ    16(AX), CX
-	MOVQ    CX, (SP)
-	MOVQ    32(AX), CX
-	MOVQ    CX, 8(SP)
+sum5x4:
 	MOVQ    56(AX), BX
-	MOVQ    176(AX), BP
-	TESTQ   BP, BP
-	CMOVQEQ BX, BP
-	MOVQ    24(AX), CX
-	MOVQ    CX, 16(SP)
-	ANDQ    $-4, CX
-	MOVQ    CX, 24(SP)
+	MOVQ    80(AX), R11
+	SHLQ    $0x02, R11
+	LEAQ    (R11)(R11*2), R12
+	MOVQ    16(AX), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    56(SP), R13
+	MOVQ    48(SP), R14
+	MOVQ    64(SP), BP
+	CMPQ    BP, 72(SP)
+	CMOVQCC BX, BP
 
-segment10:
-	MOVQ    8(SP), AX
+segment5x4:
+	MOVQ    32(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
 	MOVQ    24(AX), R8
 	MOVQ    32(AX), R9
-	MOVQ    40(AX), R10
-	MOVQ    48(AX), R11
-	MOVQ    56(AX), R12
-	MOVQ    64(AX), R13
-	MOVQ    72(AX), R14
-	ADDQ    $+96, 8(SP)
+	ADDQ    $+48, 32(SP)
 	XORQ    AX, AX
-	CMPQ    AX, 24(SP)
-	JEQ     rest10
+	CMPQ    AX, R13
+	JEQ     rest5x4
 	PCALIGN $0x20
 
-loop10:
+loop5x4:
 	VMOVUPS      (BX), Z24
 	VMOVUPS      64(BX), Z25
-	VBROADCASTSS (DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS (SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS (DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VBROADCASTSS (R8)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z6
-	VFMADD231PS  Z25, Z29, Z7
-	VBROADCASTSS (R9)(AX*4), Z30
+	VMOVUPS      128(BX), Z26
+	VMOVUPS      192(BX), Z27
+	VBROADCASTSS (DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS (SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z4
+	VFMADD231PS  Z25, Z29, Z5
+	VFMADD231PS  Z26, Z29, Z6
+	VFMADD231PS  Z27, Z29, Z7
+	VBROADCASTSS (DI)(AX*4), Z30
 	VFMADD231PS  Z24, Z30, Z8
 	VFMADD231PS  Z25, Z30, Z9
-	VBROADCASTSS (R10)(AX*4), Z31
-	VFMADD231PS  Z24, Z31, Z10
-	VFMADD231PS  Z25, Z31, Z11
-	VBROADCASTSS (R11)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z12
-	VFMADD231PS  Z25, Z26, Z13
-	VBROADCASTSS (R12)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z14
-	VFMADD231PS  Z25, Z27, Z15
-	VBROADCASTSS (R13)(AX*4), Z28
+	VFMADD231PS  Z26, Z30, Z10
+	VFMADD231PS  Z27, Z30, Z11
+	VBROADCASTSS (R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z12
+	VFMADD231PS  Z25, Z31, Z13
+	VFMADD231PS  Z26, Z31, Z14
+	VFMADD231PS  Z27, Z31, Z15
+	VBROADCASTSS (R9)(AX*4), Z28
 	VFMADD231PS  Z24, Z28, Z16
 	VFMADD231PS  Z25, Z28, Z17
-	VBROADCASTSS (R14)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z18
-	VFMADD231PS  Z25, Z29, Z19
+	VFMADD231PS  Z26, Z28, Z18
+	VFMADD231PS  Z27, Z28, Z19
 	PREFETCHT1   (BP)
-	VMOVUPS      128(BX), Z24
-	VMOVUPS      192(BX), Z25
-	VBROADCASTSS 4(DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 4(SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS 4(DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VBROADCASTSS 4(R8)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z6
-	VFMADD231PS  Z25, Z29, Z7
-	VBROADCASTSS 4(R9)(AX*4), Z30
+	VMOVUPS      (BX)(R11*1), Z24
+	VMOVUPS      64(BX)(R11*1), Z25
+	VMOVUPS      128(BX)(R11*1), Z26
+	VMOVUPS      192(BX)(R11*1), Z27
+	VBROADCASTSS 4(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS 4(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z4
+	VFMADD231PS  Z25, Z29, Z5
+	VFMADD231PS  Z26, Z29, Z6
+	VFMADD231PS  Z27, Z29, Z7
+	VBROADCASTSS 4(DI)(AX*4), Z30
 	VFMADD231PS  Z24, Z30, Z8
 	VFMADD231PS  Z25, Z30, Z9
-	VBROADCASTSS 4(R10)(AX*4), Z31
-	VFMADD231PS  Z24, Z31, Z10
-	VFMADD231PS  Z25, Z31, Z11
-	VBROADCASTSS 4(R11)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z12
-	VFMADD231PS  Z25, Z26, Z13
-	VBROADCASTSS 4(R12)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z14
-	VFMADD231PS  Z25, Z27, Z15
-	VBROADCASTSS 4(R13)(AX*4), Z28
+	VFMADD231PS  Z26, Z30, Z10
+	VFMADD231PS  Z27, Z30, Z11
+	VBROADCASTSS 4(R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z12
+	VFMADD231PS  Z25, Z31, Z13
+	VFMADD231PS  Z26, Z31, Z14
+	VFMADD231PS  Z27, Z31, Z15
+	VBROADCASTSS 4(R9)(AX*4), Z28
 	VFMADD231PS  Z24, Z28, Z16
 	VFMADD231PS  Z25, Z28, Z17
-	VBROADCASTSS 4(R14)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z18
-	VFMADD231PS  Z25, Z29, Z19
-	VMOVUPS      256(BX), Z24
-	VMOVUPS      320(BX), Z25
-	VBROADCASTSS 8(DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 8(SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS 8(DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VBROADCASTSS 8(R8)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z6
-	VFMADD231PS  Z25, Z29, Z7
-	VBROADCASTSS 8(R9)(AX*4), Z30
-	VFMADD231PS  Z24, Z30, Z8
-	VFMADD231PS  Z25, Z30, Z9
-	VBROADCASTSS 8(R10)(AX*4), Z31
-	VFMADD231PS  Z24, Z31, Z10
-	VFMADD231PS  Z25, Z31, Z11
-	VBROADCASTSS 8(R11)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z12
-	VFMADD231PS  Z25, Z26, Z13
-	VBROADCASTSS 8(R12)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z14
-	VFMADD231PS  Z25, Z27, Z15
-	VBROADCASTSS 8(R13)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z16
-	VFMADD231PS  Z25, Z28, Z17
-	VBROADCASTSS 8(R14)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z18
-	VFMADD231PS  Z25, Z29, Z19
+	VFMADD231PS  Z26, Z28, Z18
+	VFMADD231PS  Z27, Z28, Z19
 	PREFETCHT1   64(BP)
-	VMOVUPS      384(BX), Z24
-	VMOVUPS      448(BX), Z25
-	VBROADCASTSS 12(DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 12(SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS 12(DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VBROADCASTSS 12(R8)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z6
-	VFMADD231PS  Z25, Z29, Z7
-	VBROADCASTSS 12(R9)(AX*4), Z30
+	VMOVUPS      (BX)(R11*2), Z24
+	VMOVUPS      64(BX)(R11*2), Z25
+	VMOVUPS      128(BX)(R11*2), Z26
+	VMOVUPS      192(BX)(R11*2), Z27
+	VBROADCASTSS 8(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS 8(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z4
+	VFMADD231PS  Z25, Z29, Z5
+	VFMADD231PS  Z26, Z29, Z6
+	VFMADD231PS  Z27, Z29, Z7
+	VBROADCASTSS 8(DI)(AX*4), Z30
 	VFMADD231PS  Z24, Z30, Z8
 	VFMADD231PS  Z25, Z30, Z9
-	VBROADCASTSS 12(R10)(AX*4), Z31
-	VFMADD231PS  Z24, Z31, Z10
-	VFMADD231PS  Z25, Z31, Z11
-	VBROADCASTSS 12(R11)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z12
-	VFMADD231PS  Z25, Z26, Z13
-	VBROADCASTSS 12(R12)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z14
-	VFMADD231PS  Z25, Z27, Z15
-	VBROADCASTSS 12(R13)(AX*4), Z28
+	VFMADD231PS  Z26, Z30, Z10
+	VFMADD231PS  Z27, Z30, Z11
+	VBROADCASTSS 8(R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z12
+	VFMADD231PS  Z25, Z31, Z13
+	VFMADD231PS  Z26, Z31, Z14
+	VFMADD231PS  Z27, Z31, Z15
+	VBROADCASTSS 8(R9)(AX*4), Z28
 	VFMADD231PS  Z24, Z28, Z16
 	VFMADD231PS  Z25, Z28, Z17
-	VBROADCASTSS 12(R14)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z18
-	VFMADD231PS  Z25, Z29, Z19
+	VFMADD231PS  Z26, Z28, Z18
+	VFMADD231PS  Z27, Z28, Z19
+	PREFETCHT1   128(BP)
+	VMOVUPS      (BX)(R12*1), Z24
+	VMOVUPS      64(BX)(R12*1), Z25
+	VMOVUPS      128(BX)(R12*1), Z26
+	VMOVUPS      192(BX)(R12*1), Z27
+	VBROADCASTSS 12(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS 12(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z4
+	VFMADD231PS  Z25, Z29, Z5
+	VFMADD231PS  Z26, Z29, Z6
+	VFMADD231PS  Z27, Z29, Z7
+	VBROADCASTSS 12(DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z8
+	VFMADD231PS  Z25, Z30, Z9
+	VFMADD231PS  Z26, Z30, Z10
+	VFMADD231PS  Z27, Z30, Z11
+	VBROADCASTSS 12(R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z12
+	VFMADD231PS  Z25, Z31, Z13
+	VFMADD231PS  Z26, Z31, Z14
+	VFMADD231PS  Z27, Z31, Z15
+	VBROADCASTSS 12(R9)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z16
+	VFMADD231PS  Z25, Z28, Z17
+	VFMADD231PS  Z26, Z28, Z18
+	VFMADD231PS  Z27, Z28, Z19
+	PREFETCHT1   192(BP)
 	ADDQ         $+4, AX
-	ADDQ         $+512, BX
-	ADDQ         $+128, BP
-	CMPQ         AX, 24(SP)
-	JLT          loop10
+	LEAQ         (BX)(R11*4), BX
+	ADDQ         $+256, BP
+	CMPQ         AX, R13
+	JLT          loop5x4
 
-rest10:
-	CMPQ         AX, 16(SP)
-	JGE          next10
+rest5x4:
+	CMPQ         AX, R14
+	JGE          next5x4
 	VMOVUPS      (BX), Z24
 	VMOVUPS      64(BX), Z25
-	VBROADCASTSS (DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS (SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS (DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VBROADCASTSS (R8)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z6
-	VFMADD231PS  Z25, Z29, Z7
-	VBROADCASTSS (R9)(AX*4), Z30
+	VMOVUPS      128(BX), Z26
+	VMOVUPS      192(BX), Z27
+	VBROADCASTSS (DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS (SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z4
+	VFMADD231PS  Z25, Z29, Z5
+	VFMADD231PS  Z26, Z29, Z6
+	VFMADD231PS  Z27, Z29, Z7
+	VBROADCASTSS (DI)(AX*4), Z30
 	VFMADD231PS  Z24, Z30, Z8
 	VFMADD231PS  Z25, Z30, Z9
-	VBROADCASTSS (R10)(AX*4), Z31
-	VFMADD231PS  Z24, Z31, Z10
-	VFMADD231PS  Z25, Z31, Z11
-	VBROADCASTSS (R11)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z12
-	VFMADD231PS  Z25, Z26, Z13
-	VBROADCASTSS (R12)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z14
-	VFMADD231PS  Z25, Z27, Z15
-	VBROADCASTSS (R13)(AX*4), Z28
+	VFMADD231PS  Z26, Z30, Z10
+	VFMADD231PS  Z27, Z30, Z11
+	VBROADCASTSS (R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z12
+	VFMADD231PS  Z25, Z31, Z13
+	VFMADD231PS  Z26, Z31, Z14
+	VFMADD231PS  Z27, Z31, Z15
+	VBROADCASTSS (R9)(AX*4), Z28
 	VFMADD231PS  Z24, Z28, Z16
 	VFMADD231PS  Z25, Z28, Z17
-	VBROADCASTSS (R14)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z18
-	VFMADD231PS  Z25, Z29, Z19
-	ADDQ         $+1, AX
-	ADDQ         $+128, BX
-	JMP          rest10
+	VFMADD231PS  Z26, Z28, Z18
+	VFMADD231PS  Z27, Z28, Z19
+	INCQ         AX
+	ADDQ         R11, BX
+	JMP          rest5x4
 
-next10:
-	DECQ    (SP)
-	JNZ     segment10
+next5x4:
+	DECQ    40(SP)
+	JNZ     segment5x4
+	MOVQ    64(SP), CX
+	CMPQ    CX, 72(SP)
+	CMOVQCS BP, CX
+	MOVQ    CX, 64(SP)
 	MOVQ    args+0(FP), AX
-	MOVQ    144(AX), DX
-	MOVQ    168(AX), SI
+	MOVQ    24(SP), DX
+	MOVQ    176(AX), SI
 	SHLQ    $0x02, SI
-	MOVQ    112(AX), BX
-	MOVQ    136(AX), CX
-	SHLQ    $0x02, CX
-	MOVQ    8(AX), DI
-	CMPQ    DI, $0x20
-	JNE     tail10
+	MOVQ    16(SP), BX
+	MOVQ    144(AX), R8
+	SHLQ    $0x02, R8
+	CMPQ    8(AX), $0x40
+	JNE     storeTail5x4
 	TESTQ   BX, BX
-	JZ      wholeStore10
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z0, Z0
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z1, Z1
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z2, Z2
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z3, Z3
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z4, Z4
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z5, Z5
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z6, Z6
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z7, Z7
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z8, Z8
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z9, Z9
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z10, Z10
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z11, Z11
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z12, Z12
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z13, Z13
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z14, Z14
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z15, Z15
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z16, Z16
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z17, Z17
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z18, Z18
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z19, Z19
+	JZ      storeWholeOnly5x4
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z0, Z0
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z1, Z1
+	VMOVUPS 128(BX), Z30
+	VADDPS  Z30, Z2, Z2
+	VMOVUPS 192(BX), Z31
+	VADDPS  Z31, Z3, Z3
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z4, Z4
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z5, Z5
+	VMOVUPS 128(BX), Z30
+	VADDPS  Z30, Z6, Z6
+	VMOVUPS 192(BX), Z31
+	VADDPS  Z31, Z7, Z7
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z8, Z8
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z9, Z9
+	VMOVUPS 128(BX), Z30
+	VADDPS  Z30, Z10, Z10
+	VMOVUPS 192(BX), Z31
+	VADDPS  Z31, Z11, Z11
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z12, Z12
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z13, Z13
+	VMOVUPS 128(BX), Z30
+	VADDPS  Z30, Z14, Z14
+	VMOVUPS 192(BX), Z31
+	VADDPS  Z31, Z15, Z15
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z16, Z16
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z17, Z17
+	VMOVUPS 128(BX), Z30
+	VADDPS  Z30, Z18, Z18
+	VMOVUPS 192(BX), Z31
+	VADDPS  Z31, Z19, Z19
+	ADDQ    R8, BX
+	MOVQ    BX, 16(SP)
 
-wholeStore10:
+storeWholeOnly5x4:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z2, (DX)
-	VMOVUPS Z3, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
 	ADDQ    SI, DX
 	VMOVUPS Z4, (DX)
 	VMOVUPS Z5, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z6, (DX)
-	VMOVUPS Z7, 64(DX)
+	VMOVUPS Z6, 128(DX)
+	VMOVUPS Z7, 192(DX)
 	ADDQ    SI, DX
 	VMOVUPS Z8, (DX)
 	VMOVUPS Z9, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z10, (DX)
-	VMOVUPS Z11, 64(DX)
+	VMOVUPS Z10, 128(DX)
+	VMOVUPS Z11, 192(DX)
 	ADDQ    SI, DX
 	VMOVUPS Z12, (DX)
 	VMOVUPS Z13, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z14, (DX)
-	VMOVUPS Z15, 64(DX)
+	VMOVUPS Z14, 128(DX)
+	VMOVUPS Z15, 192(DX)
 	ADDQ    SI, DX
 	VMOVUPS Z16, (DX)
 	VMOVUPS Z17, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z18, (DX)
-	VMOVUPS Z19, 64(DX)
-	VZEROUPPER
-	RET
+	VMOVUPS Z18, 128(DX)
+	VMOVUPS Z19, 192(DX)
+	JMP     storeEnd5x4
 
-tail10:
-	MOVQ      $-1, R8
-	BZHIQ     DI, R8, R8
-	KMOVW     R8, K1
-	SHRQ      $0x10, R8
-	KMOVW     R8, K2
+storeTail5x4:
 	TESTQ     BX, BX
-	JZ        tailStore10
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z0, Z0
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z1, Z1
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z2, Z2
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z3, Z3
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z4, Z4
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z5, Z5
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z6, Z6
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z7, Z7
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z8, Z8
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z9, Z9
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z10, Z10
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z11, Z11
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z12, Z12
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z13, Z13
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z14, Z14
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z15, Z15
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z16, Z16
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z17, Z17
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z18, Z18
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z19, Z19
+	JZ        storeTailOnly5x4
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z0, Z0
+	VMOVUPS   64(BX), Z29
+	VADDPS    Z29, Z1, Z1
+	VMOVUPS   128(BX), Z30
+	VADDPS    Z30, Z2, Z2
+	VMOVUPS.Z 192(BX), K1, Z31
+	VADDPS    Z31, Z3, Z3
+	ADDQ      R8, BX
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z4, Z4
+	VMOVUPS   64(BX), Z29
+	VADDPS    Z29, Z5, Z5
+	VMOVUPS   128(BX), Z30
+	VADDPS    Z30, Z6, Z6
+	VMOVUPS.Z 192(BX), K1, Z31
+	VADDPS    Z31, Z7, Z7
+	ADDQ      R8, BX
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z8, Z8
+	VMOVUPS   64(BX), Z29
+	VADDPS    Z29, Z9, Z9
+	VMOVUPS   128(BX), Z30
+	VADDPS    Z30, Z10, Z10
+	VMOVUPS.Z 192(BX), K1, Z31
+	VADDPS    Z31, Z11, Z11
+	ADDQ      R8, BX
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z12, Z12
+	VMOVUPS   64(BX), Z29
+	VADDPS    Z29, Z13, Z13
+	VMOVUPS   128(BX), Z30
+	VADDPS    Z30, Z14, Z14
+	VMOVUPS.Z 192(BX), K1, Z31
+	VADDPS    Z31, Z15, Z15
+	ADDQ      R8, BX
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z16, Z16
+	VMOVUPS   64(BX), Z29
+	VADDPS    Z29, Z17, Z17
+	VMOVUPS   128(BX), Z30
+	VADDPS    Z30, Z18, Z18
+	VMOVUPS.Z 192(BX), K1, Z31
+	VADDPS    Z31, Z19, Z19
+	ADDQ      R8, BX
+	MOVQ      BX, 16(SP)
 
-tailStore10:
-	VMOVUPS Z0, K1, (DX)
-	VMOVUPS Z1, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z2, K1, (DX)
-	VMOVUPS Z3, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z4, K1, (DX)
-	VMOVUPS Z5, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z6, K1, (DX)
-	VMOVUPS Z7, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z8, K1, (DX)
-	VMOVUPS Z9, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z10, K1, (DX)
-	VMOVUPS Z11, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z12, K1, (DX)
-	VMOVUPS Z13, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z14, K1, (DX)
-	VMOVUPS Z15, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z16, K1, (DX)
-	VMOVUPS Z17, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z18, K1, (DX)
-	VMOVUPS Z19, K2, 64(DX)
-	VZEROUPPER
-	RET
-
-rows11:
-	MOVQ       144(AX), DX
-	MOVQ       168(AX), SI
-	SHLQ       $0x02, SI
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	MOVQ       80(AX), DX
-	TESTQ      DX, DX
-	JZ         zero11
-	MOVQ       104(AX), SI
-	SHLQ       $0x02, SI
-	MOVQ       8(AX), DI
-	CMPQ       DI, $0x20
-	JNE        initTail11
-	VMOVUPS    (DX), Z0
-	VMOVUPS    64(DX), Z1
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z2
-	VMOVUPS    64(DX), Z3
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z4
-	VMOVUPS    64(DX), Z5
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z6
-	VMOVUPS    64(DX), Z7
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z8
-	VMOVUPS    64(DX), Z9
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z10
-	VMOVUPS    64(DX), Z11
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z12
-	VMOVUPS    64(DX), Z13
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z14
-	VMOVUPS    64(DX), Z15
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z16
-	VMOVUPS    64(DX), Z17
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z18
-	VMOVUPS    64(DX), Z19
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z20
-	VMOVUPS    64(DX), Z21
-	JMP        sum11
-
-initTail11:
-	MOVQ      $-1, R8
-	BZHIQ     DI, R8, R8
-	KMOVW     R8, K1
-	SHRQ      $0x10, R8
-	KMOVW     R8, K2
-	VMOVUPS.Z (DX), K1, Z0
-	VMOVUPS.Z 64(DX), K2, Z1
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z2
-	VMOVUPS.Z 64(DX), K2, Z3
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z4
-	VMOVUPS.Z 64(DX), K2, Z5
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z6
-	VMOVUPS.Z 64(DX), K2, Z7
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z8
-	VMOVUPS.Z 64(DX), K2, Z9
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z10
-	VMOVUPS.Z 64(DX), K2, Z11
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z12
-	VMOVUPS.Z 64(DX), K2, Z13
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z14
-	VMOVUPS.Z 64(DX), K2, Z15
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z16
-	VMOVUPS.Z 64(DX), K2, Z17
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z18
-	VMOVUPS.Z 64(DX), K2, Z19
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z20
-	VMOVUPS.Z 64(DX), K2, Z21
-	JMP       sum11
-
-zero11:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
-	VPXORD Z8, Z8, Z8
-	VPXORD Z9, Z9, Z9
-	VPXORD Z10, Z10, Z10
-	VPXORD Z11, Z11, Z11
-	VPXORD Z12, Z12, Z12
-	VPXORD Z13, Z13, Z13
-	VPXORD Z14, Z14, Z14
-	VPXORD Z15, Z15, Z15
-	VPXORD Z16, Z16, Z16
-	VPXORD Z17, Z17, Z17
-	VPXORD Z18, Z18, Z18
-	VPXORD Z19, Z19, Z19
-	VPXORD Z20, Z20, Z20
-	VPXORD Z21, Z21, Z21
-
-sum11:
-	MOVQ    16(AX), CX
-	MOVQ    CX, (SP)
-	MOVQ    32(AX), CX
-	MOVQ    CX, 8(SP)
-	MOVQ    56(AX), BX
-	MOVQ    176(AX), BP
-	TESTQ   BP, BP
-	CMOVQEQ BX, BP
-	MOVQ    24(AX), CX
-	MOVQ    CX, 16(SP)
-	ANDQ    $-4, CX
-	MOVQ    CX, 24(SP)
-
-segment11:
-	MOVQ    8(SP), AX
-	MOVQ    (AX), DX
-	MOVQ    8(AX), SI
-	MOVQ    16(AX), DI
-	MOVQ    24(AX), R8
-	MOVQ    32(AX), R9
-	MOVQ    40(AX), R10
-	MOVQ    48(AX), R11
-	MOVQ    56(AX), R12
-	MOVQ    64(AX), R13
-	MOVQ    72(AX), R14
-	MOVQ    80(AX), R15
-	ADDQ    $+96, 8(SP)
-	XORQ    AX, AX
-	CMPQ    AX, 24(SP)
-	JEQ     rest11
-	PCALIGN $0x20
-
-loop11:
-	VMOVUPS      (BX), Z24
-	VMOVUPS      64(BX), Z25
-	VBROADCASTSS (DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS (SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS (DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VBROADCASTSS (R8)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z6
-	VFMADD231PS  Z25, Z29, Z7
-	VBROADCASTSS (R9)(AX*4), Z30
-	VFMADD231PS  Z24, Z30, Z8
-	VFMADD231PS  Z25, Z30, Z9
-	VBROADCASTSS (R10)(AX*4), Z31
-	VFMADD231PS  Z24, Z31, Z10
-	VFMADD231PS  Z25, Z31, Z11
-	VBROADCASTSS (R11)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z12
-	VFMADD231PS  Z25, Z26, Z13
-	VBROADCASTSS (R12)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z14
-	VFMADD231PS  Z25, Z27, Z15
-	VBROADCASTSS (R13)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z16
-	VFMADD231PS  Z25, Z28, Z17
-	VBROADCASTSS (R14)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z18
-	VFMADD231PS  Z25, Z29, Z19
-	VBROADCASTSS (R15)(AX*4), Z30
-	VFMADD231PS  Z24, Z30, Z20
-	VFMADD231PS  Z25, Z30, Z21
-	PREFETCHT1   (BP)
-	VMOVUPS      128(BX), Z24
-	VMOVUPS      192(BX), Z25
-	VBROADCASTSS 4(DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 4(SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS 4(DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VBROADCASTSS 4(R8)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z6
-	VFMADD231PS  Z25, Z29, Z7
-	VBROADCASTSS 4(R9)(AX*4), Z30
-	VFMADD231PS  Z24, Z30, Z8
-	VFMADD231PS  Z25, Z30, Z9
-	VBROADCASTSS 4(R10)(AX*4), Z31
-	VFMADD231PS  Z24, Z31, Z10
-	VFMADD231PS  Z25, Z31, Z11
-	VBROADCASTSS 4(R11)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z12
-	VFMADD231PS  Z25, Z26, Z13
-	VBROADCASTSS 4(R12)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z14
-	VFMADD231PS  Z25, Z27, Z15
-	VBROADCASTSS 4(R13)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z16
-	VFMADD231PS  Z25, Z28, Z17
-	VBROADCASTSS 4(R14)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z18
-	VFMADD231PS  Z25, Z29, Z19
-	VBROADCASTSS 4(R15)(AX*4), Z30
-	VFMADD231PS  Z24, Z30, Z20
-	VFMADD231PS  Z25, Z30, Z21
-	VMOVUPS      256(BX), Z24
-	VMOVUPS      320(BX), Z25
-	VBROADCASTSS 8(DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 8(SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS 8(DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VBROADCASTSS 8(R8)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z6
-	VFMADD231PS  Z25, Z29, Z7
-	VBROADCASTSS 8(R9)(AX*4), Z30
-	VFMADD231PS  Z24, Z30, Z8
-	VFMADD231PS  Z25, Z30, Z9
-	VBROADCASTSS 8(R10)(AX*4), Z31
-	VFMADD231PS  Z24, Z31, Z10
-	VFMADD231PS  Z25, Z31, Z11
-	VBROADCASTSS 8(R11)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z12
-	VFMADD231PS  Z25, Z26, Z13
-	VBROADCASTSS 8(R12)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z14
-	VFMADD231PS  Z25, Z27, Z15
-	VBROADCASTSS 8(R13)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z16
-	VFMADD231PS  Z25, Z28, Z17
-	VBROADCASTSS 8(R14)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z18
-	VFMADD231PS  Z25, Z29, Z19
-	VBROADCASTSS 8(R15)(AX*4), Z30
-	VFMADD231PS  Z24, Z30, Z20
-	VFMADD231PS  Z25, Z30, Z21
-	PREFETCHT1   64(BP)
-	VMOVUPS      384(BX), Z24
-	VMOVUPS      448(BX), Z25
-	VBROADCASTSS 12(DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 12(SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS 12(DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VBROADCASTSS 12(R8)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z6
-	VFMADD231PS  Z25, Z29, Z7
-	VBROADCASTSS 12(R9)(AX*4), Z30
-	VFMADD231PS  Z24, Z30, Z8
-	VFMADD231PS  Z25, Z30, Z9
-	VBROADCASTSS 12(R10)(AX*4), Z31
-	VFMADD231PS  Z24, Z31, Z10
-	VFMADD231PS  Z25, Z31, Z11
-	VBROADCASTSS 12(R11)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z12
-	VFMADD231PS  Z25, Z26, Z13
-	VBROADCASTSS 12(R12)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z14
-	VFMADD231PS  Z25, Z27, Z15
-	VBROADCASTSS 12(R13)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z16
-	VFMADD231PS  Z25, Z28, Z17
-	VBROADCASTSS 12(R14)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z18
-	VFMADD231PS  Z25, Z29, Z19
-	VBROADCASTSS 12(R15)(AX*4), Z30
-	VFMADD231PS  Z24, Z30, Z20
-	VFMADD231PS  Z25, Z30, Z21
-	ADDQ         $+4, AX
-	ADDQ         $+512, BX
-	ADDQ         $+128, BP
-	CMPQ         AX, 24(SP)
-	JLT          loop11
-
-rest11:
-	CMPQ         AX, 16(SP)
-	JGE          next11
-	VMOVUPS      (BX), Z24
-	VMOVUPS      64(BX), Z25
-	VBROADCASTSS (DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS (SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS (DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VBROADCASTSS (R8)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z6
-	VFMADD231PS  Z25, Z29, Z7
-	VBROADCASTSS (R9)(AX*4), Z30
-	VFMADD231PS  Z24, Z30, Z8
-	VFMADD231PS  Z25, Z30, Z9
-	VBROADCASTSS (R10)(AX*4), Z31
-	VFMADD231PS  Z24, Z31, Z10
-	VFMADD231PS  Z25, Z31, Z11
-	VBROADCASTSS (R11)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z12
-	VFMADD231PS  Z25, Z26, Z13
-	VBROADCASTSS (R12)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z14
-	VFMADD231PS  Z25, Z27, Z15
-	VBROADCASTSS (R13)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z16
-	VFMADD231PS  Z25, Z28, Z17
-	VBROADCASTSS (R14)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z18
-	VFMADD231PS  Z25, Z29, Z19
-	VBROADCASTSS (R15)(AX*4), Z30
-	VFMADD231PS  Z24, Z30, Z20
-	VFMADD231PS  Z25, Z30, Z21
-	ADDQ         $+1, AX
-	ADDQ         $+128, BX
-	JMP          rest11
-
-next11:
-	DECQ    (SP)
-	JNZ     segment11
-	MOVQ    args+0(FP), AX
-	MOVQ    144(AX), DX
-	MOVQ    168(AX), SI
-	SHLQ    $0x02, SI
-	MOVQ    112(AX), BX
-	MOVQ    136(AX), CX
-	SHLQ    $0x02, CX
-	MOVQ    8(AX), DI
-	CMPQ    DI, $0x20
-	JNE     tail11
-	TESTQ   BX, BX
-	JZ      wholeStore11
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z0, Z0
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z1, Z1
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z2, Z2
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z3, Z3
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z4, Z4
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z5, Z5
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z6, Z6
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z7, Z7
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z8, Z8
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z9, Z9
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z10, Z10
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z11, Z11
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z12, Z12
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z13, Z13
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z14, Z14
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z15, Z15
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z16, Z16
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z17, Z17
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z18, Z18
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z19, Z19
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z20, Z20
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z21, Z21
-
-wholeStore11:
+storeTailOnly5x4:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z2, (DX)
-	VMOVUPS Z3, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, K1, 192(DX)
 	ADDQ    SI, DX
 	VMOVUPS Z4, (DX)
 	VMOVUPS Z5, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z6, (DX)
-	VMOVUPS Z7, 64(DX)
+	VMOVUPS Z6, 128(DX)
+	VMOVUPS Z7, K1, 192(DX)
 	ADDQ    SI, DX
 	VMOVUPS Z8, (DX)
 	VMOVUPS Z9, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z10, (DX)
-	VMOVUPS Z11, 64(DX)
+	VMOVUPS Z10, 128(DX)
+	VMOVUPS Z11, K1, 192(DX)
 	ADDQ    SI, DX
 	VMOVUPS Z12, (DX)
 	VMOVUPS Z13, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z14, (DX)
-	VMOVUPS Z15, 64(DX)
+	VMOVUPS Z14, 128(DX)
+	VMOVUPS Z15, K1, 192(DX)
 	ADDQ    SI, DX
 	VMOVUPS Z16, (DX)
 	VMOVUPS Z17, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z18, (DX)
-	VMOVUPS Z19, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z20, (DX)
-	VMOVUPS Z21, 64(DX)
+	VMOVUPS Z18, 128(DX)
+	VMOVUPS Z19, K1, 192(DX)
+
+storeEnd5x4:
+	ADDQ SI, DX
+	MOVQ DX, 24(SP)
 	VZEROUPPER
 	RET
 
-tail11:
-	MOVQ      $-1, R8
-	BZHIQ     DI, R8, R8
-	KMOVW     R8, K1
-	SHRQ      $0x10, R8
-	KMOVW     R8, K2
-	TESTQ     BX, BX
-	JZ        tailStore11
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z0, Z0
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z1, Z1
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z2, Z2
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z3, Z3
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z4, Z4
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z5, Z5
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z6, Z6
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z7, Z7
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z8, Z8
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z9, Z9
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z10, Z10
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z11, Z11
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z12, Z12
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z13, Z13
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z14, Z14
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z15, Z15
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z16, Z16
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z17, Z17
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z18, Z18
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z19, Z19
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z20, Z20
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z21, Z21
-
-tailStore11:
-	VMOVUPS Z0, K1, (DX)
-	VMOVUPS Z1, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z2, K1, (DX)
-	VMOVUPS Z3, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z4, K1, (DX)
-	VMOVUPS Z5, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z6, K1, (DX)
-	VMOVUPS Z7, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z8, K1, (DX)
-	VMOVUPS Z9, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z10, K1, (DX)
-	VMOVUPS Z11, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z12, K1, (DX)
-	VMOVUPS Z13, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z14, K1, (DX)
-	VMOVUPS Z15, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z16, K1, (DX)
-	VMOVUPS Z17, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z18, K1, (DX)
-	VMOVUPS Z19, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z20, K1, (DX)
-	VMOVUPS Z21, K2, 64(DX)
-	VZEROUPPER
-	RET
-
-rows12:
-	MOVQ       144(AX), DX
-	MOVQ       168(AX), SI
+init6x4:
+	MOVQ       args+0(FP), AX
+	MOVQ       24(SP), BX
+	MOVQ       176(AX), SI
 	SHLQ       $0x02, SI
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	ADDQ       SI, DX
-	PREFETCHT0 (DX)
-	PREFETCHT0 64(DX)
-	MOVQ       80(AX), DX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	MOVQ       8(SP), DX
 	TESTQ      DX, DX
-	JZ         zero12
-	MOVQ       104(AX), SI
+	JZ         zero6x4
+	MOVQ       112(AX), SI
 	SHLQ       $0x02, SI
-	MOVQ       8(AX), DI
-	CMPQ       DI, $0x20
-	JNE        initTail12
+	CMPQ       8(AX), $0x40
+	JNE        loadTail6x4
 	VMOVUPS    (DX), Z0
 	VMOVUPS    64(DX), Z1
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z2
-	VMOVUPS    64(DX), Z3
+	VMOVUPS    128(DX), Z2
+	VMOVUPS    192(DX), Z3
 	ADDQ       SI, DX
 	VMOVUPS    (DX), Z4
 	VMOVUPS    64(DX), Z5
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z6
-	VMOVUPS    64(DX), Z7
+	VMOVUPS    128(DX), Z6
+	VMOVUPS    192(DX), Z7
 	ADDQ       SI, DX
 	VMOVUPS    (DX), Z8
 	VMOVUPS    64(DX), Z9
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z10
-	VMOVUPS    64(DX), Z11
+	VMOVUPS    128(DX), Z10
+	VMOVUPS    192(DX), Z11
 	ADDQ       SI, DX
 	VMOVUPS    (DX), Z12
 	VMOVUPS    64(DX), Z13
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z14
-	VMOVUPS    64(DX), Z15
+	VMOVUPS    128(DX), Z14
+	VMOVUPS    192(DX), Z15
 	ADDQ       SI, DX
 	VMOVUPS    (DX), Z16
 	VMOVUPS    64(DX), Z17
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z18
-	VMOVUPS    64(DX), Z19
+	VMOVUPS    128(DX), Z18
+	VMOVUPS    192(DX), Z19
 	ADDQ       SI, DX
 	VMOVUPS    (DX), Z20
 	VMOVUPS    64(DX), Z21
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z22
-	VMOVUPS    64(DX), Z23
-	JMP        sum12
+	VMOVUPS    128(DX), Z22
+	VMOVUPS    192(DX), Z23
+	JMP        loadEnd6x4
 
-initTail12:
-	MOVQ      $-1, R8
-	BZHIQ     DI, R8, R8
-	KMOVW     R8, K1
-	SHRQ      $0x10, R8
-	KMOVW     R8, K2
-	VMOVUPS.Z (DX), K1, Z0
-	VMOVUPS.Z 64(DX), K2, Z1
+loadTail6x4:
+	VMOVUPS   (DX), Z0
+	VMOVUPS   64(DX), Z1
+	VMOVUPS   128(DX), Z2
+	VMOVUPS.Z 192(DX), K1, Z3
 	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z2
-	VMOVUPS.Z 64(DX), K2, Z3
+	VMOVUPS   (DX), Z4
+	VMOVUPS   64(DX), Z5
+	VMOVUPS   128(DX), Z6
+	VMOVUPS.Z 192(DX), K1, Z7
 	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z4
-	VMOVUPS.Z 64(DX), K2, Z5
+	VMOVUPS   (DX), Z8
+	VMOVUPS   64(DX), Z9
+	VMOVUPS   128(DX), Z10
+	VMOVUPS.Z 192(DX), K1, Z11
 	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z6
-	VMOVUPS.Z 64(DX), K2, Z7
+	VMOVUPS   (DX), Z12
+	VMOVUPS   64(DX), Z13
+	VMOVUPS   128(DX), Z14
+	VMOVUPS.Z 192(DX), K1, Z15
 	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z8
-	VMOVUPS.Z 64(DX), K2, Z9
+	VMOVUPS   (DX), Z16
+	VMOVUPS   64(DX), Z17
+	VMOVUPS   128(DX), Z18
+	VMOVUPS.Z 192(DX), K1, Z19
 	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z10
-	VMOVUPS.Z 64(DX), K2, Z11
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z12
-	VMOVUPS.Z 64(DX), K2, Z13
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z14
-	VMOVUPS.Z 64(DX), K2, Z15
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z16
-	VMOVUPS.Z 64(DX), K2, Z17
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z18
-	VMOVUPS.Z 64(DX), K2, Z19
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z20
-	VMOVUPS.Z 64(DX), K2, Z21
-	ADDQ      SI, DX
-	VMOVUPS.Z (DX), K1, Z22
-	VMOVUPS.Z 64(DX), K2, Z23
-	JMP       sum12
+	VMOVUPS   (DX), Z20
+	VMOVUPS   64(DX), Z21
+	VMOVUPS   128(DX), Z22
+	VMOVUPS.Z 192(DX), K1, Z23
 
-zero12:
+loadEnd6x4:
+	ADDQ SI, DX
+	MOVQ DX, 8(SP)
+	JMP  sum6x4
+
+zero6x4:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -4099,463 +6524,503 @@ zero12:
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
 
-sum12:
-	MOVQ    16(AX), CX
-	MOVQ    CX, (SP)
-	MOVQ    32(AX), CX
-	MOVQ    CX, 8(SP)
+sum6x4:
 	MOVQ    56(AX), BX
-	MOVQ    176(AX), BP
-	TESTQ   BP, BP
-	CMOVQEQ BX, BP
-	MOVQ    24(AX), CX
-	MOVQ    CX, 16(SP)
-	ANDQ    $-4, CX
-	MOVQ    CX, 24(SP)
+	MOVQ    80(AX), R11
+	SHLQ    $0x02, R11
+	LEAQ    (R11)(R11*2), R12
+	MOVQ    16(AX), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    56(SP), R13
+	MOVQ    48(SP), R14
+	MOVQ    64(SP), BP
+	CMPQ    BP, 72(SP)
+	CMOVQCC BX, BP
 
-segment12:
-	MOVQ    8(SP), AX
+segment6x4:
+	MOVQ    32(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
 	MOVQ    24(AX), R8
 	MOVQ    32(AX), R9
 	MOVQ    40(AX), R10
-	MOVQ    48(AX), R11
-	MOVQ    56(AX), R12
-	MOVQ    64(AX), R13
-	MOVQ    72(AX), R14
-	MOVQ    80(AX), R15
-	MOVQ    88(AX), CX
-	ADDQ    $+96, 8(SP)
+	ADDQ    $+48, 32(SP)
 	XORQ    AX, AX
-	CMPQ    AX, 24(SP)
-	JEQ     rest12
+	CMPQ    AX, R13
+	JEQ     rest6x4
 	PCALIGN $0x20
 
-loop12:
+loop6x4:
 	VMOVUPS      (BX), Z24
 	VMOVUPS      64(BX), Z25
-	VBROADCASTSS (DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS (SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS (DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VBROADCASTSS (R8)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z6
-	VFMADD231PS  Z25, Z29, Z7
-	VBROADCASTSS (R9)(AX*4), Z30
+	VMOVUPS      128(BX), Z26
+	VMOVUPS      192(BX), Z27
+	VBROADCASTSS (DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS (SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z4
+	VFMADD231PS  Z25, Z29, Z5
+	VFMADD231PS  Z26, Z29, Z6
+	VFMADD231PS  Z27, Z29, Z7
+	VBROADCASTSS (DI)(AX*4), Z30
 	VFMADD231PS  Z24, Z30, Z8
 	VFMADD231PS  Z25, Z30, Z9
-	VBROADCASTSS (R10)(AX*4), Z31
-	VFMADD231PS  Z24, Z31, Z10
-	VFMADD231PS  Z25, Z31, Z11
-	VBROADCASTSS (R11)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z12
-	VFMADD231PS  Z25, Z26, Z13
-	VBROADCASTSS (R12)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z14
-	VFMADD231PS  Z25, Z27, Z15
-	VBROADCASTSS (R13)(AX*4), Z28
+	VFMADD231PS  Z26, Z30, Z10
+	VFMADD231PS  Z27, Z30, Z11
+	VBROADCASTSS (R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z12
+	VFMADD231PS  Z25, Z31, Z13
+	VFMADD231PS  Z26, Z31, Z14
+	VFMADD231PS  Z27, Z31, Z15
+	VBROADCASTSS (R9)(AX*4), Z28
 	VFMADD231PS  Z24, Z28, Z16
 	VFMADD231PS  Z25, Z28, Z17
-	VBROADCASTSS (R14)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z18
-	VFMADD231PS  Z25, Z29, Z19
-	VBROADCASTSS (R15)(AX*4), Z30
-	VFMADD231PS  Z24, Z30, Z20
-	VFMADD231PS  Z25, Z30, Z21
-	VBROADCASTSS (CX)(AX*4), Z31
-	VFMADD231PS  Z24, Z31, Z22
-	VFMADD231PS  Z25, Z31, Z23
+	VFMADD231PS  Z26, Z28, Z18
+	VFMADD231PS  Z27, Z28, Z19
+	VBROADCASTSS (R10)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z20
+	VFMADD231PS  Z25, Z29, Z21
+	VFMADD231PS  Z26, Z29, Z22
+	VFMADD231PS  Z27, Z29, Z23
 	PREFETCHT1   (BP)
-	VMOVUPS      128(BX), Z24
-	VMOVUPS      192(BX), Z25
-	VBROADCASTSS 4(DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 4(SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS 4(DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VBROADCASTSS 4(R8)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z6
-	VFMADD231PS  Z25, Z29, Z7
-	VBROADCASTSS 4(R9)(AX*4), Z30
+	VMOVUPS      (BX)(R11*1), Z24
+	VMOVUPS      64(BX)(R11*1), Z25
+	VMOVUPS      128(BX)(R11*1), Z26
+	VMOVUPS      192(BX)(R11*1), Z27
+	VBROADCASTSS 4(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS 4(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z4
+	VFMADD231PS  Z25, Z29, Z5
+	VFMADD231PS  Z26, Z29, Z6
+	VFMADD231PS  Z27, Z29, Z7
+	VBROADCASTSS 4(DI)(AX*4), Z30
 	VFMADD231PS  Z24, Z30, Z8
 	VFMADD231PS  Z25, Z30, Z9
-	VBROADCASTSS 4(R10)(AX*4), Z31
-	VFMADD231PS  Z24, Z31, Z10
-	VFMADD231PS  Z25, Z31, Z11
-	VBROADCASTSS 4(R11)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z12
-	VFMADD231PS  Z25, Z26, Z13
-	VBROADCASTSS 4(R12)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z14
-	VFMADD231PS  Z25, Z27, Z15
-	VBROADCASTSS 4(R13)(AX*4), Z28
+	VFMADD231PS  Z26, Z30, Z10
+	VFMADD231PS  Z27, Z30, Z11
+	VBROADCASTSS 4(R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z12
+	VFMADD231PS  Z25, Z31, Z13
+	VFMADD231PS  Z26, Z31, Z14
+	VFMADD231PS  Z27, Z31, Z15
+	VBROADCASTSS 4(R9)(AX*4), Z28
 	VFMADD231PS  Z24, Z28, Z16
 	VFMADD231PS  Z25, Z28, Z17
-	VBROADCASTSS 4(R14)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z18
-	VFMADD231PS  Z25, Z29, Z19
-	VBROADCASTSS 4(R15)(AX*4), Z30
-	VFMADD231PS  Z24, Z30, Z20
-	VFMADD231PS  Z25, Z30, Z21
-	VBROADCASTSS 4(CX)(AX*4), Z31
-	VFMADD231PS  Z24, Z31, Z22
-	VFMADD231PS  Z25, Z31, Z23
-	VMOVUPS      256(BX), Z24
-	VMOVUPS      320(BX), Z25
-	VBROADCASTSS 8(DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 8(SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS 8(DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VBROADCASTSS 8(R8)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z6
-	VFMADD231PS  Z25, Z29, Z7
-	VBROADCASTSS 8(R9)(AX*4), Z30
-	VFMADD231PS  Z24, Z30, Z8
-	VFMADD231PS  Z25, Z30, Z9
-	VBROADCASTSS 8(R10)(AX*4), Z31
-	VFMADD231PS  Z24, Z31, Z10
-	VFMADD231PS  Z25, Z31, Z11
-	VBROADCASTSS 8(R11)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z12
-	VFMADD231PS  Z25, Z26, Z13
-	VBROADCASTSS 8(R12)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z14
-	VFMADD231PS  Z25, Z27, Z15
-	VBROADCASTSS 8(R13)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z16
-	VFMADD231PS  Z25, Z28, Z17
-	VBROADCASTSS 8(R14)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z18
-	VFMADD231PS  Z25, Z29, Z19
-	VBROADCASTSS 8(R15)(AX*4), Z30
-	VFMADD231PS  Z24, Z30, Z20
-	VFMADD231PS  Z25, Z30, Z21
-	VBROADCASTSS 8(CX)(AX*4), Z31
-	VFMADD231PS  Z24, Z31, Z22
-	VFMADD231PS  Z25, Z31, Z23
+	VFMADD231PS  Z26, Z28, Z18
+	VFMADD231PS  Z27, Z28, Z19
+	VBROADCASTSS 4(R10)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z20
+	VFMADD231PS  Z25, Z29, Z21
+	VFMADD231PS  Z26, Z29, Z22
+	VFMADD231PS  Z27, Z29, Z23
 	PREFETCHT1   64(BP)
-	VMOVUPS      384(BX), Z24
-	VMOVUPS      448(BX), Z25
-	VBROADCASTSS 12(DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS 12(SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS 12(DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VBROADCASTSS 12(R8)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z6
-	VFMADD231PS  Z25, Z29, Z7
-	VBROADCASTSS 12(R9)(AX*4), Z30
+	VMOVUPS      (BX)(R11*2), Z24
+	VMOVUPS      64(BX)(R11*2), Z25
+	VMOVUPS      128(BX)(R11*2), Z26
+	VMOVUPS      192(BX)(R11*2), Z27
+	VBROADCASTSS 8(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS 8(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z4
+	VFMADD231PS  Z25, Z29, Z5
+	VFMADD231PS  Z26, Z29, Z6
+	VFMADD231PS  Z27, Z29, Z7
+	VBROADCASTSS 8(DI)(AX*4), Z30
 	VFMADD231PS  Z24, Z30, Z8
 	VFMADD231PS  Z25, Z30, Z9
-	VBROADCASTSS 12(R10)(AX*4), Z31
-	VFMADD231PS  Z24, Z31, Z10
-	VFMADD231PS  Z25, Z31, Z11
-	VBROADCASTSS 12(R11)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z12
-	VFMADD231PS  Z25, Z26, Z13
-	VBROADCASTSS 12(R12)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z14
-	VFMADD231PS  Z25, Z27, Z15
-	VBROADCASTSS 12(R13)(AX*4), Z28
+	VFMADD231PS  Z26, Z30, Z10
+	VFMADD231PS  Z27, Z30, Z11
+	VBROADCASTSS 8(R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z12
+	VFMADD231PS  Z25, Z31, Z13
+	VFMADD231PS  Z26, Z31, Z14
+	VFMADD231PS  Z27, Z31, Z15
+	VBROADCASTSS 8(R9)(AX*4), Z28
 	VFMADD231PS  Z24, Z28, Z16
 	VFMADD231PS  Z25, Z28, Z17
-	VBROADCASTSS 12(R14)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z18
-	VFMADD231PS  Z25, Z29, Z19
-	VBROADCASTSS 12(R15)(AX*4), Z30
-	VFMADD231PS  Z24, Z30, Z20
-	VFMADD231PS  Z25, Z30, Z21
-	VBROADCASTSS 12(CX)(AX*4), Z31
-	VFMADD231PS  Z24, Z31, Z22
-	VFMADD231PS  Z25, Z31, Z23
+	VFMADD231PS  Z26, Z28, Z18
+	VFMADD231PS  Z27, Z28, Z19
+	VBROADCASTSS 8(R10)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z20
+	VFMADD231PS  Z25, Z29, Z21
+	VFMADD231PS  Z26, Z29, Z22
+	VFMADD231PS  Z27, Z29, Z23
+	PREFETCHT1   128(BP)
+	VMOVUPS      (BX)(R12*1), Z24
+	VMOVUPS      64(BX)(R12*1), Z25
+	VMOVUPS      128(BX)(R12*1), Z26
+	VMOVUPS      192(BX)(R12*1), Z27
+	VBROADCASTSS 12(DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS 12(SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z4
+	VFMADD231PS  Z25, Z29, Z5
+	VFMADD231PS  Z26, Z29, Z6
+	VFMADD231PS  Z27, Z29, Z7
+	VBROADCASTSS 12(DI)(AX*4), Z30
+	VFMADD231PS  Z24, Z30, Z8
+	VFMADD231PS  Z25, Z30, Z9
+	VFMADD231PS  Z26, Z30, Z10
+	VFMADD231PS  Z27, Z30, Z11
+	VBROADCASTSS 12(R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z12
+	VFMADD231PS  Z25, Z31, Z13
+	VFMADD231PS  Z26, Z31, Z14
+	VFMADD231PS  Z27, Z31, Z15
+	VBROADCASTSS 12(R9)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z16
+	VFMADD231PS  Z25, Z28, Z17
+	VFMADD231PS  Z26, Z28, Z18
+	VFMADD231PS  Z27, Z28, Z19
+	VBROADCASTSS 12(R10)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z20
+	VFMADD231PS  Z25, Z29, Z21
+	VFMADD231PS  Z26, Z29, Z22
+	VFMADD231PS  Z27, Z29, Z23
+	PREFETCHT1   192(BP)
 	ADDQ         $+4, AX
-	ADDQ         $+512, BX
-	ADDQ         $+128, BP
-	CMPQ         AX, 24(SP)
-	JLT          loop12
+	LEAQ         (BX)(R11*4), BX
+	ADDQ         $+256, BP
+	CMPQ         AX, R13
+	JLT          loop6x4
 
-rest12:
-	CMPQ         AX, 16(SP)
-	JGE          next12
+rest6x4:
+	CMPQ         AX, R14
+	JGE          next6x4
 	VMOVUPS      (BX), Z24
 	VMOVUPS      64(BX), Z25
-	VBROADCASTSS (DX)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z0
-	VFMADD231PS  Z25, Z26, Z1
-	VBROADCASTSS (SI)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z2
-	VFMADD231PS  Z25, Z27, Z3
-	VBROADCASTSS (DI)(AX*4), Z28
-	VFMADD231PS  Z24, Z28, Z4
-	VFMADD231PS  Z25, Z28, Z5
-	VBROADCASTSS (R8)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z6
-	VFMADD231PS  Z25, Z29, Z7
-	VBROADCASTSS (R9)(AX*4), Z30
+	VMOVUPS      128(BX), Z26
+	VMOVUPS      192(BX), Z27
+	VBROADCASTSS (DX)(AX*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS (SI)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z4
+	VFMADD231PS  Z25, Z29, Z5
+	VFMADD231PS  Z26, Z29, Z6
+	VFMADD231PS  Z27, Z29, Z7
+	VBROADCASTSS (DI)(AX*4), Z30
 	VFMADD231PS  Z24, Z30, Z8
 	VFMADD231PS  Z25, Z30, Z9
-	VBROADCASTSS (R10)(AX*4), Z31
-	VFMADD231PS  Z24, Z31, Z10
-	VFMADD231PS  Z25, Z31, Z11
-	VBROADCASTSS (R11)(AX*4), Z26
-	VFMADD231PS  Z24, Z26, Z12
-	VFMADD231PS  Z25, Z26, Z13
-	VBROADCASTSS (R12)(AX*4), Z27
-	VFMADD231PS  Z24, Z27, Z14
-	VFMADD231PS  Z25, Z27, Z15
-	VBROADCASTSS (R13)(AX*4), Z28
+	VFMADD231PS  Z26, Z30, Z10
+	VFMADD231PS  Z27, Z30, Z11
+	VBROADCASTSS (R8)(AX*4), Z31
+	VFMADD231PS  Z24, Z31, Z12
+	VFMADD231PS  Z25, Z31, Z13
+	VFMADD231PS  Z26, Z31, Z14
+	VFMADD231PS  Z27, Z31, Z15
+	VBROADCASTSS (R9)(AX*4), Z28
 	VFMADD231PS  Z24, Z28, Z16
 	VFMADD231PS  Z25, Z28, Z17
-	VBROADCASTSS (R14)(AX*4), Z29
-	VFMADD231PS  Z24, Z29, Z18
-	VFMADD231PS  Z25, Z29, Z19
-	VBROADCASTSS (R15)(AX*4), Z30
-	VFMADD231PS  Z24, Z30, Z20
-	VFMADD231PS  Z25, Z30, Z21
-	VBROADCASTSS (CX)(AX*4), Z31
-	VFMADD231PS  Z24, Z31, Z22
-	VFMADD231PS  Z25, Z31, Z23
-	ADDQ         $+1, AX
-	ADDQ         $+128, BX
-	JMP          rest12
+	VFMADD231PS  Z26, Z28, Z18
+	VFMADD231PS  Z27, Z28, Z19
+	VBROADCASTSS (R10)(AX*4), Z29
+	VFMADD231PS  Z24, Z29, Z20
+	VFMADD231PS  Z25, Z29, Z21
+	VFMADD231PS  Z26, Z29, Z22
+	VFMADD231PS  Z27, Z29, Z23
+	INCQ         AX
+	ADDQ         R11, BX
+	JMP          rest6x4
 
-next12:
-	DECQ    (SP)
-	JNZ     segment12
+next6x4:
+	DECQ    40(SP)
+	JNZ     segment6x4
+	MOVQ    64(SP), CX
+	CMPQ    CX, 72(SP)
+	CMOVQCS BP, CX
+	MOVQ    CX, 64(SP)
 	MOVQ    args+0(FP), AX
-	MOVQ    144(AX), DX
-	MOVQ    168(AX), SI
+	MOVQ    24(SP), DX
+	MOVQ    176(AX), SI
 	SHLQ    $0x02, SI
-	MOVQ    112(AX), BX
-	MOVQ    136(AX), CX
-	SHLQ    $0x02, CX
-	MOVQ    8(AX), DI
-	CMPQ    DI, $0x20
-	JNE     tail12
+	MOVQ    16(SP), BX
+	MOVQ    144(AX), R8
+	SHLQ    $0x02, R8
+	CMPQ    8(AX), $0x40
+	JNE     storeTail6x4
 	TESTQ   BX, BX
-	JZ      wholeStore12
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z0, Z0
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z1, Z1
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z2, Z2
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z3, Z3
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z4, Z4
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z5, Z5
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z6, Z6
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z7, Z7
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z8, Z8
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z9, Z9
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z10, Z10
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z11, Z11
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z12, Z12
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z13, Z13
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z14, Z14
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z15, Z15
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z16, Z16
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z17, Z17
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z18, Z18
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z19, Z19
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z20, Z20
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z21, Z21
-	ADDQ    CX, BX
-	VMOVUPS (BX), Z26
-	VADDPS  Z26, Z22, Z22
-	VMOVUPS 64(BX), Z27
-	VADDPS  Z27, Z23, Z23
+	JZ      storeWholeOnly6x4
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z0, Z0
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z1, Z1
+	VMOVUPS 128(BX), Z30
+	VADDPS  Z30, Z2, Z2
+	VMOVUPS 192(BX), Z31
+	VADDPS  Z31, Z3, Z3
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z4, Z4
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z5, Z5
+	VMOVUPS 128(BX), Z30
+	VADDPS  Z30, Z6, Z6
+	VMOVUPS 192(BX), Z31
+	VADDPS  Z31, Z7, Z7
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z8, Z8
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z9, Z9
+	VMOVUPS 128(BX), Z30
+	VADDPS  Z30, Z10, Z10
+	VMOVUPS 192(BX), Z31
+	VADDPS  Z31, Z11, Z11
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z12, Z12
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z13, Z13
+	VMOVUPS 128(BX), Z30
+	VADDPS  Z30, Z14, Z14
+	VMOVUPS 192(BX), Z31
+	VADDPS  Z31, Z15, Z15
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z16, Z16
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z17, Z17
+	VMOVUPS 128(BX), Z30
+	VADDPS  Z30, Z18, Z18
+	VMOVUPS 192(BX), Z31
+	VADDPS  Z31, Z19, Z19
+	ADDQ    R8, BX
+	VMOVUPS (BX), Z28
+	VADDPS  Z28, Z20, Z20
+	VMOVUPS 64(BX), Z29
+	VADDPS  Z29, Z21, Z21
+	VMOVUPS 128(BX), Z30
+	VADDPS  Z30, Z22, Z22
+	VMOVUPS 192(BX), Z31
+	VADDPS  Z31, Z23, Z23
+	ADDQ    R8, BX
+	MOVQ    BX, 16(SP)
 
-wholeStore12:
+storeWholeOnly6x4:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z2, (DX)
-	VMOVUPS Z3, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, 192(DX)
 	ADDQ    SI, DX
 	VMOVUPS Z4, (DX)
 	VMOVUPS Z5, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z6, (DX)
-	VMOVUPS Z7, 64(DX)
+	VMOVUPS Z6, 128(DX)
+	VMOVUPS Z7, 192(DX)
 	ADDQ    SI, DX
 	VMOVUPS Z8, (DX)
 	VMOVUPS Z9, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z10, (DX)
-	VMOVUPS Z11, 64(DX)
+	VMOVUPS Z10, 128(DX)
+	VMOVUPS Z11, 192(DX)
 	ADDQ    SI, DX
 	VMOVUPS Z12, (DX)
 	VMOVUPS Z13, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z14, (DX)
-	VMOVUPS Z15, 64(DX)
+	VMOVUPS Z14, 128(DX)
+	VMOVUPS Z15, 192(DX)
 	ADDQ    SI, DX
 	VMOVUPS Z16, (DX)
 	VMOVUPS Z17, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z18, (DX)
-	VMOVUPS Z19, 64(DX)
+	VMOVUPS Z18, 128(DX)
+	VMOVUPS Z19, 192(DX)
 	ADDQ    SI, DX
 	VMOVUPS Z20, (DX)
 	VMOVUPS Z21, 64(DX)
+	VMOVUPS Z22, 128(DX)
+	VMOVUPS Z23, 192(DX)
+	JMP     storeEnd6x4
+
+storeTail6x4:
+	TESTQ     BX, BX
+	JZ        storeTailOnly6x4
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z0, Z0
+	VMOVUPS   64(BX), Z29
+	VADDPS    Z29, Z1, Z1
+	VMOVUPS   128(BX), Z30
+	VADDPS    Z30, Z2, Z2
+	VMOVUPS.Z 192(BX), K1, Z31
+	VADDPS    Z31, Z3, Z3
+	ADDQ      R8, BX
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z4, Z4
+	VMOVUPS   64(BX), Z29
+	VADDPS    Z29, Z5, Z5
+	VMOVUPS   128(BX), Z30
+	VADDPS    Z30, Z6, Z6
+	VMOVUPS.Z 192(BX), K1, Z31
+	VADDPS    Z31, Z7, Z7
+	ADDQ      R8, BX
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z8, Z8
+	VMOVUPS   64(BX), Z29
+	VADDPS    Z29, Z9, Z9
+	VMOVUPS   128(BX), Z30
+	VADDPS    Z30, Z10, Z10
+	VMOVUPS.Z 192(BX), K1, Z31
+	VADDPS    Z31, Z11, Z11
+	ADDQ      R8, BX
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z12, Z12
+	VMOVUPS   64(BX), Z29
+	VADDPS    Z29, Z13, Z13
+	VMOVUPS   128(BX), Z30
+	VADDPS    Z30, Z14, Z14
+	VMOVUPS.Z 192(BX), K1, Z31
+	VADDPS    Z31, Z15, Z15
+	ADDQ      R8, BX
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z16, Z16
+	VMOVUPS   64(BX), Z29
+	VADDPS    Z29, Z17, Z17
+	VMOVUPS   128(BX), Z30
+	VADDPS    Z30, Z18, Z18
+	VMOVUPS.Z 192(BX), K1, Z31
+	VADDPS    Z31, Z19, Z19
+	ADDQ      R8, BX
+	VMOVUPS   (BX), Z28
+	VADDPS    Z28, Z20, Z20
+	VMOVUPS   64(BX), Z29
+	VADDPS    Z29, Z21, Z21
+	VMOVUPS   128(BX), Z30
+	VADDPS    Z30, Z22, Z22
+	VMOVUPS.Z 192(BX), K1, Z31
+	VADDPS    Z31, Z23, Z23
+	ADDQ      R8, BX
+	MOVQ      BX, 16(SP)
+
+storeTailOnly6x4:
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	VMOVUPS Z2, 128(DX)
+	VMOVUPS Z3, K1, 192(DX)
 	ADDQ    SI, DX
-	VMOVUPS Z22, (DX)
-	VMOVUPS Z23, 64(DX)
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, 64(DX)
+	VMOVUPS Z6, 128(DX)
+	VMOVUPS Z7, K1, 192(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z8, (DX)
+	VMOVUPS Z9, 64(DX)
+	VMOVUPS Z10, 128(DX)
+	VMOVUPS Z11, K1, 192(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z12, (DX)
+	VMOVUPS Z13, 64(DX)
+	VMOVUPS Z14, 128(DX)
+	VMOVUPS Z15, K1, 192(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z16, (DX)
+	VMOVUPS Z17, 64(DX)
+	VMOVUPS Z18, 128(DX)
+	VMOVUPS Z19, K1, 192(DX)
+	ADDQ    SI, DX
+	VMOVUPS Z20, (DX)
+	VMOVUPS Z21, 64(DX)
+	VMOVUPS Z22, 128(DX)
+	VMOVUPS Z23, K1, 192(DX)
+
+storeEnd6x4:
+	ADDQ SI, DX
+	MOVQ DX, 24(SP)
+	SUBQ $0x06, (SP)
+	JG   rows4
 	VZEROUPPER
 	RET
 
-tail12:
-	MOVQ      $-1, R8
-	BZHIQ     DI, R8, R8
-	KMOVW     R8, K1
-	SHRQ      $0x10, R8
-	KMOVW     R8, K2
-	TESTQ     BX, BX
-	JZ        tailStore12
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z0, Z0
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z1, Z1
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z2, Z2
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z3, Z3
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z4, Z4
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z5, Z5
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z6, Z6
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z7, Z7
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z8, Z8
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z9, Z9
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z10, Z10
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z11, Z11
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z12, Z12
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z13, Z13
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z14, Z14
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z15, Z15
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z16, Z16
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z17, Z17
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z18, Z18
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z19, Z19
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z20, Z20
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z21, Z21
-	ADDQ      CX, BX
-	VMOVUPS.Z (BX), K1, Z26
-	VADDPS    Z26, Z22, Z22
-	VMOVUPS.Z 64(BX), K2, Z27
-	VADDPS    Z27, Z23, Z23
+// func Widen(args *byte)
+// Requires: AVX, AVX512F, F16C
+TEXT ·Widen(SB), NOSPLIT, $0-8
+	MOVQ    args+0(FP), AX
+	MOVQ    (AX), SI
+	MOVQ    8(AX), CX
+	MOVQ    32(AX), DI
+	CMPB    24(AX), $0x00
+	JNE     halves
+	SUBQ    $0x40, CX
+	JL      brainsRest
+	PCALIGN $0x20
 
-tailStore12:
-	VMOVUPS Z0, K1, (DX)
-	VMOVUPS Z1, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z2, K1, (DX)
-	VMOVUPS Z3, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z4, K1, (DX)
-	VMOVUPS Z5, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z6, K1, (DX)
-	VMOVUPS Z7, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z8, K1, (DX)
-	VMOVUPS Z9, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z10, K1, (DX)
-	VMOVUPS Z11, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z12, K1, (DX)
-	VMOVUPS Z13, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z14, K1, (DX)
-	VMOVUPS Z15, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z16, K1, (DX)
-	VMOVUPS Z17, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z18, K1, (DX)
-	VMOVUPS Z19, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z20, K1, (DX)
-	VMOVUPS Z21, K2, 64(DX)
-	ADDQ    SI, DX
-	VMOVUPS Z22, K1, (DX)
-	VMOVUPS Z23, K2, 64(DX)
+brains:
+	VPMOVZXWD (SI), Z0
+	VPSLLD    $0x10, Z0, Z0
+	VPMOVZXWD 32(SI), Z1
+	VPSLLD    $0x10, Z1, Z1
+	VPMOVZXWD 64(SI), Z2
+	VPSLLD    $0x10, Z2, Z2
+	VPMOVZXWD 96(SI), Z3
+	VPSLLD    $0x10, Z3, Z3
+	VMOVUPS   Z0, (DI)
+	VMOVUPS   Z1, 64(DI)
+	VMOVUPS   Z2, 128(DI)
+	VMOVUPS   Z3, 192(DI)
+	ADDQ      $0x80, SI
+	ADDQ      $+256, DI
+	SUBQ      $0x40, CX
+	JGE       brains
+
+brainsRest:
+	ADDQ $0x40, CX
+	JZ   end
+
+brainsOne:
+	MOVWLZX (SI), DX
+	SHLL    $0x10, DX
+	MOVL    DX, (DI)
+	ADDQ    $0x02, SI
+	ADDQ    $0x04, DI
+	DECQ    CX
+	JNZ     brainsOne
+	JMP     end
+
+halves:
+	SUBQ    $0x40, CX
+	JL      float16Rest
+	PCALIGN $0x20
+
+float16:
+	VCVTPH2PS (SI), Z0
+	VCVTPH2PS 32(SI), Z1
+	VCVTPH2PS 64(SI), Z2
+	VCVTPH2PS 96(SI), Z3
+	VMOVUPS   Z0, (DI)
+	VMOVUPS   Z1, 64(DI)
+	VMOVUPS   Z2, 128(DI)
+	VMOVUPS   Z3, 192(DI)
+	ADDQ      $0x80, SI
+	ADDQ      $+256, DI
+	SUBQ      $0x40, CX
+	JGE       float16
+
+float16Rest:
+	ADDQ $0x40, CX
+	JZ   end
+
+float16One:
+	MOVWLZX   (SI), DX
+	VMOVD     DX, X0
+	VCVTPH2PS X0, X0
+	VMOVSS    X0, (DI)
+	ADDQ      $0x02, SI
+	ADDQ      $0x04, DI
+	DECQ      CX
+	JNZ       float16One
+
+end:
 	VZEROUPPER
 	RET

@@ -8,17 +8,20 @@
 // Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
 TEXT ·ToLanes(SB), NOSPLIT, $128-8
 	MOVQ         args+0(FP), AX
-	VBROADCASTSS 48(AX), Z8
+	VBROADCASTSS 56(AX), Z8
 	MOVQ         (AX), CX
 	MOVQ         $-1, R8
 	BZHIQ        CX, R8, R8
 	KMOVW        R8, K1
 	SHRQ         $0x10, R8
 	KMOVW        R8, K2
-	MOVQ         16(AX), SI
-	MOVQ         40(AX), DI
+	MOVQ         24(AX), SI
+	MOVQ         48(AX), DI
 	SHLQ         $0x02, DI
-	MOVQ         56(AX), R12
+	MOVQ         64(AX), R12
+	MOVQ         88(AX), R14
+	SHLQ         $0x02, R14
+	LEAQ         (R14)(R14*2), R15
 	MOVQ         SI, (SP)
 	LEAQ         (SI)(DI*1), R8
 	DECQ         CX
@@ -133,13 +136,13 @@ block0:
 	VMULPS.Z     Z8, Z0, K1, Z0
 	VMOVUPS      Z0, (R11)
 	VMULPS.Z     Z8, Z1, K1, Z1
-	VMOVUPS      Z1, 128(R11)
+	VMOVUPS      Z1, (R11)(R14*1)
 	VMULPS.Z     Z8, Z2, K1, Z2
-	VMOVUPS      Z2, 256(R11)
+	VMOVUPS      Z2, (R11)(R14*2)
 	VMULPS.Z     Z8, Z3, K1, Z3
-	VMOVUPS      Z3, 384(R11)
+	VMOVUPS      Z3, (R11)(R15*1)
 	ADDQ         $0x10, R10
-	ADDQ         $+512, R11
+	LEAQ         (R11)(R14*4), R11
 	SUBQ         $0x04, DX
 	JGE          block0
 
@@ -210,22 +213,24 @@ skip1:
 	CMPQ     DX, $0x01
 	JLE      skip2
 	VMULPS.Z Z8, Z1, K1, Z1
-	VMOVUPS  Z1, 128(R11)
+	VMOVUPS  Z1, (R11)(R14*1)
 
 skip2:
 	CMPQ     DX, $0x02
 	JLE      skip3
 	VMULPS.Z Z8, Z2, K1, Z2
-	VMOVUPS  Z2, 256(R11)
+	VMOVUPS  Z2, (R11)(R14*2)
 
 skip3:
 	CMPQ     DX, $0x03
 	JLE      skip4
 	VMULPS.Z Z8, Z3, K1, Z3
-	VMOVUPS  Z3, 384(R11)
+	VMOVUPS  Z3, (R11)(R15*1)
 
 skip4:
 done0:
+	CMPQ    16(AX), $+16
+	JLE     end
 	MOVQ    SI, (SP)
 	LEAQ    (SI)(DI*1), R8
 	DECQ    CX
@@ -340,13 +345,13 @@ block1:
 	VMULPS.Z     Z8, Z0, K2, Z0
 	VMOVUPS      Z0, (R11)
 	VMULPS.Z     Z8, Z1, K2, Z1
-	VMOVUPS      Z1, 128(R11)
+	VMOVUPS      Z1, (R11)(R14*1)
 	VMULPS.Z     Z8, Z2, K2, Z2
-	VMOVUPS      Z2, 256(R11)
+	VMOVUPS      Z2, (R11)(R14*2)
 	VMULPS.Z     Z8, Z3, K2, Z3
-	VMOVUPS      Z3, 384(R11)
+	VMOVUPS      Z3, (R11)(R15*1)
 	ADDQ         $0x10, R10
-	ADDQ         $+512, R11
+	LEAQ         (R11)(R14*4), R11
 	SUBQ         $0x04, DX
 	JGE          block1
 
@@ -417,22 +422,23 @@ skip5:
 	CMPQ     DX, $0x01
 	JLE      skip6
 	VMULPS.Z Z8, Z1, K2, Z1
-	VMOVUPS  Z1, 128(R11)
+	VMOVUPS  Z1, (R11)(R14*1)
 
 skip6:
 	CMPQ     DX, $0x02
 	JLE      skip7
 	VMULPS.Z Z8, Z2, K2, Z2
-	VMOVUPS  Z2, 256(R11)
+	VMOVUPS  Z2, (R11)(R14*2)
 
 skip7:
 	CMPQ     DX, $0x03
 	JLE      skip8
 	VMULPS.Z Z8, Z3, K2, Z3
-	VMOVUPS  Z3, 384(R11)
+	VMOVUPS  Z3, (R11)(R15*1)
 
 skip8:
 done1:
+end:
 	VZEROUPPER
 	RET
 

@@ -29,7 +29,7 @@ func attention(e *emitter) {
 }
 
 // vectors is how many vectors hold NR lanes.
-func (e *emitter) vectors() int { return e.NR / e.Lanes }
+func (e *emitter) vectors() int { return e.Queries / e.Lanes }
 
 // softmax emits Softmax: a pass for the maximum, one for exponentials and their sum.
 //
@@ -44,7 +44,7 @@ func softmax(e *emitter) {
 	const together = 2 // keys
 	keys, s, k, p := reg.RCX, reg.RSI, reg.RDX, reg.RDI
 	max, total, alpha := reg.R8, reg.R9, reg.R10
-	row := e.NR * 4
+	row := e.Queries * 4
 	e.get("Keys", keys)
 	e.get("S", s)
 	e.get("Max", max)

@@ -22,23 +22,24 @@ import (
 
 // Width is what differs between the two instruction sets.
 type Width struct {
-	Name   string            // of the package under asm/
-	Lanes  int               // float32 values in a vector
-	Regs   []reg.VecPhysical // vector registers
-	MR, NR int               // the GEMM tile: MR·NR/Lanes accumulators
-	About  string
+	Name    string            // of the package under asm/
+	Lanes   int               // float32 values in a vector
+	Regs    []reg.VecPhysical // vector registers
+	MR, NR  int               // the GEMM tile: MR·NR/Lanes accumulators
+	Queries int               // of an attention tile, in lanes
+	About   string
 }
 
 // Widths lists the packages to generate.
 var Widths = []Width{
 	{
-		Name: "avx2", Lanes: 8, MR: 6, NR: 16,
+		Name: "avx2", Lanes: 8, MR: 6, NR: 16, Queries: 16,
 		Regs: []reg.VecPhysical{reg.Y0, reg.Y1, reg.Y2, reg.Y3, reg.Y4, reg.Y5, reg.Y6, reg.Y7,
 			reg.Y8, reg.Y9, reg.Y10, reg.Y11, reg.Y12, reg.Y13, reg.Y14, reg.Y15},
 		About: "holds the kernels for amd64 with AVX2 and FMA.",
 	},
 	{
-		Name: "avx512", Lanes: 16, MR: 12, NR: 32,
+		Name: "avx512", Lanes: 16, MR: 6, NR: 64, Queries: 32,
 		Regs: []reg.VecPhysical{reg.Z0, reg.Z1, reg.Z2, reg.Z3, reg.Z4, reg.Z5, reg.Z6, reg.Z7,
 			reg.Z8, reg.Z9, reg.Z10, reg.Z11, reg.Z12, reg.Z13, reg.Z14, reg.Z15,
 			reg.Z16, reg.Z17, reg.Z18, reg.Z19, reg.Z20, reg.Z21, reg.Z22, reg.Z23,
@@ -133,7 +134,7 @@ func stubs(w Width, file *ir.File) ([]byte, error) {
 func doc(w Width, requires map[string][]string) ([]byte, error) {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, header+"// Package %s %s\n// Contracts stand in package kernels, at the argument struct that each function points to.\npackage %[1]s\n\n", w.Name, w.About)
-	fmt.Fprintf(&b, "// Rows and columns of the tile that Tile fills.\nconst (\nMR = %d\nNR = %d\n)\n\n", w.MR, w.NR)
+	fmt.Fprintf(&b, "// Sizes; kernels.GEMM and kernels.Set say of what.\nconst (\nLanes = %d\nMR = %d\nNR = %d\nQueries = %d\n)\n\n", w.Lanes, w.MR, w.NR, w.Queries)
 	fmt.Fprintf(&b, "// Requires lists the CPU features that each function uses.\nvar Requires = map[string][]string{\n")
 	names := make([]string, 0, len(requires))
 	for name := range requires {

@@ -8,8 +8,11 @@ import (
 )
 
 var tileArgs = mirror("TileArgs", `
-	Rows Cols Segments K int
-	A B Init slice
+	Rows Cols int
+	Segments K int
+	A B slice
+	BStride int
+	Init slice
 	InitStride int
 	Add slice
 	AddStride int
@@ -17,43 +20,54 @@ var tileArgs = mirror("TileArgs", `
 	DstStride int
 	Ahead slice`)
 
-// gemm emits Tile: one body for each number of rows, chosen at entry.
-//
-// Register plan: MR·NR/Lanes accumulators, NR/Lanes vectors of B, the rest hold broadcasts of A.
-// A's rows are read in place, each by a pointer of its own that is indexed by k, so all fifteen
-// general registers are taken: up to twelve rows, k, B, and Ahead.
-//
-//	AVX-512: 12×32: 24 + 2 + 6 registers; 24 FMA for 14 loads
-//	AVX2:     6×16: 12 + 2 + 2 registers; 12 FMA for 8 loads
+// gemm emits the kernels of package kernels' GEMM.
 func gemm(e *emitter) {
-	e.function("Tile", tileArgs, "Tile is kernels.GEMM.Tile; args points to a kernels.TileArgs.")
-	rows := reg.RCX
-	var l locals
-	for _, m := range []*Mem{&l.segments, &l.table, &l.count, &l.whole} {
-		*m = e.AllocLocal(8)
-	}
-	e.get("Rows", rows)
-	for r := e.MR; r > 1; r-- {
-		e.CMPQ(rows, U8(r))
-		e.JEQ(LabelRef(fmt.Sprintf("rows%d", r)))
-	}
-	for r := 1; r <= e.MR; r++ {
-		e.Label(fmt.Sprintf("rows%d", r))
-		(&tile{emitter: e, rows: r, locals: l}).emit()
-	}
+	tiles(e)
+	widen(e)
 }
 
-// tile is the body for one number of rows.
-type tile struct {
-	*emitter
-	locals
-	rows int
+// tiles emits Tile: a sweep down the rows of a panel in register tiles of MR rows, with a body for
+// each number of rows and of vectors in a row, all by one plan.
+//
+// Register plan: MR·NR/Lanes accumulators, NR/Lanes vectors of B, the rest hold broadcasts of A. A's
+// rows are read in place, each by a pointer of its own that is indexed by k.
+//
+//	AVX-512: 6×64: 24 + 4 + 4 registers; 24 FMA for 10 loads
+//	AVX2:    6×16: 12 + 2 + 2 registers; 12 FMA for 8 loads
+//
+// Six rows are as many as keep the multipliers busy on both, and few enough that rows at any
+// stride find room in one set of an 8-way cache. Wide tiles load less for each FMA, which
+// a core at its power limit repays by a higher clock.
+func tiles(e *emitter) {
+	e.function("Tile", tileArgs, "Tile is kernels.GEMM.Tile; args points to a kernels.TileArgs.")
+	most := e.NR / e.Lanes
+	for v := most; v > 1; v-- {
+		e.CMPQ(e.field("Cols"), I8((v-1)*e.Lanes))
+		e.JG(LabelRef(fmt.Sprintf("panel%d", v)))
+	}
+	l := newLocals(e)
+	for v := 1; v <= most; v++ {
+		p := panel{emitter: e, locals: l, vectors: v}
+		p.emit()
+	}
 }
 
 // locals are what the general registers have no room for.
 type locals struct {
-	segments, table Mem // segments still to do, and the next one's row pointers
-	count, whole    Mem // K, and how much of it the unrolled loop does
+	rows           Mem // still to do
+	init, add, dst Mem // at the first of them; init and add may be nil
+	table          Mem // the next row pointers
+	segments       Mem // still to do in this tile
+	count, whole   Mem // K, and how much of it the unrolled loop does
+	ahead, end     Mem // what to ask for next, and where that ends
+	window         Mem // AVX2: where the mask of the last vector lies
+}
+
+func newLocals(e *emitter) (l locals) {
+	for _, m := range []*Mem{&l.rows, &l.init, &l.add, &l.dst, &l.table, &l.segments, &l.count, &l.whole, &l.ahead, &l.end, &l.window} {
+		*m = e.AllocLocal(8)
+	}
+	return l
 }
 
 // unroll is how many k go into one round of the loop: enough to make its own cost vanish, and few
@@ -62,117 +76,188 @@ const unroll = 4
 
 const cacheLine = 64 // bytes
 
-var rowPointers = []reg.GPPhysical{
-	reg.RDX, reg.RSI, reg.RDI, reg.R8, reg.R9, reg.R10, reg.R11, reg.R12, reg.R13, reg.R14, reg.R15, reg.RCX,
+// panel is the sweep down a panel of some vectors.
+type panel struct {
+	*emitter
+	locals
+	vectors int
 }
 
-func (t *tile) vectors() int                 { return t.NR / t.Lanes }
-func (t *tile) acc(r, j int) reg.VecPhysical { return t.Regs[r*t.vectors()+j] }
-func (t *tile) b(j int) reg.VecPhysical      { return t.Regs[t.MR*t.vectors()+j] }
-func (t *tile) spare(i int) reg.VecPhysical  { return t.Regs[(t.MR+1)*t.vectors()+i%t.spares()] }
-func (t *tile) spares() int                  { return len(t.Regs) - (t.MR+1)*t.vectors() }
-func (t *tile) label(name string) string     { return fmt.Sprintf("%s%d", name, t.rows) }
+func (p *panel) emit() {
+	p.Label(fmt.Sprintf("panel%d", p.vectors))
+	p.start()
+	next := fmt.Sprintf("rows%d", p.vectors)
+	p.Label(next)
+	p.MOVQ(p.rows, reg.RCX)
+	for r := p.MR; r > 1; r-- {
+		p.CMPQ(reg.RCX, U8(r))
+		if r == p.MR {
+			p.JGE(LabelRef(fmt.Sprintf("init%dx%d", r, p.vectors)))
+		} else {
+			p.JEQ(LabelRef(fmt.Sprintf("init%dx%d", r, p.vectors)))
+		}
+	}
+	for r := 1; r <= p.MR; r++ {
+		t := tile{p, r}
+		t.init()
+		t.sum()
+		t.finish()
+		if r == p.MR {
+			p.SUBQ(U8(r), p.rows)
+			p.JG(LabelRef(next))
+		}
+		p.ret()
+	}
+}
+
+// start fills the locals.
+func (p *panel) start() {
+	for _, f := range []struct {
+		name string
+		to   Mem
+	}{{"Rows", p.rows}, {"Init", p.init}, {"Add", p.add}, {"Dst", p.dst}, {"A", p.table}, {"Ahead", p.ahead}} {
+		p.get(f.name, reg.RCX)
+		p.MOVQ(reg.RCX, f.to)
+	}
+	p.MOVQ(p.length("Ahead"), reg.RDX)
+	p.LEAQ(Mem{Base: reg.RCX, Index: reg.RDX, Scale: 4}, reg.RCX)
+	p.MOVQ(reg.RCX, p.end)
+	p.get("K", reg.RCX)
+	p.MOVQ(reg.RCX, p.count)
+	p.ANDQ(I8(-unroll), reg.RCX)
+	p.MOVQ(reg.RCX, p.whole)
+
+	// The mask of the last vector: K1 stays what it is; AVX2 loads it from a window whenever
+	// there is a register for it.
+	last := reg.RCX
+	p.get("Cols", last)
+	p.SUBQ(U8((p.vectors-1)*p.Lanes), last)
+	if p.wide() {
+		p.masks(last, reg.RDX, reg.RSI, reg.K1)
+		return
+	}
+	p.LEAQ(p.emitter.window(), reg.RDX)
+	p.NEGQ(last)
+	p.LEAQ(Mem{Base: reg.RDX, Index: last, Scale: 4, Disp: p.Bytes()}, reg.RDX)
+	p.MOVQ(reg.RDX, p.locals.window)
+}
+
+// tile is the body for one number of rows.
+type tile struct {
+	*panel
+	rows int
+}
+
+var rowPointers = []reg.GPPhysical{reg.RDX, reg.RSI, reg.RDI, reg.R8, reg.R9, reg.R10}
+
+func (t *tile) acc(r, j int) reg.VecPhysical { return t.Regs[r*t.vectors+j] }
+func (t *tile) b(j int) reg.VecPhysical      { return t.Regs[t.MR*t.NR/t.Lanes+j] }
+func (t *tile) spare(i int) reg.VecPhysical  { return t.Regs[(t.MR+1)*t.NR/t.Lanes+i%t.spares()] }
+func (t *tile) spares() int                  { return len(t.Regs) - (t.MR+1)*t.NR/t.Lanes }
+func (t *tile) label(name string) string     { return fmt.Sprintf("%s%dx%d", name, t.rows, t.vectors) }
 func (t *tile) jump(name string) LabelRef    { return LabelRef(t.label(name)) }
-func (t *tile) each(f func(r, j int)) {
+
+// each calls f for every vector of the tile, a row at a time, and step after every row but the last.
+func (t *tile) each(f func(r, j int), step func()) {
 	for r := range t.rows {
-		for j := range t.vectors() {
+		for j := range t.vectors {
 			f(r, j)
+		}
+		if r+1 < t.rows && step != nil {
+			step()
 		}
 	}
 }
 
-func (t *tile) emit() {
-	t.ask()
-	t.init()
-	t.sum()
-	t.finish()
-	t.ret()
-}
-
-// tailMasks makes the masks for Cols columns, in registers that are free outside the sum.
-func (t *tile) tailMasks(cols reg.GPPhysical) []mask {
+// ragged emits body twice: for whole rows, and for rows whose last vector is masked; then after,
+// where both end.
+func (t *tile) ragged(name string, body func(name string, masks []mask)) {
+	masks := make([]mask, t.vectors)
+	t.CMPQ(t.field("Cols"), U8(t.vectors*t.Lanes))
+	t.JNE(t.jump(name + "Tail"))
+	body(name+"Whole", masks)
+	t.JMP(t.jump(name + "End"))
+	t.Label(t.label(name + "Tail"))
+	last := &masks[t.vectors-1]
 	if t.wide() {
-		return t.masks(cols, reg.R8, reg.R9, reg.K1, reg.K2)
+		last.r = reg.K1
+	} else {
+		last.r = t.b(0)
+		t.MOVQ(t.locals.window, reg.RCX)
+		t.VMOVUPS(Mem{Base: reg.RCX}, last.r)
 	}
-	return t.masks(cols, reg.R8, reg.R9, t.b(0), t.b(1))
+	body(name+"Tail", masks)
+	t.Label(t.label(name + "End"))
 }
 
-// ask has the lines of Dst fetched, which are written when the sum is done.
-func (t *tile) ask() {
-	dst, stride := reg.RDX, reg.RSI
-	t.get("Dst", dst)
+// init has the lines of Dst fetched, which are written when the sum is done, and sets the
+// accumulators: c := Init, or 0.
+func (t *tile) init() {
+	dst, src, stride := reg.RBX, reg.RDX, reg.RSI
+	t.Label(t.label("init"))
+	t.reload(reg.RAX)
+	t.MOVQ(t.dst, dst)
 	t.stride("DstStride", stride)
 	for r := range t.rows {
-		for line := 0; line < 4*t.NR; line += cacheLine {
+		for line := 0; line < t.vectors*t.Bytes(); line += cacheLine {
 			t.PREFETCHT0(Mem{Base: dst, Disp: line})
 		}
 		if r+1 < t.rows {
 			t.ADDQ(stride, dst)
 		}
 	}
-}
-
-// init sets the accumulators: c := Init, or 0.
-func (t *tile) init() {
-	src, stride, cols := reg.RDX, reg.RSI, reg.RDI
-	rows := func(masks []mask) {
-		for r := range t.rows {
-			for j := range t.vectors() {
-				t.load(t.vector(src, j), masks[j], t.acc(r, j))
-			}
-			if r+1 < t.rows {
-				t.ADDQ(stride, src)
-			}
-		}
-		t.JMP(t.jump("sum"))
-	}
-	t.get("Init", src)
+	t.MOVQ(t.locals.init, src)
 	t.TESTQ(src, src)
 	t.JZ(t.jump("zero"))
 	t.stride("InitStride", stride)
-	t.get("Cols", cols)
-	t.CMPQ(cols, U8(t.NR))
-	t.JNE(t.jump("initTail"))
-	rows([]mask{all, all})
-	t.Label(t.label("initTail"))
-	rows(t.tailMasks(cols))
+	t.ragged("load", func(_ string, masks []mask) {
+		t.each(func(r, j int) {
+			t.load(t.vector(src, j), masks[j], t.acc(r, j))
+		}, func() { t.ADDQ(stride, src) })
+	})
+	t.ADDQ(stride, src)
+	t.MOVQ(src, t.locals.init)
+	t.JMP(t.jump("sum"))
 	t.Label(t.label("zero"))
-	t.each(func(r, j int) { t.zero(t.acc(r, j)) })
-	t.Label(t.label("sum"))
+	t.each(func(r, j int) { t.zero(t.acc(r, j)) }, nil)
 }
 
 // sum runs the chains: for each segment, for each k: c += A[r][k]·B[k].
 func (t *tile) sum() {
 	k, b, ahead := reg.RAX, reg.RBX, reg.RBP
+	stride, three := reg.R11, reg.R12 // of B; times three
+	whole, count := reg.R13, reg.R14
+	t.Label(t.label("sum"))
+	t.get("B", b)
+	t.stride("BStride", stride)
+	t.LEAQ(Mem{Base: stride, Index: stride, Scale: 2}, three)
 	t.get("Segments", reg.RCX)
 	t.MOVQ(reg.RCX, t.segments)
-	t.get("A", reg.RCX)
-	t.MOVQ(reg.RCX, t.table)
-	t.get("B", b)
-	t.get("Ahead", ahead)
-	t.TESTQ(ahead, ahead)
-	t.CMOVQEQ(b, ahead) // B is at hand: asking for it costs nothing
-	t.get("K", reg.RCX)
-	t.MOVQ(reg.RCX, t.count)
-	t.ANDQ(I8(-unroll), reg.RCX)
-	t.MOVQ(reg.RCX, t.whole)
+	t.MOVQ(t.whole, whole)
+	t.MOVQ(t.count, count)
+	t.MOVQ(t.ahead, ahead)
+	t.CMPQ(ahead, t.end)
+	t.CMOVQCC(b, ahead) // B is at hand: asking for it costs nothing
 
 	// step adds one k, at displacement u from index k.
 	step := func(u int) {
-		for j := range t.vectors() {
-			t.VMOVUPS(Mem{Base: b, Disp: (u*t.vectors() + j) * t.Bytes()}, t.b(j))
+		row := Mem{Base: b}
+		switch u {
+		case 1, 2:
+			row.Index, row.Scale = stride, uint8(u)
+		case 3:
+			row.Index, row.Scale = three, 1
+		}
+		for j := range t.vectors {
+			t.VMOVUPS(row.Offset(j*t.Bytes()), t.b(j))
 		}
 		for r := range t.rows {
 			a := t.spare(r)
 			t.VBROADCASTSS(Mem{Base: rowPointers[r], Index: k, Scale: 4, Disp: 4 * u}, a)
-			for j := range t.vectors() {
+			for j := range t.vectors {
 				t.VFMADD231PS(t.b(j), a, t.acc(r, j))
 			}
 		}
-	}
-	advance := func(n int) {
-		t.ADDQ(I8(n), k)
-		t.ADDQ(I32(n*t.NR*4), b)
 	}
 
 	t.Label(t.label("segment"))
@@ -182,7 +267,7 @@ func (t *tile) sum() {
 	}
 	t.ADDQ(I32(8*t.MR), t.table)
 	t.XORQ(k, k)
-	t.CMPQ(k, t.whole)
+	t.CMPQ(k, whole)
 	t.JEQ(t.jump("rest"))
 	t.align(32)
 	t.Label(t.label("loop"))
@@ -192,15 +277,17 @@ func (t *tile) sum() {
 			t.PREFETCHT1(Mem{Base: ahead, Disp: line})
 		}
 	}
-	advance(unroll)
+	t.ADDQ(I8(unroll), k)
+	t.LEAQ(Mem{Base: b, Index: stride, Scale: unroll}, b)
 	t.ADDQ(I32(unroll*t.NR), ahead)
-	t.CMPQ(k, t.whole)
+	t.CMPQ(k, whole)
 	t.JLT(t.jump("loop"))
 	t.Label(t.label("rest"))
-	t.CMPQ(k, t.count)
+	t.CMPQ(k, count)
 	t.JGE(t.jump("next"))
 	step(0)
-	advance(1)
+	t.INCQ(k)
+	t.ADDQ(stride, b)
 	t.JMP(t.jump("rest"))
 	t.Label(t.label("next"))
 	t.DECQ(t.segments)
@@ -209,40 +296,31 @@ func (t *tile) sum() {
 
 // finish adds Add, if any, and stores.
 func (t *tile) finish() {
-	dst, dstStride, add, addStride, cols := reg.RDX, reg.RSI, reg.RBX, reg.RCX, reg.RDI
+	dst, dstStride, add, addStride := reg.RDX, reg.RSI, reg.RBX, reg.R8
+	t.MOVQ(t.ahead, reg.RCX)
+	t.CMPQ(reg.RCX, t.end)
+	t.CMOVQCS(reg.RBP, reg.RCX) // unless all was asked for before
+	t.MOVQ(reg.RCX, t.ahead)
 	t.reload(reg.RAX)
-	t.get("Dst", dst)
+	t.MOVQ(t.dst, dst)
 	t.stride("DstStride", dstStride)
-	t.get("Add", add)
+	t.MOVQ(t.add, add)
 	t.stride("AddStride", addStride)
-	t.get("Cols", cols)
-	rows := func(name string, masks []mask) {
+	t.ragged("store", func(name string, masks []mask) {
 		t.TESTQ(add, add)
-		t.JZ(t.jump(name + "Store"))
-		for r := range t.rows {
-			for j := range t.vectors() {
-				v := t.spare(j)
-				t.load(t.vector(add, j), masks[j], v)
-				t.VADDPS(v, t.acc(r, j), t.acc(r, j))
-			}
-			if r+1 < t.rows {
-				t.ADDQ(addStride, add)
-			}
-		}
-		t.Label(t.label(name + "Store"))
-		for r := range t.rows {
-			for j := range t.vectors() {
-				t.store(t.acc(r, j), masks[j], t.vector(dst, j))
-			}
-			if r+1 < t.rows {
-				t.ADDQ(dstStride, dst)
-			}
-		}
-	}
-	t.CMPQ(cols, U8(t.NR))
-	t.JNE(t.jump("tail"))
-	rows("whole", []mask{all, all})
-	t.ret()
-	t.Label(t.label("tail"))
-	rows("tail", t.tailMasks(cols))
+		t.JZ(t.jump(name + "Only"))
+		t.each(func(r, j int) {
+			v := t.spare(j)
+			t.load(t.vector(add, j), masks[j], v)
+			t.VADDPS(v, t.acc(r, j), t.acc(r, j))
+		}, func() { t.ADDQ(addStride, add) })
+		t.ADDQ(addStride, add)
+		t.MOVQ(add, t.add)
+		t.Label(t.label(name + "Only"))
+		t.each(func(r, j int) {
+			t.store(t.acc(r, j), masks[j], t.vector(dst, j))
+		}, func() { t.ADDQ(dstStride, dst) })
+	})
+	t.ADDQ(dstStride, dst)
+	t.MOVQ(dst, t.dst)
 }

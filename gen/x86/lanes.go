@@ -9,11 +9,12 @@ import (
 
 var (
 	toLanesArgs = mirror("ToLanesArgs", `
-		Rows Cols int
+		Rows Cols Lanes int
 		Src slice
 		SrcStride int
 		Scale float32
-		Dst slice`)
+		Dst slice
+		DstStride int`)
 	fromLanesArgs = mirror("FromLanesArgs", `
 		Rows Cols int
 		Src Scale slice
@@ -33,6 +34,7 @@ type transposer struct {
 	*emitter
 	table    Mem // the row pointers of this vector
 	colMask  reg.Register
+	packed   bool              // columns are Queries apart, not laneDst bytes
 	v, t, sc []reg.VecPhysical // the block; spare; factors
 	part     reg.VecPhysical   // a quarter
 }
@@ -49,6 +51,8 @@ var (
 	laneVec    = reg.R11 // this vector at this column
 	laneFirst  = reg.R12 // and at the first
 	laneFactor = reg.R13 // FromLanes: this vector's Scale
+	laneDst    = reg.R14 // ToLanes: from column to column
+	laneThree  = reg.R15 // and three times that
 )
 
 func newTransposer(e *emitter) *transposer {
@@ -80,7 +84,13 @@ func toLanes(e *emitter) {
 	e.get("Src", laneCur)
 	e.stride("SrcStride", laneStride)
 	e.get("Dst", laneFirst)
+	e.stride("DstStride", laneDst)
+	e.LEAQ(Mem{Base: laneDst, Index: laneDst, Scale: 2}, laneThree)
 	for j, m := range rowMasks {
+		if j > 0 {
+			e.CMPQ(e.field("Lanes"), I8(j*e.Lanes))
+			e.JLE(LabelRef("end"))
+		}
 		t.rowTable()
 		t.columns(j, func(cols mask, store func(i int, f func())) {
 			t.gather(t.v, cols)
@@ -98,6 +108,7 @@ func toLanes(e *emitter) {
 			}
 		})
 	}
+	e.Label("end")
 	e.ret()
 }
 
@@ -105,6 +116,7 @@ func toLanes(e *emitter) {
 func fromLanes(e *emitter) {
 	e.function("FromLanes", fromLanesArgs, "FromLanes is kernels.Set.FromLanes; args points to a kernels.FromLanesArgs.")
 	t := newTransposer(e)
+	t.packed = true
 	e.get("Rows", laneLeft)
 	e.get("Dst", laneCur)
 	e.stride("DstStride", laneStride)
@@ -172,7 +184,11 @@ func (t *transposer) columns(j int, block func(cols mask, only func(i int, f fun
 	t.Label(name("block"))
 	block(all, func(_ int, f func()) { f() })
 	t.ADDQ(U8(16), laneAt)
-	t.ADDQ(I32(4*t.NR*4), laneVec)
+	if t.packed {
+		t.ADDQ(I32(4*t.Queries*4), laneVec)
+	} else {
+		t.LEAQ(Mem{Base: laneVec, Index: laneDst, Scale: 4}, laneVec)
+	}
 	t.SUBQ(U8(4), laneCols)
 	t.JGE(LabelRef(name("block")))
 	t.Label(name("tail"))
@@ -190,7 +206,18 @@ func (t *transposer) columns(j int, block func(cols mask, only func(i int, f fun
 }
 
 // column is this vector at the i-th of four columns.
-func (t *transposer) column(i int) Mem { return Mem{Base: laneVec, Disp: i * t.NR * 4} }
+func (t *transposer) column(i int) Mem {
+	m := Mem{Base: laneVec}
+	switch {
+	case t.packed:
+		m.Disp = i * t.Queries * 4
+	case i == 3:
+		m.Index, m.Scale = laneThree, 1
+	case i > 0:
+		m.Index, m.Scale = laneDst, uint8(i)
+	}
+	return m
+}
 
 // row loads the pointer of row r and returns where its columns are.
 func (t *transposer) row(r int) Mem {

@@ -131,7 +131,7 @@ func score(e *emitter) {
 			if rows > 7 {
 				e.ADDQ(I8(4*n), high)
 			}
-			e.ADDQ(I32(n*e.NR*4), panel)
+			e.ADDQ(I32(n*e.Queries*4), panel)
 		}
 		e.MOVQ(keys, low)
 		if rows > 7 {
@@ -170,10 +170,10 @@ func score(e *emitter) {
 			a := p.accumulator(r, j)
 			e.VADDPS(e.vector(mask, r*e.vectors()+j), a, a)
 		})
-		e.ADDQ(I32(rows*e.NR*4), mask)
+		e.ADDQ(I32(rows*e.Queries*4), mask)
 		e.Label(label("store"))
 		p.each(rows, func(r, j int) { e.VMOVUPS(p.accumulator(r, j), e.vector(s, r*e.vectors()+j)) })
-		e.ADDQ(I32(rows*e.NR*4), s)
+		e.ADDQ(I32(rows*e.Queries*4), s)
 		e.IMUL3Q(I8(rows), stride, low)
 		e.ADDQ(low, keys)
 	})
@@ -219,7 +219,7 @@ func weigh(e *emitter) {
 		p.step(rows, panel, 0, first)
 		p.step(rows, panel, 1, second)
 		e.LEAQ(Mem{Base: value, Index: stride, Scale: 2}, value)
-		e.ADDQ(I32(together*e.NR*4), panel)
+		e.ADDQ(I32(together*e.Queries*4), panel)
 		e.SUBQ(U8(together), k)
 		e.JGE(LabelRef(label("keys")))
 		e.Label(label("rest"))
@@ -229,6 +229,6 @@ func weigh(e *emitter) {
 		e.Label(label("store"))
 		p.each(rows, func(r, j int) { e.VMOVUPS(p.accumulator(r, j), e.vector(o, r*e.vectors()+j)) })
 		e.ADDQ(I32(4*rows), v)
-		e.ADDQ(I32(rows*e.NR*4), o)
+		e.ADDQ(I32(rows*e.Queries*4), o)
 	})
 }
