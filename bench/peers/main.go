@@ -1,0 +1,283 @@
+// Command peers measures Lanewise beside the libraries that people use instead, on the shapes of
+// bench/shapes, interleaved in one process.
+//
+//	go run . [flags] [gemm] [conv] [attention] [norm]
+//
+// README.md says what it needs and how to read what it prints.
+package main
+
+import (
+	"encoding/csv"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"regexp"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/klauspost/cpuid/v2"
+
+	"github.com/lanewise/lanewise/kernels"
+)
+
+// kind is a table: an operator and its file of shapes.
+type kind struct {
+	name    string
+	numbers int // of a shape
+	rows    func(shape []int) []row
+	unit    string
+	peers   []*peer
+}
+
+var kinds = []kind{
+	{"gemm", 3, func(s []int) []row { return []row{gemmRow(s)} }, "GFLOP/s", peers},
+}
+
+// options is what the flags say.
+type options struct {
+	workers []int
+	isas    []kernels.ISA
+	rounds  int
+	burst   time.Duration
+	match   *regexp.Regexp
+	shapes  string
+	loaded  map[*peer]bool
+	csv     *csv.Writer // nil for none
+}
+
+func main() {
+	runtime.LockOSThread() // OpenMP keeps its threads by the thread that calls
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "peers:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	workers := flag.String("workers", defaultWorkers(), "how many threads everybody gets, `a list`: a row for each")
+	isas := flag.String("isa", "", "the instruction sets of Lanewise, `a list`: a column for each; by default the best")
+	rounds := flag.Int("rounds", 7, "in each of which everybody runs for a burst")
+	burst := flag.Duration("burst", 60*time.Millisecond, "how long")
+	match := flag.String("match", "", "only shapes that match `a regular expression`")
+	shapes := flag.String("shapes", "../shapes", "the `folder` of shapes")
+	only := flag.String("peers", "", "only these libraries, `a list`")
+	csvFile := flag.String("csv", "", "a `file` for the figures of every contender")
+	flag.Usage = func() {
+		fmt.Fprintln(flag.CommandLine.Output(), "usage: go run . [flags] [gemm] [conv] [attention] [norm]")
+		flag.PrintDefaults()
+	}
+	flag.Parse()
+
+	o := options{rounds: *rounds, burst: *burst, shapes: *shapes}
+	var err error
+	if o.match, err = regexp.Compile(*match); err != nil {
+		return fmt.Errorf("-match: %w", err)
+	}
+	if o.rounds < 1 || o.burst <= 0 {
+		return errors.New("-rounds and -burst are positive")
+	}
+	if o.workers, err = parseWorkers(*workers); err != nil {
+		return fmt.Errorf("-workers: %w", err)
+	}
+	if o.isas, err = parseISAs(*isas); err != nil {
+		return fmt.Errorf("-isa: %w", err)
+	}
+	chosen, err := choose(flag.Args())
+	if err != nil {
+		return err
+	}
+	if o.loaded, err = load(*only); err != nil {
+		return fmt.Errorf("-peers: %w", err)
+	}
+	if *csvFile != "" {
+		f, err := os.Create(*csvFile)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		o.csv = csv.NewWriter(f)
+		if err := o.csv.Write(csvHead); err != nil {
+			return err
+		}
+	}
+	debug.SetGCPercent(-1) // collections come between the races
+	for _, k := range chosen {
+		if err := k.measure(o); err != nil {
+			return err
+		}
+	}
+	if restless > 0 {
+		fmt.Printf("\n%d times threads had not gone to sleep when the next library began.\n", restless)
+	}
+	return nil
+}
+
+// measure prints the table of a kind.
+func (k kind) measure(o options) error {
+	all, err := readShapes(o.shapes, k.name, k.numbers)
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, isa := range o.isas {
+		names = append(names, isa.String())
+	}
+	var columns []*peer
+	for _, p := range k.peers {
+		if o.loaded[p] {
+			columns = append(columns, p)
+		}
+	}
+	fmt.Printf("\n%s, %s\n\n", k.name, k.unit)
+	t := newTable(os.Stdout, names, columns, k.unit)
+	var notes []string
+	for _, shape := range all {
+		for _, row := range k.rows(shape) {
+			if !o.match.MatchString(row.shape) {
+				continue
+			}
+			for _, workers := range o.workers {
+				r, err := row.race(o, workers)
+				if err != nil {
+					return err
+				}
+				t.add(r)
+				if o.csv != nil {
+					if err := writeCSV(o.csv, r); err != nil {
+						return err
+					}
+				}
+				for _, e := range r.entries {
+					if e.note != "" {
+						notes = append(notes, fmt.Sprintf("%s, %d workers: %s %s: %s", r.shape, workers, e.peer.name, e.variant, e.note))
+					}
+				}
+			}
+		}
+	}
+	if len(notes) > 0 {
+		fmt.Print("\nDid not take part:\n\n- ", strings.Join(notes, "\n- "), "\n")
+	}
+	return nil
+}
+
+// race runs a row with everybody who is there.
+func (w row) race(o options, workers int) (*race, error) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(workers)) // what the libraries in Go go by
+	r := &race{row: w, workers: workers, loaded: func(p *peer) bool { return o.loaded[p] }}
+	for _, isa := range o.isas {
+		e, err := newOurs(isa, workers)
+		if err != nil {
+			return nil, err
+		}
+		defer e.Close()
+		r.ours = append(r.ours, e)
+	}
+	defer runtime.GC()
+	defer r.close()
+	w.enter(r)
+	return r, r.run(o.rounds, o.burst)
+}
+
+// load loads the libraries, says of each what it is or how to get it, and returns those that are there.
+func load(only string) (map[*peer]bool, error) {
+	wanted := peers
+	if only != "" {
+		wanted = nil
+		for _, name := range strings.Split(only, ",") {
+			i := slices.IndexFunc(peers, func(p *peer) bool { return fold(p.name) == fold(name) })
+			if i < 0 {
+				return nil, fmt.Errorf("there is no %q", name)
+			}
+			wanted = append(wanted, peers[i])
+		}
+	}
+	fmt.Printf("%s, %s, %s/%s\n\n", cpuid.CPU.BrandName, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	loaded := map[*peer]bool{}
+	for _, p := range wanted {
+		version, err := p.load()
+		if err != nil {
+			fmt.Printf("- %s is missing: %v. To get it: %s\n", p.name, err, p.install)
+			continue
+		}
+		loaded[p] = true
+		fmt.Printf("- %s %s\n", p.name, strings.TrimPrefix(version, p.name+" "))
+	}
+	return loaded, nil
+}
+
+// fold is a name as it is typed: "ONNX Runtime" is onnxruntime.
+func fold(name string) string { return strings.ToLower(strings.ReplaceAll(name, " ", "")) }
+
+// choose returns the kinds that are named, the first where none is.
+func choose(names []string) (chosen []kind, err error) {
+	for _, name := range names {
+		i := slices.IndexFunc(kinds, func(k kind) bool { return k.name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("there is no kind %q", name)
+		}
+		chosen = append(chosen, kinds[i])
+	}
+	if chosen == nil {
+		chosen = kinds[:1]
+	}
+	return chosen, nil
+}
+
+// defaultWorkers is one and all.
+func defaultWorkers() string {
+	if n := runtime.GOMAXPROCS(0); n > 1 {
+		return fmt.Sprintf("1,%d", n)
+	}
+	return "1"
+}
+
+func parseWorkers(list string) (counts []int, err error) {
+	for _, word := range strings.Split(list, ",") {
+		n, err := strconv.Atoi(strings.TrimSpace(word))
+		if err != nil || n < 1 {
+			return nil, fmt.Errorf("%q is no number of threads", word)
+		}
+		counts = append(counts, n)
+	}
+	return counts, nil
+}
+
+func parseISAs(list string) (isas []kernels.ISA, err error) {
+	if list == "" {
+		set, err := kernels.Default()
+		if err != nil {
+			return nil, err
+		}
+		return []kernels.ISA{set.ISA}, nil
+	}
+	for _, word := range strings.Split(list, ",") {
+		isa, err := kernels.ParseISA(strings.TrimSpace(word))
+		if err != nil {
+			return nil, err
+		}
+		if _, err := kernels.Lookup(isa); err != nil {
+			return nil, err
+		}
+		isas = append(isas, isa)
+	}
+	return isas, nil
+}
+
+// moduleVersion is the version of a module that this program was built with.
+func moduleVersion(path string) string {
+	info, ok := debug.ReadBuildInfo()
+	if ok {
+		for _, m := range info.Deps {
+			if m.Path == path {
+				return m.Version
+			}
+		}
+	}
+	return "of an unknown version"
+}

@@ -1,0 +1,211 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"runtime"
+	"syscall"
+	"time"
+)
+
+// row is one shape of one kind, before it is known who computes it.
+type row struct {
+	kind, shape string
+	work        float64 // of one run: floating-point operations or bytes
+	unit        string  // of work in a nanosecond
+	tolerance   float64 // how far results may lie from Lanewise's, beside the largest of them
+	enter       func(r *race)
+}
+
+// race is a row at a number of workers, and everybody who runs it.
+type race struct {
+	row
+	workers int
+	ours    []*ours
+	loaded  func(*peer) bool
+	entries []*entry
+	peaks   map[*ours][]float64 // GFLOP/s of each round
+}
+
+// entry is a contender with what is known of it.
+type entry struct {
+	lanewise *ours // whose it is, or
+	peer     *peer
+	variant  string // which of a library's ways it is; empty where there is one
+	runner   contender
+	work     float64   // of one run
+	want     []float32 // what it must compute; nil is what Lanewise does
+
+	times int       // runs in a burst
+	rates []float64 // of each round
+	note  string    // why it does not take part
+}
+
+// lanewise enters a contender for every instruction set: compute is one run of it, into dst.
+func (r *race) lanewise(dst func() []float32, compute func(o *ours, dst []float32) func()) {
+	for _, o := range r.ours {
+		d := dst()
+		r.entries = append(r.entries, &entry{lanewise: o, work: r.work, runner: &call{dst: d, compute: compute(o, d)}})
+	}
+}
+
+// enter lets a library run, if it is there. What it cannot do is noted and takes no part.
+func (r *race) add(p *peer, variant string, create func() (contender, error)) *entry {
+	e := &entry{peer: p, variant: variant, work: r.work}
+	if !r.loaded(p) {
+		return e
+	}
+	var err error
+	if e.runner, err = create(); err != nil {
+		e.runner, e.note = nil, err.Error()
+	}
+	r.entries = append(r.entries, e)
+	return e
+}
+
+// close ends every contender.
+func (r *race) close() {
+	for _, e := range r.entries {
+		if e.runner != nil {
+			e.runner.Close()
+		}
+	}
+}
+
+// run lets everybody run once and compares the results, then in every round everybody for a burst.
+func (r *race) run(rounds int, burst time.Duration) error {
+	if err := r.check(); err != nil {
+		return err
+	}
+	var running []*entry
+	for _, e := range r.entries {
+		if e.note == "" {
+			if err := e.calibrate(burst); err != nil {
+				return err
+			}
+			rest()
+			running = append(running, e)
+		}
+	}
+	r.peaks = map[*ours][]float64{}
+	runtime.GC()
+	for round := range rounds {
+		for i := range running {
+			e := running[(i+round)%len(running)]
+			if err := e.burst(); err != nil {
+				return err
+			}
+			if o := e.lanewise; o != nil {
+				r.peaks[o] = append(r.peaks[o], o.peak())
+			}
+			rest()
+		}
+	}
+	return nil
+}
+
+// check runs everybody once. Results that differ from Lanewise's disqualify.
+func (r *race) check() error {
+	var truth []float32
+	for _, e := range r.entries {
+		if e.note != "" {
+			continue
+		}
+		if err := e.runner.Run(1); err != nil {
+			e.note = err.Error()
+			continue
+		}
+		got, err := e.runner.Output()
+		rest()
+		if err != nil {
+			return err
+		}
+		if truth == nil {
+			truth = got // the first is Lanewise
+			continue
+		}
+		want := e.want
+		if want == nil {
+			want = truth
+		}
+		if d := distance(got, want); !(d <= r.tolerance) {
+			e.note = fmt.Sprintf("its result is off by %.2g of the largest value", d)
+			if e.lanewise != nil {
+				return fmt.Errorf("%s %s: %s: %s", r.kind, r.shape, e.lanewise.name(), e.note)
+			}
+		}
+	}
+	return nil
+}
+
+// distance is the largest difference of two results beside the largest value of want.
+func distance(got, want []float32) float64 {
+	if len(got) != len(want) {
+		return math.Inf(1)
+	}
+	var most, largest float64
+	for i, w := range want {
+		d := math.Abs(float64(got[i]) - float64(w))
+		if math.IsNaN(d) {
+			return d
+		}
+		most, largest = max(most, d), max(largest, math.Abs(float64(w)))
+	}
+	if most == 0 {
+		return 0
+	}
+	return most / largest
+}
+
+// calibrate finds how many runs take a burst.
+func (e *entry) calibrate(burst time.Duration) error {
+	for times := 1; ; times *= 2 {
+		start := time.Now()
+		if err := e.runner.Run(times); err != nil {
+			return err
+		}
+		if d := time.Since(start); d > burst/8 {
+			e.times = max(1, int(float64(times)*float64(burst)/float64(d)))
+			return nil
+		}
+	}
+}
+
+// burst adds the rate of one burst. A few runs before it wake the library's threads and fill the
+// caches.
+func (e *entry) burst() error {
+	if err := e.runner.Run(e.times / 4); err != nil {
+		return err
+	}
+	start := time.Now()
+	err := e.runner.Run(e.times)
+	e.rates = append(e.rates, e.work*float64(e.times)/float64(time.Since(start).Nanoseconds()))
+	return err
+}
+
+// rest waits until the threads of all libraries sleep, which they do some milliseconds after their
+// last work: until this process takes no more than a tenth of a processor's time. Threads that have
+// not gone to sleep after maxRest take from those who come next, and rest counts them.
+func rest() {
+	const step, maxRest = 2 * time.Millisecond, 300 * time.Millisecond
+	for start := time.Now(); time.Since(start) < maxRest; {
+		before, began := processorTime(), time.Now()
+		time.Sleep(step)
+		if processorTime()-before <= time.Since(began)/10 {
+			return
+		}
+	}
+	restless++
+}
+
+// restless is how often threads did not go to sleep.
+var restless int
+
+// processorTime is what all threads of this process have used.
+func processorTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		panic(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
