@@ -18,6 +18,7 @@ func layers(set *kernels.Set) []layer {
 		{m: 6*mr + 2, k: kc + 10, n: 3*nr + 3, pad: 2, images: 2, act: kernels.SiLU, add: true},
 		{m: 50, k: 70, n: 9*nr + 1, glu: true, bias: true, act: kernels.GELU, scaled: 2, before: kernels.SiLU},
 		{m: 2, k: 2*kc + 1, n: 40*nr + 1, bias: true, add: true},
+		{m: 600, k: 20, n: 2*nr + 1, images: 2, gates: 2, act: kernels.SiLU, add: true, moments: 2},
 	}
 }
 
@@ -32,6 +33,9 @@ func TestMulWorkers(t *testing.T) {
 					first = o.dst.Data
 				}
 				kerneltest.Same(t, l.String(), o.dst.Data, first)
+				if l.moments > 0 {
+					l.checkMoments(t, set, o)
+				}
 			}
 		}
 	})
@@ -53,6 +57,12 @@ func TestMulBatch(t *testing.T) {
 				}
 				if l.images > 0 {
 					one.ep.ImageBias = one.ep.ImageBias.Slice(image, image+1)
+				}
+				if l.gates > 0 {
+					one.ep.Gate = one.ep.Gate.Slice(image, image+1)
+				}
+				if l.moments > 0 {
+					one.ep.Moments = tensor.MakeMoments(1, l.m/2, l.n)
 				}
 				if l.scaled > 0 {
 					one.pro.Scale, one.pro.Shift = one.pro.Scale.Slice(image, image+1), one.pro.Shift.Slice(image, image+1)

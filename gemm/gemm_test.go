@@ -22,12 +22,15 @@ type layer struct {
 	scaled      int // rows of the prologue's scale and shift; 0 none
 	before      kernels.Act
 	act         kernels.Act
+	gates       int  // rows of the gate; 0 none
 	add, addDst bool // a residual; in dst itself
+	moments     int  // images that moments are asked of; 0 none
 }
 
 func (l layer) String() string {
 	return kerneltest.Name("m", l.m, "k", l.k, "n", l.n, "pad", l.pad, "glu", l.glu, "bias", l.bias, "images", l.images,
-		"scaled", l.scaled, "before", l.before, "act", l.act, "add", l.add, "inplace", l.addDst)
+		"scaled", l.scaled, "before", l.before, "act", l.act, "gates", l.gates, "add", l.add, "inplace", l.addDst,
+		"moments", l.moments)
 }
 
 // columns is how many rows the weight has.
@@ -58,6 +61,13 @@ func (l layer) operands(t testing.TB) operands {
 	}
 	if l.images > 0 {
 		o.ep.ImageBias = kerneltest.Mat(t, 5, l.images, l.columns(), l.columns()+1)
+	}
+	if l.gates > 0 {
+		o.ep.Gate = kerneltest.Mat(t, 9, l.gates, l.n, l.n+3)
+	}
+	if l.moments > 0 {
+		o.ep.Moments = tensor.MakeMoments(l.moments, l.m/l.moments, l.n)
+		kerneltest.Fill(o.ep.Moments.Data)
 	}
 	if l.scaled > 0 {
 		o.pro.Scale = kerneltest.Mat(t, 6, l.scaled, l.k, l.k)
@@ -116,6 +126,9 @@ func (l layer) truth(o operands) []kerneltest.Approx {
 			} else {
 				x = x.Act(l.act)
 			}
+			if l.gates > 0 {
+				x = x.Times(kerneltest.Approx{V: float64(o.ep.Gate.Row(r / (l.m / l.gates))[c])})
+			}
 			if l.add {
 				x = x.Plus(float64(o.ep.Add.Data[r*o.ep.Add.Stride+c]))
 			}
@@ -144,6 +157,49 @@ func (l layer) check(t testing.TB, e *engine.Engine) {
 		kerneltest.UntouchedBetween(t, l.String(), o.dst)
 	}
 	kerneltest.NearAll(t, l.String(), kerneltest.Values(o.dst), want)
+	if l.moments > 0 {
+		l.checkMoments(t, e.Set(), o)
+	}
+}
+
+// checkMoments compares the moments with those of dst.
+func (l layer) checkMoments(t testing.TB, set *kernels.Set, o operands) {
+	t.Helper()
+	got, want := o.ep.Moments, tensor.MakeMoments(l.moments, l.m/l.moments, l.n)
+	for image := range l.moments {
+		for b := range want.Blocks() {
+			first := b * tensor.MomentPixels
+			block := o.dst.Slice(image*want.Pixels+first, image*want.Pixels+min(first+tensor.MomentPixels, want.Pixels))
+			ref, sum, square := want.Block(image, b)
+			copy(ref, block.Row(0))
+			set.Moments(&kernels.MomentsArgs{Rows: block.Rows, Cols: l.n, Src: block.Data, Stride: block.Stride,
+				Ref: ref, Sum: sum, Square: square})
+		}
+	}
+	kerneltest.Same(t, l.String()+": moments", got.Data, want.Data)
+}
+
+func TestMulGate(t *testing.T) {
+	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
+		e := kerneltest.Engine(t, set, 2)
+		n := set.GEMM.NR + 5
+		for _, images := range []int{1, 2, 5, 30} {
+			layer{m: 30, k: 9, n: n, pad: 1, bias: true, gates: images}.check(t, e)
+			layer{m: 30, k: set.GEMM.KC + 3, n: n, images: images, gates: images, act: kernels.SiLU, add: true, addDst: true}.check(t, e)
+		}
+	})
+}
+
+func TestMulMoments(t *testing.T) {
+	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
+		e := kerneltest.Engine(t, set, 2)
+		n := set.GEMM.NR + 5
+		for _, pixels := range []int{1, 2, 40, 255, 256, 257, 600} {
+			layer{m: 2 * pixels, k: 9, n: n, pad: 1, bias: true, moments: 2}.check(t, e)
+			layer{m: pixels, k: 9, n: n, glu: true, act: kernels.GELU, add: true, addDst: true, moments: 1}.check(t, e)
+		}
+		layer{m: 3 * 50, k: set.GEMM.KC + 3, n: n, images: 3, gates: 3, act: kernels.SiLU, moments: 3}.check(t, e)
+	})
 }
 
 func TestMulRows(t *testing.T) {

@@ -18,7 +18,8 @@ import (
 // the image. groups divides C. act is applied in the same pass, whichever it is.
 //
 // The statistics come from one pass, in float32 over blocks of pixels about a value of the block
-// and in float64 from there, so a mean that is large beside the spread does not cancel.
+// and in float64 from there, so a mean that is large beside the spread does not cancel. That pass is
+// left out, with the same result to the bit, where a.Moments holds what it would find.
 func Group(e *engine.Engine, dst, src tensor.NHWC, groups int, a Affine, act kernels.Act) {
 	group(e, dst, src, groups, a, tensor.Mat{}, tensor.Mat{}, act)
 }
@@ -41,6 +42,9 @@ func group(e *engine.Engine, dst, src tensor.NHWC, groups int, a Affine, scale, 
 		panic(fmt.Sprintf("norm: %d groups of %d channels", groups, src.C))
 	}
 	a.check("norm", src.C)
+	if m := a.Moments; m != nil && (m.Images != src.N || m.Pixels != src.H*src.W || m.Channels != src.C) {
+		panic(fmt.Sprintf("norm: moments of %d images of %d×%d for %s", m.Images, m.Pixels, m.Channels, src.Shape()))
+	}
 	if src.N*src.H*src.W*src.C == 0 {
 		return
 	}
@@ -71,10 +75,6 @@ type groupJob struct {
 	shares  []share   // by worker, where a tile is a block of pixels
 }
 
-// blockPixels is how many pixels are summed in float32 before float64 takes over: a block's sums are
-// off by at most 256 ulp of their terms, and that takeover costs as much as summing six pixels.
-const blockPixels = 256
-
 // run computes the norm. Statistics and result need src twice, and a large image fits no cache.
 //
 // A tile is a block of pixels, in one region for the statistics and another for the result, where
@@ -93,7 +93,13 @@ func (j *groupJob) run(e *engine.Engine) {
 	for i := range j.shares {
 		j.shares[i].reset(n * blocks)
 	}
-	e.For(n*blocks, engine.Scratch{Floats: 2 * c}, (*groupSums)(j))
+	if j.affine.Moments == nil {
+		e.For(n*blocks, engine.Scratch{Floats: 2 * c}, (*groupSums)(j))
+	} else {
+		for b := range n * blocks {
+			j.shares[b*len(j.shares)/(n*blocks)].keep(b)
+		}
+	}
 	e.For((n*j.groups+j.merged()-1)/j.merged(), engine.Scratch{}, (*groupMerge)(j))
 	e.For(n*blocks, engine.Scratch{}, (*groupApply)(j))
 }
@@ -130,12 +136,12 @@ func gcd(a, b int) int {
 }
 
 // blocks is how many blocks of pixels an image has.
-func (j *groupJob) blocks() int { return (j.pixels + blockPixels - 1) / blockPixels }
+func (j *groupJob) blocks() int { return (j.pixels + tensor.MomentPixels - 1) / tensor.MomentPixels }
 
 // block returns channels c0 up to c1 of block b of image n of t.
 func (j *groupJob) block(t tensor.NHWC, n, b, c0, c1 int) tensor.Mat {
 	first := n * j.pixels
-	return t.Tokens().Slice(first+b*blockPixels, first+min((b+1)*blockPixels, j.pixels)).Columns(c0, c1)
+	return t.Tokens().Slice(first+b*tensor.MomentPixels, first+min((b+1)*tensor.MomentPixels, j.pixels)).Columns(c0, c1)
 }
 
 // measure takes the moments of groups g0 up to g1 in block b of image n.
@@ -157,6 +163,17 @@ func (j *groupJob) measure(w *engine.Worker, n, b, g0, g1 int) {
 // blockMoments are those of the groups in block b of image n.
 func (j *groupJob) blockMoments(n, b int) []moments {
 	return j.moments[(n*j.blocks()+b)*j.groups:][:j.groups]
+}
+
+// momentsOf are those of group g in block b of image n.
+func (j *groupJob) momentsOf(n, b, g int) moments {
+	given := j.affine.Moments
+	if given == nil {
+		return j.blockMoments(n, b)[g]
+	}
+	ref, sum, square := given.Block(n, b)
+	lo, hi := g*j.size, (g+1)*j.size
+	return merge(min(tensor.MomentPixels, j.pixels-b*tensor.MomentPixels), ref[lo:hi], sum[lo:hi], square[lo:hi])
 }
 
 // moments are those of count values: their sums of x − about and of its square.
@@ -191,9 +208,9 @@ func (m *moments) add(other moments) {
 // finish merges the blocks of group g of image n, in order, into what the kernel applies to its
 // channels.
 func (j *groupJob) finish(n, g int) {
-	m := j.blockMoments(n, 0)[g]
+	m := j.momentsOf(n, 0, g)
 	for b := 1; b < j.blocks(); b++ {
-		m.add(j.blockMoments(n, b)[g])
+		m.add(j.momentsOf(n, b, g))
 	}
 	offset := m.sum / m.count
 	mean := m.about + offset
@@ -242,8 +259,10 @@ func (s *groupSlices) Tile(w *engine.Worker, tile int) {
 	slices := (j.groups + j.slice - 1) / j.slice
 	n, g0 := tile/slices, tile%slices*j.slice
 	g1 := min(g0+j.slice, j.groups)
-	for b := range j.blocks() {
-		j.measure(w, n, b, g0, g1)
+	if j.affine.Moments == nil {
+		for b := range j.blocks() {
+			j.measure(w, n, b, g0, g1)
+		}
 	}
 	for g := g0; g < g1; g++ {
 		j.finish(n, g)

@@ -1,6 +1,7 @@
 package norm_test
 
 import (
+	"fmt"
 	"math"
 	"testing"
 
@@ -319,4 +320,37 @@ func TestPanics(t *testing.T) {
 			f()
 		})
 	}
+}
+
+// Moments that were gathered before give the same bits as those that Group takes itself.
+func TestGroupWithMoments(t *testing.T) {
+	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
+		for _, workers := range []int{1, 2, 7} {
+			e := kerneltest.Engine(t, set, workers)
+			for i, s := range groupShapes {
+				src, a := random(s, uint64(i)), affine(s.c, s.eps)
+				scale, shift := modulation(s.n, s.c)
+				want, got := tensor.Make(s.n, s.h, s.w, s.c), tensor.Make(s.n, s.h, s.w, s.c)
+				norm.AdaGroup(e, want, src, s.groups, a, scale, shift, kernels.SiLU)
+				a.Moments = moments(set, src)
+				norm.AdaGroup(e, got, src, s.groups, a, scale, shift, kernels.SiLU)
+				kerneltest.Same(t, fmt.Sprintf("%v, %d workers", s, workers), got.Data, want.Data)
+			}
+		}
+	})
+}
+
+// moments are what tensor.Moments says.
+func moments(set *kernels.Set, x tensor.NHWC) *tensor.Moments {
+	m := tensor.MakeMoments(x.N, x.H*x.W, x.C)
+	for image := range x.N {
+		for b := range m.Blocks() {
+			first := image*m.Pixels + b*tensor.MomentPixels
+			block := x.Tokens().Slice(first, min(first+tensor.MomentPixels, (image+1)*m.Pixels))
+			ref, sum, square := m.Block(image, b)
+			copy(ref, block.Row(0))
+			set.Moments(&kernels.MomentsArgs{Rows: block.Rows, Cols: x.C, Src: block.Data, Stride: block.Stride, Ref: ref, Sum: sum, Square: square})
+		}
+	}
+	return m
 }

@@ -16,6 +16,9 @@ import (
 // with the row's mean and (biased) variance.
 func Layer(e *engine.Engine, dst, src tensor.Mat, a Affine) {
 	a.check("norm", src.Cols)
+	if a.Moments != nil {
+		panic("norm: moments of channels for a norm of rows")
+	}
 	layer(e, dst, src, 1, a, tensor.Mat{}, tensor.Mat{})
 }
 

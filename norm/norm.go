@@ -18,6 +18,10 @@ import (
 type Affine struct {
 	Scale, Shift []float32
 	Eps          float32
+
+	// Moments, for Group and AdaGroup, are those of src where the operator that made it has gathered
+	// them (gemm.Epilogue.Moments); nil has them taken from src.
+	Moments *tensor.Moments
 }
 
 // check panics unless the vectors that there are have one value a channel.
