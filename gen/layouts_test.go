@@ -4,7 +4,7 @@ import (
 	"reflect"
 	"testing"
 
-	"github.com/lanewise/lanewise/gen/x86"
+	"github.com/lanewise/lanewise/gen/layout"
 	"github.com/lanewise/lanewise/kernels"
 )
 
@@ -24,7 +24,7 @@ func TestLayouts(t *testing.T) {
 	kinds := map[string]reflect.Kind{
 		"int": reflect.Int, "slice": reflect.Slice, "float32": reflect.Float32, "bool": reflect.Bool, "act": reflect.Uint8, "half": reflect.Uint8,
 	}
-	for _, s := range x86.Structs {
+	for _, s := range layout.Structs {
 		typ, ok := types[s.Name]
 		if !ok {
 			t.Errorf("%s: not in argStructs", s.Name)

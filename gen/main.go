@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 
+	"github.com/lanewise/lanewise/gen/arm64"
 	"github.com/lanewise/lanewise/gen/x86"
 )
 
@@ -47,6 +48,13 @@ func generate() (map[string][]byte, error) {
 		for name, content := range pkg {
 			files[w.Name+"/"+name] = content
 		}
+	}
+	pkg, _, err := arm64.Generate()
+	if err != nil {
+		return nil, fmt.Errorf("neon: %w", err)
+	}
+	for name, content := range pkg {
+		files["neon/"+name] = content
 	}
 	return files, nil
 }

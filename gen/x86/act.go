@@ -3,23 +3,13 @@ package x86
 import (
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
-)
 
-var activateArgs = mirror("ActivateArgs", `
-	Rows Cols int
-	Act act
-	Src slice
-	SrcStride int
-	Value slice
-	ValueStride int
-	Add slice
-	AddStride int
-	Dst slice
-	DstStride int`)
+	"github.com/lanewise/lanewise/gen/layout"
+)
 
 // activate emits Activate: a sweep for each function.
 func activate(e *emitter) {
-	e.function("Activate", activateArgs, "Activate is kernels.Set.Activate; args points to a kernels.ActivateArgs.")
+	e.function("Activate", layout.Activate, "Activate is kernels.Set.Activate; args points to a kernels.ActivateArgs.")
 	src, dst, value, add := reg.RSI, reg.RDI, reg.R8, reg.R9
 	srcStride, dstStride, valueStride, addStride := reg.R12, reg.R13, reg.R14, reg.R15
 	s := e.newSweep(e.tailMask())

@@ -3,22 +3,8 @@ package x86
 import (
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
-)
 
-var (
-	softmaxArgs = mirror("SoftmaxArgs", `
-		Keys int
-		S Max Sum Alpha slice`)
-	scoreArgs = mirror("ScoreArgs", `
-		Keys Cols int
-		K slice
-		KStride int
-		Q Mask S slice`)
-	weighArgs = mirror("WeighArgs", `
-		Rows Keys int
-		V slice
-		VStride int
-		P O Alpha slice`)
+	"github.com/lanewise/lanewise/gen/layout"
 )
 
 // attention emits the kernels that a block of keys passes through.
@@ -36,7 +22,7 @@ func (e *emitter) vectors() int { return e.Queries / e.Lanes }
 // Register plan: the maxima and the sums of NR queries, then exp2's arguments, exponents and results
 // for two keys; AVX-512 has room for its constants.
 func softmax(e *emitter) {
-	e.function("Softmax", softmaxArgs, "Softmax is kernels.Set.Softmax; args points to a kernels.SoftmaxArgs.")
+	e.function("Softmax", layout.Softmax, "Softmax is kernels.Set.Softmax; args points to a kernels.SoftmaxArgs.")
 	vectors := e.vectors()
 	top, sum := e.Regs[:vectors], e.Regs[vectors:2*vectors]
 	work := e.Regs[2*vectors : 8*vectors]

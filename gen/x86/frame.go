@@ -18,6 +18,8 @@ import (
 	"github.com/mmcloughlin/avo/pass"
 	"github.com/mmcloughlin/avo/printer"
 	"github.com/mmcloughlin/avo/reg"
+
+	"github.com/lanewise/lanewise/gen/layout"
 )
 
 // Width is what differs between the two instruction sets.
@@ -72,7 +74,7 @@ type emitter struct {
 	*build.Context
 	Width
 	family string
-	args   *Struct
+	args   *layout.Struct
 	argptr reg.GPPhysical
 	consts map[string]Mem // read-only data by name
 	labels int            // made by unique
@@ -150,7 +152,7 @@ func doc(w Width, requires map[string][]string) ([]byte, error) {
 
 // function begins a kernel whose argument struct is args. The pointer to it is in argptr, which
 // the kernel may reuse; reload gets it back.
-func (e *emitter) function(name string, args *Struct, doc ...string) {
+func (e *emitter) function(name string, args *layout.Struct, doc ...string) {
 	e.Function(name)
 	e.Attributes(attr.NOSPLIT)
 	e.SignatureExpr("func(args *byte)")
@@ -167,7 +169,7 @@ func (e *emitter) reload(r reg.GPPhysical) {
 
 // field is where a field of the arguments lies; for a slice, its pointer.
 func (e *emitter) field(name string) Mem {
-	return Mem{Base: e.argptr, Disp: e.args.offset(name)}
+	return Mem{Base: e.argptr, Disp: e.args.Offset(name)}
 }
 
 // length is where the length of a slice field lies.

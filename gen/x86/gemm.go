@@ -5,20 +5,9 @@ import (
 
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
-)
 
-var tileArgs = mirror("TileArgs", `
-	Rows Cols int
-	Segments K int
-	A B slice
-	BStride int
-	Init slice
-	InitStride int
-	Add slice
-	AddStride int
-	Dst slice
-	DstStride int
-	Ahead slice`)
+	"github.com/lanewise/lanewise/gen/layout"
+)
 
 // gemm emits the kernels of package kernels' GEMM.
 func gemm(e *emitter) {
@@ -39,7 +28,7 @@ func gemm(e *emitter) {
 // stride find room in one set of an 8-way cache. Wide tiles load less for each FMA, which
 // a core at its power limit repays by a higher clock.
 func tiles(e *emitter) {
-	e.function("Tile", tileArgs, "Tile is kernels.GEMM.Tile; args points to a kernels.TileArgs.")
+	e.function("Tile", layout.Tile, "Tile is kernels.GEMM.Tile; args points to a kernels.TileArgs.")
 	most := e.NR / e.Lanes
 	for v := most; v > 1; v-- {
 		e.CMPQ(e.field("Cols"), I8((v-1)*e.Lanes))

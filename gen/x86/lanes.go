@@ -5,22 +5,8 @@ import (
 
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
-)
 
-var (
-	toLanesArgs = mirror("ToLanesArgs", `
-		Rows Cols Lanes int
-		Src slice
-		SrcStride int
-		Scale float32
-		Dst slice
-		DstStride int`)
-	fromLanesArgs = mirror("FromLanesArgs", `
-		Rows Cols int
-		Src Scale slice
-		Add bool
-		Dst slice
-		DstStride int`)
+	"github.com/lanewise/lanewise/gen/layout"
 )
 
 // A transposer emits ToLanes or FromLanes, which carry values between rows of memory and lanes of
@@ -72,7 +58,7 @@ func lanes(e *emitter) {
 
 // toLanes emits ToLanes.
 func toLanes(e *emitter) {
-	e.function("ToLanes", toLanesArgs, "ToLanes is kernels.Set.ToLanes; args points to a kernels.ToLanesArgs.")
+	e.function("ToLanes", layout.ToLanes, "ToLanes is kernels.Set.ToLanes; args points to a kernels.ToLanesArgs.")
 	t := newTransposer(e)
 	scale, lanes := e.Regs[8], []reg.Register{e.Regs[9], e.Regs[10]}
 	if e.wide() {
@@ -114,7 +100,7 @@ func toLanes(e *emitter) {
 
 // fromLanes emits FromLanes.
 func fromLanes(e *emitter) {
-	e.function("FromLanes", fromLanesArgs, "FromLanes is kernels.Set.FromLanes; args points to a kernels.FromLanesArgs.")
+	e.function("FromLanes", layout.FromLanes, "FromLanes is kernels.Set.FromLanes; args points to a kernels.FromLanesArgs.")
 	t := newTransposer(e)
 	t.packed = true
 	e.get("Rows", laneLeft)

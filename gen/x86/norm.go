@@ -5,30 +5,8 @@ import (
 
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
-)
 
-var (
-	momentsArgs = mirror("MomentsArgs", `
-		Rows Cols int
-		Src slice
-		Stride int
-		Ref Sum Square slice`)
-	affineArgs = mirror("AffineArgs", `
-		Rows Cols int
-		Src slice
-		SrcStride int
-		Mean Scale Shift slice
-		Act act
-		Dst slice
-		DstStride int`)
-	layerNormArgs = mirror("LayerNormArgs", `
-		Rows Cols int
-		Src slice
-		SrcStride int
-		Scale Shift slice
-		Eps float32
-		Dst slice
-		DstStride int`)
+	"github.com/lanewise/lanewise/gen/layout"
 )
 
 // norms emits the kernels of normalisation.
@@ -43,7 +21,7 @@ func norms(e *emitter) {
 // Register plan: for each vector of a strip the reference and the two sums; the rest hold values, and
 // the last one AVX2's mask.
 func moments(e *emitter) {
-	e.function("Moments", momentsArgs, "Moments is kernels.Set.Moments; args points to a kernels.MomentsArgs.")
+	e.function("Moments", layout.Moments, "Moments is kernels.Set.Moments; args points to a kernels.MomentsArgs.")
 	strip := len(e.Regs) / 4
 	set := func(i int) []reg.VecPhysical { return e.Regs[i*strip:][:strip] }
 	ref, sum, square := set(0), set(1), set(2)
@@ -125,7 +103,7 @@ func moments(e *emitter) {
 
 // affine emits Affine: a sweep for each function.
 func affine(e *emitter) {
-	e.function("Affine", affineArgs, "Affine is kernels.Set.Affine; args points to a kernels.AffineArgs.")
+	e.function("Affine", layout.Affine, "Affine is kernels.Set.Affine; args points to a kernels.AffineArgs.")
 	src, dst, mean, scale, shift := reg.RSI, reg.RDI, reg.R8, reg.R9, reg.R14
 	srcStride, dstStride := reg.R12, reg.R13
 	s := e.newSweep(e.tailMask())
@@ -164,7 +142,7 @@ func affine(e *emitter) {
 // Register plan: sixteen lanes of a sum (one vector or two), as many of values, the masks of a
 // row's last sixteen values, and the mean and the reciprocal of the spread in all lanes.
 func layerNorm(e *emitter) {
-	e.function("LayerNorm", layerNormArgs, "LayerNorm is kernels.Set.LayerNorm; args points to a kernels.LayerNormArgs.")
+	e.function("LayerNorm", layout.LayerNorm, "LayerNorm is kernels.Set.LayerNorm; args points to a kernels.LayerNormArgs.")
 	const lanes = 16
 	vectors := lanes / e.Lanes
 	set := func(i int) []reg.VecPhysical { return e.Regs[i*vectors:][:vectors] }

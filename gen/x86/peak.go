@@ -3,13 +3,8 @@ package x86
 import (
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
-)
 
-var (
-	peakArgs  = mirror("PeakArgs", `Iterations FLOP int`)
-	triadArgs = mirror("TriadArgs", `
-		Dst B C slice
-		S float32`)
+	"github.com/lanewise/lanewise/gen/layout"
 )
 
 // peaks emits what this core can do: Peak and Triad.
@@ -21,7 +16,7 @@ func peaks(e *emitter) {
 // peak emits Peak: chains of multiply-adds in registers, as many as there are accumulators in a
 // GEMM tile. All values are zero, so nothing ever overflows or turns denormal.
 func peak(e *emitter) {
-	e.function("Peak", peakArgs, "Peak is kernels.Set.Peak; args points to a kernels.PeakArgs.")
+	e.function("Peak", layout.Peak, "Peak is kernels.Set.Peak; args points to a kernels.PeakArgs.")
 	chains := e.MR * e.NR / e.Lanes
 	count := reg.RCX
 	e.get("Iterations", count)
@@ -46,7 +41,7 @@ func peak(e *emitter) {
 
 // triad emits Triad: four vectors at a time, stored through the caches as every kernel's are.
 func triad(e *emitter) {
-	e.function("Triad", triadArgs, "Triad is kernels.Set.Triad; args points to a kernels.TriadArgs.")
+	e.function("Triad", layout.Triad, "Triad is kernels.Set.Triad; args points to a kernels.TriadArgs.")
 	dst, b, c, count := reg.RDI, reg.RSI, reg.RDX, reg.RCX
 	const together = 4
 	e.get("Dst", dst)

@@ -5,6 +5,8 @@ import (
 
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
+
+	"github.com/lanewise/lanewise/gen/layout"
 )
 
 // The two products of attention, Score and Weigh, share a plan: a group of rows of the result in
@@ -83,7 +85,7 @@ func (e products) groups(rows, n reg.GPPhysical, body func(rows int)) {
 
 // score emits Score: rows are keys, the panel is Q.
 func score(e *emitter) {
-	e.function("Score", scoreArgs, "Score is kernels.Set.Score; args points to a kernels.ScoreArgs.")
+	e.function("Score", layout.Score, "Score is kernels.Set.Score; args points to a kernels.ScoreArgs.")
 	p := newProducts(e)
 	var (
 		rows, n                = reg.RCX, reg.RDX
@@ -181,7 +183,7 @@ func score(e *emitter) {
 
 // weigh emits Weigh: rows are those of O, the panel is P.
 func weigh(e *emitter) {
-	e.function("Weigh", weighArgs, "Weigh is kernels.Set.Weigh; args points to a kernels.WeighArgs.")
+	e.function("Weigh", layout.Weigh, "Weigh is kernels.Set.Weigh; args points to a kernels.WeighArgs.")
 	p := newProducts(e)
 	var (
 		rows, n         = reg.RCX, reg.RDX

@@ -3,16 +3,13 @@ package x86
 import (
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
-)
 
-var widenArgs = mirror("WidenArgs", `
-	Src slice
-	Type half
-	Dst slice`)
+	"github.com/lanewise/lanewise/gen/layout"
+)
 
 // widen emits Widen: a loop for each type, four vectors at a time, and then one value at a time.
 func widen(e *emitter) {
-	e.function("Widen", widenArgs, "Widen is kernels.GEMM.Widen; args points to a kernels.WidenArgs.")
+	e.function("Widen", layout.Widen, "Widen is kernels.GEMM.Widen; args points to a kernels.WidenArgs.")
 	src, dst, n := reg.RSI, reg.RDI, reg.RCX
 	const together = 4
 	e.get("Src", src)

@@ -1,12 +1,13 @@
-package x86
+// Package layout mirrors the argument structs of package kernels: the generator cannot import that
+// package, which imports what is generated. TestLayouts in gen compares the two.
+package layout
 
 import (
 	"fmt"
 	"strings"
 )
 
-// A Struct mirrors an argument struct of package kernels: the generator cannot import that
-// package, which imports what is generated. TestLayouts compares the two.
+// A Struct mirrors an argument struct.
 type Struct struct {
 	Name   string
 	Fields []Field
@@ -50,8 +51,8 @@ func mirror(name, fields string) *Struct {
 	return s
 }
 
-// offset is where the field lies.
-func (s *Struct) offset(field string) int {
+// Offset is where the field lies, in bytes.
+func (s *Struct) Offset(field string) int {
 	for _, f := range s.Fields {
 		if f.Name == field {
 			return f.Offset

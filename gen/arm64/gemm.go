@@ -1,0 +1,307 @@
+package arm64
+
+import (
+	"fmt"
+
+	"github.com/lanewise/lanewise/gen/layout"
+)
+
+// gemm emits the kernels of package kernels' GEMM.
+func gemm(e *emitter) {
+	tiles(e)
+	widen(e)
+}
+
+// Registers of Tile. Those of the sum are free outside it.
+var (
+	tileB, tileBStride = R(8), R(9)   // sum: B at this k; bytes to the next
+	tileK, tileK2      = R(10), R(11) // sum: k and k + 2, in bytes
+	tileWhole          = R(12)        // sum: how many bytes of K the unrolled loop does
+	tileCount          = R(13)        // sum: K in bytes
+	tileTable          = R(14)        // the next row pointers
+	tileSegments       = R(15)        // sum: still to do in this tile
+	tileAhead, tileEnd = R(16), R(17) // what to ask for next, and where that ends
+	tileArgs           = R(19)
+	tileRows           = R(20)        // still to do
+	tileInit, tileAdd  = R(21), R(23) // at the first of them; Add may be nil
+	tileDst            = R(25)
+)
+
+// strides are those of Init, Add and Dst, each beside its pointer.
+func stride(of R) R { return of + 1 }
+
+// Rows whose last vector is not whole pass through the frame, where it is: one vector a row, of
+// Init, of Add and of Dst.
+const (
+	frameTail = mr * bytesV
+	frameSize = 3 * frameTail
+)
+
+// frame is where such vectors of Init, Add or Dst lie.
+func (e *emitter) frame(of, into R) {
+	offset := map[R]int{tileInit: 0, tileAdd: frameTail, tileDst: 2 * frameTail}[of]
+	e.MOVD(fmt.Sprintf("$tails%+d(SP)", offset-frameSize), into)
+}
+
+// unroll is how many k go into one round of the loop, two at a time.
+const unroll = 4
+
+// tiles emits Tile: a sweep down the rows of a panel in tiles of MR rows, with a body for each
+// number of rows and of vectors in a row, all by one plan.
+//
+// Register plan: V0 to V23 accumulate, V24 to V29 hold B at two k, V30 and V31 two values each of a
+// row of A by turns. A's rows are read in place, each by a pointer of its own, R0 to R7, that is
+// indexed by k.
+//
+//	8×12: 24 + 6 + 2 registers; 48 FMA for 12 loads
+func tiles(e *emitter) {
+	e.function("Tile", frameSize, layout.Tile, tileArgs, "Tile is kernels.GEMM.Tile; args points to a kernels.TileArgs.")
+	e.get("Rows", tileRows)
+	e.get("A", tileTable)
+	e.stride("InitStride", stride(tileInit))
+	e.stride("AddStride", stride(tileAdd))
+	e.stride("DstStride", stride(tileDst))
+	e.get("Dst", tileDst)
+
+	// Without Init, the rows start from zeros at a stride of 0.
+	e.get("Init", tileInit)
+	e.CBNZ(tileInit, "started")
+	e.MOVD("$tile_zeros<>(SB)", tileInit)
+	e.MOVD(0, stride(tileInit))
+	e.label("started")
+	e.get("Add", tileAdd)
+	e.CBNZ(tileAdd, "added")
+	e.MOVD(0, stride(tileAdd))
+	e.label("added")
+
+	// Without Ahead, B is asked for, which is at hand.
+	e.get("B", tileEnd)
+	e.get("Ahead", tileAhead)
+	e.CBZ(tileAhead, "behind")
+	e.MOVD(e.length("Ahead"), tileEnd)
+	e.ADD("R17<<2", tileAhead, tileEnd)
+	e.B("next")
+	e.label("behind")
+	e.MOVD(tileEnd, tileAhead)
+
+	e.label("next")
+	cols, n := R(0), R(1)
+	whole, tail := R(2), R(3) // columns in whole vectors, in bytes; columns besides
+	sizes := func() {
+		e.get("Cols", cols)
+		e.AND(3, cols, tail)
+		e.SUB(tail, cols, whole)
+		e.LSL(2, whole, whole)
+		e.MOVD(mr, n)
+		e.CMP(n, tileRows)
+		e.CSEL("LT", tileRows, n, n)
+	}
+	// ragged emits body for the last vector of each row: of is at the row's, and buffer at the frame's.
+	ragged := func(of R, body func(at, buffer, tmp R)) {
+		at, buffer, left, loop := R(4), R(5), R(6), e.unique("ragged")
+		e.ADD(whole, of, at)
+		e.frame(of, buffer)
+		e.MOVD(n, left)
+		e.label(loop)
+		body(at, buffer, R(7))
+		e.ADD(stride(of), at)
+		e.ADD(bytesV, buffer)
+		e.SUBS(1, left)
+		e.BNE(loop)
+	}
+	sizes()
+	e.CBZ(tail, "choose")
+	loadTail := func(at, buffer, tmp R) {
+		e.loadSome(tail, at, tmp, 0)
+		e.FMOVQ(V(0), Mem{Base: buffer})
+	}
+	ragged(tileInit, loadTail)
+	e.CBZ(tileAdd, "choose")
+	ragged(tileAdd, loadTail)
+
+	e.label("choose")
+	most := nr / vector
+	for v := most; v > 1; v-- {
+		e.CMP((v-1)*vector, cols)
+		e.BGT(fmt.Sprintf("vectors%d", v))
+	}
+	for v := 1; v <= most; v++ {
+		e.label(fmt.Sprintf("vectors%d", v))
+		for r := mr; r > 1; r-- {
+			e.CMP(r, n)
+			e.BEQ(tile{e, r, v}.label("init"))
+		}
+		for r := 1; r <= mr; r++ {
+			t := tile{e, r, v}
+			t.init()
+			t.sum()
+			t.finish()
+			e.B("stored")
+		}
+	}
+
+	e.label("stored")
+	sizes()
+	e.CBZ(tail, "advance")
+	ragged(tileDst, func(at, buffer, tmp R) {
+		e.FMOVQ(Mem{Base: buffer}, V(0))
+		e.storeSome(0, tail, at, tmp)
+	})
+	e.label("advance")
+	for _, p := range []R{tileInit, tileAdd, tileDst} {
+		e.MUL(n, stride(p), R(4))
+		e.ADD(R(4), p)
+	}
+	e.SUBS(mr, tileRows)
+	e.BGT("next")
+	e.RET()
+	e.line("")
+	e.line(fmt.Sprintf("GLOBL tile_zeros<>(SB), RODATA|NOPTR, $%d", 4*nr))
+}
+
+// tile is the body for one number of rows, and of vectors in a row.
+type tile struct {
+	*emitter
+	rows, vectors int
+}
+
+func (t tile) acc(r, j int) V           { return V(r*t.vectors + j) }
+func (t tile) b(u, j int) V             { return V(mr*nr/vector + u*nr/vector + j) }
+func (t tile) a(r int) V                { return V(30 + r%2) }
+func (t tile) label(name string) string { return fmt.Sprintf("%s%dx%d", name, t.rows, t.vectors) }
+func (t tile) mark(name string)         { t.emitter.label(t.label(name)) }
+
+// row loads or stores a row of vectors: one at a time or two, by the functions for each.
+func (t tile) row(v func(j int) V, base R, last Mem, one func(m Mem, v V), two func(m Mem, a, b V)) {
+	switch t.vectors {
+	case 3:
+		two(at(base, 0), v(0), v(1))
+	case 2:
+		one(at(base, 0), v(0))
+	}
+	one(last, v(t.vectors-1))
+}
+
+// each calls f for every row of Init, Add or Dst: base is at its whole vectors, last at the last
+// one, in the frame where that is not whole.
+func (t tile) each(of R, f func(r int, base R, last Mem)) {
+	base, last, step, tail := R(0), R(1), R(2), R(3)
+	whole := t.unique("whole")
+	t.MOVD(of, base)
+	t.ADD((t.vectors-1)*bytesV, base, last)
+	t.MOVD(stride(of), step)
+	t.get("Cols", tail)
+	t.AND(vector-1, tail)
+	t.CBZ(tail, whole)
+	t.frame(of, last)
+	t.MOVD(bytesV, step)
+	t.emitter.label(whole)
+	for r := range t.rows {
+		f(r, base, at(last, 0))
+		if r+1 < t.rows {
+			t.ADD(stride(of), base)
+			t.ADD(step, last)
+		}
+	}
+}
+
+// init asks for the lines of Dst, which are written when the sum is done, and sets the accumulators.
+func (t tile) init() {
+	t.mark("init")
+	t.each(tileInit, func(r int, base R, last Mem) {
+		t.row(func(j int) V { return t.acc(r, j) }, base, last,
+			func(m Mem, v V) { t.FMOVQ(m, v) }, t.FLDPQ)
+	})
+	t.each(tileDst, func(_ int, base R, last Mem) {
+		if t.vectors > 1 {
+			t.PRFM(at(base, 0), "PSTL1KEEP")
+		}
+		t.PRFM(last, "PSTL1KEEP")
+	})
+}
+
+// sum runs the chains: for each segment, for each k: c += A[r][k]·B[k].
+func (t tile) sum() {
+	t.get("B", tileB)
+	t.stride("BStride", tileBStride)
+	t.get("Segments", tileSegments)
+	t.stride("K", tileCount)
+	t.AND(-4*unroll, tileCount, tileWhole)
+
+	// loadB reads B at one k, the u-th of two, and goes on to the next.
+	loadB := func(u int) {
+		t.row(func(j int) V { return t.b(u, j) }, tileB, at(tileB, (t.vectors-1)*bytesV),
+			func(m Mem, v V) { t.FMOVQ(m, v) }, t.FLDPQ)
+		t.ADD(tileBStride, tileB)
+	}
+	// fma adds k's products, the u-th of two, to row r.
+	fma := func(u, r int) {
+		for j := range t.vectors {
+			t.FMLALane(t.a(r), Lane(u), t.b(u, j), t.acc(r, j))
+		}
+	}
+	// pair adds two k; a row's values are loaded while the one before is multiplied.
+	pair := func(k R) {
+		t.FMOVD(indexed(R(0), k), t.a(0))
+		loadB(0)
+		loadB(1)
+		for r := range t.rows {
+			if r+1 < t.rows {
+				t.FMOVD(indexed(R(r+1), k), t.a(r+1))
+			}
+			fma(0, r)
+			fma(1, r)
+		}
+	}
+
+	t.mark("segment")
+	for r := 0; r < t.rows; r += 2 {
+		t.LDP(at(tileTable, 8*r), R(r), R(r+1))
+	}
+	t.ADD(8*mr, tileTable)
+	t.MOVD(0, tileK)
+	t.CBZ(tileWhole, t.label("rest"))
+	t.MOVD(8, tileK2)
+	t.align(32)
+	t.mark("loop")
+	pair(tileK)
+	t.PRFM(at(tileAhead, 0), "PLDL2KEEP")
+	t.ADD(unroll*nr, tileAhead) // NR/4 values for each k
+	t.CMP(tileEnd, tileAhead)
+	t.CSEL("LO", tileAhead, tileEnd, tileAhead)
+	pair(tileK2)
+	t.ADD(4*unroll, tileK)
+	t.ADD(4*unroll, tileK2)
+	t.CMP(tileWhole, tileK)
+	t.BLT(t.label("loop"))
+	t.mark("rest")
+	t.CMP(tileCount, tileK)
+	t.BGE(t.label("done"))
+	loadB(0)
+	for r := range t.rows {
+		t.FMOVS(indexed(R(r), tileK), t.a(r))
+		fma(0, r)
+	}
+	t.ADD(4, tileK)
+	t.B(t.label("rest"))
+	t.mark("done")
+	t.SUBS(1, tileSegments)
+	t.BNE(t.label("segment"))
+}
+
+// finish adds Add, if any, and stores.
+func (t tile) finish() {
+	t.CBZ(tileAdd, t.label("store"))
+	spare := func(j int) V { return t.b(0, j) }
+	t.each(tileAdd, func(r int, base R, last Mem) {
+		t.row(spare, base, last, func(m Mem, v V) { t.FMOVQ(m, v) }, t.FLDPQ)
+		for j := range t.vectors {
+			t.FADD(spare(j), t.acc(r, j), t.acc(r, j))
+		}
+	})
+	t.mark("store")
+	t.each(tileDst, func(r int, base R, last Mem) {
+		t.row(func(j int) V { return t.acc(r, j) }, base, last,
+			func(m Mem, v V) { t.FMOVQ(v, m) }, func(m Mem, a, b V) { t.FSTPQ(a, b, m) })
+	})
+}

@@ -1,0 +1,87 @@
+package layout
+
+// The argument structs of package kernels, by the kernels' names.
+var (
+	Tile = mirror("TileArgs", `
+		Rows Cols int
+		Segments K int
+		A B slice
+		BStride int
+		Init slice
+		InitStride int
+		Add slice
+		AddStride int
+		Dst slice
+		DstStride int
+		Ahead slice`)
+	Widen = mirror("WidenArgs", `
+		Src slice
+		Type half
+		Dst slice`)
+
+	ToLanes = mirror("ToLanesArgs", `
+		Rows Cols Lanes int
+		Src slice
+		SrcStride int
+		Scale float32
+		Dst slice
+		DstStride int`)
+	Score = mirror("ScoreArgs", `
+		Keys Cols int
+		K slice
+		KStride int
+		Q Mask S slice`)
+	Softmax = mirror("SoftmaxArgs", `
+		Keys int
+		S Max Sum Alpha slice`)
+	Weigh = mirror("WeighArgs", `
+		Rows Keys int
+		V slice
+		VStride int
+		P O Alpha slice`)
+	FromLanes = mirror("FromLanesArgs", `
+		Rows Cols int
+		Src Scale slice
+		Add bool
+		Dst slice
+		DstStride int`)
+
+	Moments = mirror("MomentsArgs", `
+		Rows Cols int
+		Src slice
+		Stride int
+		Ref Sum Square slice`)
+	Affine = mirror("AffineArgs", `
+		Rows Cols int
+		Src slice
+		SrcStride int
+		Mean Scale Shift slice
+		Act act
+		Dst slice
+		DstStride int`)
+	LayerNorm = mirror("LayerNormArgs", `
+		Rows Cols int
+		Src slice
+		SrcStride int
+		Scale Shift slice
+		Eps float32
+		Dst slice
+		DstStride int`)
+
+	Activate = mirror("ActivateArgs", `
+		Rows Cols int
+		Act act
+		Src slice
+		SrcStride int
+		Value slice
+		ValueStride int
+		Add slice
+		AddStride int
+		Dst slice
+		DstStride int`)
+
+	Peak  = mirror("PeakArgs", `Iterations FLOP int`)
+	Triad = mirror("TriadArgs", `
+		Dst B C slice
+		S float32`)
+)
