@@ -2,6 +2,7 @@ package gemm_test
 
 import (
 	"math"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/lanewise/lanewise/engine"
@@ -147,8 +148,8 @@ func (l layer) run(e *engine.Engine, o operands) {
 	gemm.Mul(e, o.dst, o.a, pack(e, o.w), o.pro, o.ep)
 }
 
-// check runs the layer and compares with the truth.
-func (l layer) check(t testing.TB, e *engine.Engine) {
+// check runs the layer, compares with the truth and returns dst.
+func (l layer) check(t testing.TB, e *engine.Engine) []float32 {
 	t.Helper()
 	o := l.operands(t)
 	want := l.truth(o)
@@ -160,6 +161,7 @@ func (l layer) check(t testing.TB, e *engine.Engine) {
 	if l.moments > 0 {
 		l.checkMoments(t, e.Set(), o)
 	}
+	return kerneltest.Values(o.dst)
 }
 
 // checkMoments compares the moments with those of dst.
@@ -344,23 +346,91 @@ func TestMulPanics(t *testing.T) {
 }
 
 func FuzzMul(f *testing.F) {
-	f.Add(uint8(13), uint16(20), uint8(33), uint8(1), uint16(0))
-	f.Add(uint8(24), uint16(513), uint8(9), uint8(0), uint16(0x1ff))
-	f.Add(uint8(1), uint16(1), uint8(1), uint8(7), uint16(0x2a))
-	f.Add(uint8(17), uint16(513), uint8(0), uint8(235), uint16(594))
-	f.Fuzz(func(t *testing.T, m uint8, k uint16, n, pad uint8, bits uint16) {
-		l := layer{m: int(m % 64), k: int(k % 1024), n: int(n % 80), pad: int(pad % 20)}
+	f.Add(uint8(13), uint16(20), uint8(33), uint8(1), uint32(0))
+	f.Add(uint8(24), uint16(513), uint8(9), uint8(0), uint32(0x1ff))
+	f.Add(uint8(1), uint16(1), uint8(1), uint8(7), uint32(0x2a))
+	f.Add(uint8(17), uint16(513), uint8(0), uint8(235), uint32(594))
+	f.Add(uint8(40), uint16(33), uint8(130), uint8(3), uint32(0xf804))
+	f.Fuzz(func(t *testing.T, m uint8, k uint16, n, pad uint8, bits uint32) {
+		l := layer{m: int(m % 64), k: int(k % 1024), n: int(n % 160), pad: int(pad % 20)}
 		l.glu, l.bias, l.add, l.addDst = bits&1 != 0, bits&2 != 0, bits&4 != 0, bits&8 != 0
 		l.addDst = l.addDst && l.add
 		l.act = kernels.Acts()[int(bits>>4&15)%(len(kernels.Acts())-1)] // but Exp, which overflows
-		if bits&0x100 != 0 && l.m > 0 {
-			l.scaled, l.before = 1, kernels.SiLU
+		if l.m > 0 {
+			images := 1
+			for _, n := range []int{2, 3, 5, 7} { // a divisor
+				if l.m%n == 0 {
+					images = n
+				}
+			}
+			if bits&0x100 != 0 {
+				l.scaled, l.before = 1, kernels.SiLU
+			}
+			if bits&0x200 != 0 && !l.bias {
+				l.images = images
+			}
+			if bits&0x800 != 0 && !l.glu {
+				l.gates = images
+			}
+			if bits&0x1000 != 0 && l.n > 0 {
+				l.moments = images
+			}
+			if bits&0x2000 != 0 {
+				l.m *= 9 // several blocks
+			}
 		}
-		if bits&0x200 != 0 && l.m > 0 && !l.bias {
-			l.images = l.m
-		}
+		var first []float32
 		for _, set := range kernels.Available() {
-			l.check(t, kerneltest.Engine(t, set, 1+int(bits>>10&1)))
+			got := l.check(t, kerneltest.Engine(t, set, 1+int(bits>>10&1)))
+			if first == nil {
+				first = got
+			}
+			if set.ISA != kernels.Generic {
+				kerneltest.Same(t, l.String(), got, first)
+			}
+		}
+	})
+}
+
+// specials are values that a chain has to treat as IEEE 754 says.
+var specials = []float32{
+	float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1)), 0, float32(math.Copysign(0, -1)),
+	math.SmallestNonzeroFloat32, -0x1p-130, math.MaxFloat32, -math.MaxFloat32, 1,
+}
+
+// The Sets agree on what comes of special values anywhere in the operands: those of assembly to the
+// bit, NaNs apart, and generic in what is NaN or infinite.
+func FuzzMulSpecials(f *testing.F) {
+	f.Add(uint64(1), uint8(5), uint8(12), uint8(70), uint8(3))
+	f.Add(uint64(2), uint8(1), uint8(40), uint8(17), uint8(30))
+	f.Fuzz(func(t *testing.T, seed uint64, m, k, n, many uint8) {
+		l := layer{m: 1 + int(m%40), k: int(k % 100), n: 1 + int(n%140), bias: seed&1 != 0, add: seed&2 != 0, addDst: seed&4 != 0}
+		l.addDst = l.addDst && l.add
+		var first []float32
+		for _, set := range kernels.Available() {
+			r := rand.New(rand.NewPCG(seed, 1))
+			o := l.operands(t)
+			for _, x := range [][]float32{o.a.Data, o.w.Data, o.ep.Bias, o.ep.Add.Data} {
+				for range min(int(many), len(x)) {
+					x[r.IntN(len(x))] = specials[r.IntN(len(specials))]
+				}
+			}
+			l.run(kerneltest.Engine(t, set, 2), o)
+			got := kerneltest.Values(o.dst)
+			if first == nil {
+				first = got
+			}
+			for i, x := range got {
+				y := first[i]
+				same := math.Float32bits(x) == math.Float32bits(y) || x != x && y != y
+				if set.ISA == kernels.Generic {
+					same = (x-x == 0) == (y-y == 0) && (x-x == 0 || x == y || x != x && y != y)
+				}
+				if !same {
+					t.Fatalf("%v, %v: dst[%d] = %g (%#08x), the first Set's is %g (%#08x)",
+						l, set.ISA, i, x, math.Float32bits(x), y, math.Float32bits(y))
+				}
+			}
 		}
 	})
 }

@@ -207,13 +207,31 @@ func TestTileSpecials(t *testing.T) {
 		g := set.GEMM
 		for _, c := range []struct{ a, b, want float32 }{
 			{inf, 1, inf}, {inf, -1, -inf}, {inf, 0, nan}, {nan, 0, nan}, {0, nan, nan}, {3e38, 10, inf},
-			{tiny, milli, tiny * milli}, {0, 5, 0},
+			{tiny, milli, tiny * milli}, {0, 5, 0}, {0, -5, 0}, // 0 + −0 is 0
 		} {
 			args := kernels.TileArgs{Rows: 1, Cols: 1, Segments: 1, K: 1, A: make([]*float32, g.MR),
 				B: make([]float32, g.NR), BStride: g.NR, Dst: make([]float32, 1), DstStride: 1}
 			args.A[0], args.B[0] = &c.a, c.b
 			g.Tile(&args)
 			kerneltest.Same(t, fmt.Sprintf("%g·%g", c.a, c.b), args.Dst, []float32{c.want})
+		}
+	})
+}
+
+// A chain starts from its Init: −0 stays −0 while nothing but −0 is added, and a NaN stays one.
+func TestTileSpecialInit(t *testing.T) {
+	zero, nan := float32(math.Copysign(0, -1)), float32(math.NaN())
+	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
+		g := set.GEMM
+		for _, c := range []struct{ init, a, b, want float32 }{
+			{zero, 0, -1, zero}, {zero, 0, 1, 0}, {0, 0, -1, 0}, {nan, 1, 1, nan},
+			{float32(math.Inf(1)), float32(math.Inf(-1)), 1, nan}, {math.MaxFloat32, math.MaxFloat32, 1, float32(math.Inf(1))},
+		} {
+			args := kernels.TileArgs{Rows: 1, Cols: 1, Segments: 1, K: 1, A: make([]*float32, g.MR), Init: []float32{c.init},
+				B: make([]float32, g.Lanes), BStride: g.Lanes, Dst: make([]float32, 1), DstStride: 1}
+			args.A[0], args.B[0] = &c.a, c.b
+			g.Tile(&args)
+			kerneltest.Same(t, fmt.Sprintf("%g + %g·%g", c.init, c.a, c.b), args.Dst, []float32{c.want})
 		}
 	})
 }
