@@ -142,21 +142,21 @@ loop1x1:
 	FMOVD (R0)(R10), F30
 	FMOVQ (R8), F24
 	ADD R9, R8
+	FMOVD (R0)(R11), F31
 	FMOVQ (R8), F27
 	ADD R9, R8
 	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
+	FMOVQ (R8), F24
+	ADD R9, R8
 	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
+	FMOVQ (R8), F27
+	ADD R9, R8
+	WORD $0x4f9f1300 // fmla v0.4s, v24.4s, v31.s[0]
+	WORD $0x4fbf1360 // fmla v0.4s, v27.4s, v31.s[1]
 	PRFM (R16), PLDL2KEEP
 	ADD $48, R16
 	CMP R17, R16
 	CSEL LO, R16, R17, R16
-	FMOVD (R0)(R11), F30
-	FMOVQ (R8), F24
-	ADD R9, R8
-	FMOVQ (R8), F27
-	ADD R9, R8
-	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
-	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
 	ADD $16, R10
 	ADD $16, R11
 	CMP R12, R10
@@ -242,27 +242,27 @@ loop2x1:
 	FMOVD (R0)(R10), F30
 	FMOVQ (R8), F24
 	ADD R9, R8
+	FMOVD (R1)(R10), F31
 	FMOVQ (R8), F27
 	ADD R9, R8
-	FMOVD (R1)(R10), F31
 	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
-	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
 	WORD $0x4f9f1301 // fmla v1.4s, v24.4s, v31.s[0]
+	FMOVQ (R8), F24
+	ADD R9, R8
+	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
+	FMOVD (R0)(R11), F30
+	WORD $0x4fbf1361 // fmla v1.4s, v27.4s, v31.s[1]
+	FMOVD (R1)(R11), F31
+	FMOVQ (R8), F27
+	ADD R9, R8
+	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
+	WORD $0x4f9f1301 // fmla v1.4s, v24.4s, v31.s[0]
+	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
 	WORD $0x4fbf1361 // fmla v1.4s, v27.4s, v31.s[1]
 	PRFM (R16), PLDL2KEEP
 	ADD $48, R16
 	CMP R17, R16
 	CSEL LO, R16, R17, R16
-	FMOVD (R0)(R11), F30
-	FMOVQ (R8), F24
-	ADD R9, R8
-	FMOVQ (R8), F27
-	ADD R9, R8
-	FMOVD (R1)(R11), F31
-	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
-	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
-	WORD $0x4f9f1301 // fmla v1.4s, v24.4s, v31.s[0]
-	WORD $0x4fbf1361 // fmla v1.4s, v27.4s, v31.s[1]
 	ADD $16, R10
 	ADD $16, R11
 	CMP R12, R10
@@ -364,33 +364,33 @@ loop3x1:
 	FMOVD (R0)(R10), F30
 	FMOVQ (R8), F24
 	ADD R9, R8
+	FMOVD (R1)(R10), F31
 	FMOVQ (R8), F27
 	ADD R9, R8
-	FMOVD (R1)(R10), F31
 	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
+	WORD $0x4f9f1301 // fmla v1.4s, v24.4s, v31.s[0]
 	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
 	FMOVD (R2)(R10), F30
-	WORD $0x4f9f1301 // fmla v1.4s, v24.4s, v31.s[0]
 	WORD $0x4fbf1361 // fmla v1.4s, v27.4s, v31.s[1]
+	FMOVD (R0)(R11), F31
 	WORD $0x4f9e1302 // fmla v2.4s, v24.4s, v30.s[0]
+	FMOVQ (R8), F24
+	ADD R9, R8
 	WORD $0x4fbe1362 // fmla v2.4s, v27.4s, v30.s[1]
+	FMOVD (R1)(R11), F30
+	FMOVQ (R8), F27
+	ADD R9, R8
+	WORD $0x4f9f1300 // fmla v0.4s, v24.4s, v31.s[0]
+	WORD $0x4f9e1301 // fmla v1.4s, v24.4s, v30.s[0]
+	WORD $0x4fbf1360 // fmla v0.4s, v27.4s, v31.s[1]
+	FMOVD (R2)(R11), F31
+	WORD $0x4fbe1361 // fmla v1.4s, v27.4s, v30.s[1]
+	WORD $0x4f9f1302 // fmla v2.4s, v24.4s, v31.s[0]
+	WORD $0x4fbf1362 // fmla v2.4s, v27.4s, v31.s[1]
 	PRFM (R16), PLDL2KEEP
 	ADD $48, R16
 	CMP R17, R16
 	CSEL LO, R16, R17, R16
-	FMOVD (R0)(R11), F30
-	FMOVQ (R8), F24
-	ADD R9, R8
-	FMOVQ (R8), F27
-	ADD R9, R8
-	FMOVD (R1)(R11), F31
-	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
-	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
-	FMOVD (R2)(R11), F30
-	WORD $0x4f9f1301 // fmla v1.4s, v24.4s, v31.s[0]
-	WORD $0x4fbf1361 // fmla v1.4s, v27.4s, v31.s[1]
-	WORD $0x4f9e1302 // fmla v2.4s, v24.4s, v30.s[0]
-	WORD $0x4fbe1362 // fmla v2.4s, v27.4s, v30.s[1]
 	ADD $16, R10
 	ADD $16, R11
 	CMP R12, R10
@@ -507,39 +507,39 @@ loop4x1:
 	FMOVD (R0)(R10), F30
 	FMOVQ (R8), F24
 	ADD R9, R8
+	FMOVD (R1)(R10), F31
 	FMOVQ (R8), F27
 	ADD R9, R8
-	FMOVD (R1)(R10), F31
 	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
+	WORD $0x4f9f1301 // fmla v1.4s, v24.4s, v31.s[0]
 	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
 	FMOVD (R2)(R10), F30
-	WORD $0x4f9f1301 // fmla v1.4s, v24.4s, v31.s[0]
 	WORD $0x4fbf1361 // fmla v1.4s, v27.4s, v31.s[1]
 	FMOVD (R3)(R10), F31
 	WORD $0x4f9e1302 // fmla v2.4s, v24.4s, v30.s[0]
-	WORD $0x4fbe1362 // fmla v2.4s, v27.4s, v30.s[1]
 	WORD $0x4f9f1303 // fmla v3.4s, v24.4s, v31.s[0]
+	FMOVQ (R8), F24
+	ADD R9, R8
+	WORD $0x4fbe1362 // fmla v2.4s, v27.4s, v30.s[1]
+	FMOVD (R0)(R11), F30
+	WORD $0x4fbf1363 // fmla v3.4s, v27.4s, v31.s[1]
+	FMOVD (R1)(R11), F31
+	FMOVQ (R8), F27
+	ADD R9, R8
+	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
+	WORD $0x4f9f1301 // fmla v1.4s, v24.4s, v31.s[0]
+	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
+	FMOVD (R2)(R11), F30
+	WORD $0x4fbf1361 // fmla v1.4s, v27.4s, v31.s[1]
+	FMOVD (R3)(R11), F31
+	WORD $0x4f9e1302 // fmla v2.4s, v24.4s, v30.s[0]
+	WORD $0x4f9f1303 // fmla v3.4s, v24.4s, v31.s[0]
+	WORD $0x4fbe1362 // fmla v2.4s, v27.4s, v30.s[1]
 	WORD $0x4fbf1363 // fmla v3.4s, v27.4s, v31.s[1]
 	PRFM (R16), PLDL2KEEP
 	ADD $48, R16
 	CMP R17, R16
 	CSEL LO, R16, R17, R16
-	FMOVD (R0)(R11), F30
-	FMOVQ (R8), F24
-	ADD R9, R8
-	FMOVQ (R8), F27
-	ADD R9, R8
-	FMOVD (R1)(R11), F31
-	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
-	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
-	FMOVD (R2)(R11), F30
-	WORD $0x4f9f1301 // fmla v1.4s, v24.4s, v31.s[0]
-	WORD $0x4fbf1361 // fmla v1.4s, v27.4s, v31.s[1]
-	FMOVD (R3)(R11), F31
-	WORD $0x4f9e1302 // fmla v2.4s, v24.4s, v30.s[0]
-	WORD $0x4fbe1362 // fmla v2.4s, v27.4s, v30.s[1]
-	WORD $0x4f9f1303 // fmla v3.4s, v24.4s, v31.s[0]
-	WORD $0x4fbf1363 // fmla v3.4s, v27.4s, v31.s[1]
 	ADD $16, R10
 	ADD $16, R11
 	CMP R12, R10
@@ -672,45 +672,45 @@ loop5x1:
 	FMOVD (R0)(R10), F30
 	FMOVQ (R8), F24
 	ADD R9, R8
+	FMOVD (R1)(R10), F31
 	FMOVQ (R8), F27
 	ADD R9, R8
-	FMOVD (R1)(R10), F31
 	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
+	WORD $0x4f9f1301 // fmla v1.4s, v24.4s, v31.s[0]
 	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
 	FMOVD (R2)(R10), F30
-	WORD $0x4f9f1301 // fmla v1.4s, v24.4s, v31.s[0]
 	WORD $0x4fbf1361 // fmla v1.4s, v27.4s, v31.s[1]
 	FMOVD (R3)(R10), F31
 	WORD $0x4f9e1302 // fmla v2.4s, v24.4s, v30.s[0]
+	WORD $0x4f9f1303 // fmla v3.4s, v24.4s, v31.s[0]
 	WORD $0x4fbe1362 // fmla v2.4s, v27.4s, v30.s[1]
 	FMOVD (R4)(R10), F30
-	WORD $0x4f9f1303 // fmla v3.4s, v24.4s, v31.s[0]
 	WORD $0x4fbf1363 // fmla v3.4s, v27.4s, v31.s[1]
+	FMOVD (R0)(R11), F31
 	WORD $0x4f9e1304 // fmla v4.4s, v24.4s, v30.s[0]
+	FMOVQ (R8), F24
+	ADD R9, R8
 	WORD $0x4fbe1364 // fmla v4.4s, v27.4s, v30.s[1]
+	FMOVD (R1)(R11), F30
+	FMOVQ (R8), F27
+	ADD R9, R8
+	WORD $0x4f9f1300 // fmla v0.4s, v24.4s, v31.s[0]
+	WORD $0x4f9e1301 // fmla v1.4s, v24.4s, v30.s[0]
+	WORD $0x4fbf1360 // fmla v0.4s, v27.4s, v31.s[1]
+	FMOVD (R2)(R11), F31
+	WORD $0x4fbe1361 // fmla v1.4s, v27.4s, v30.s[1]
+	FMOVD (R3)(R11), F30
+	WORD $0x4f9f1302 // fmla v2.4s, v24.4s, v31.s[0]
+	WORD $0x4f9e1303 // fmla v3.4s, v24.4s, v30.s[0]
+	WORD $0x4fbf1362 // fmla v2.4s, v27.4s, v31.s[1]
+	FMOVD (R4)(R11), F31
+	WORD $0x4fbe1363 // fmla v3.4s, v27.4s, v30.s[1]
+	WORD $0x4f9f1304 // fmla v4.4s, v24.4s, v31.s[0]
+	WORD $0x4fbf1364 // fmla v4.4s, v27.4s, v31.s[1]
 	PRFM (R16), PLDL2KEEP
 	ADD $48, R16
 	CMP R17, R16
 	CSEL LO, R16, R17, R16
-	FMOVD (R0)(R11), F30
-	FMOVQ (R8), F24
-	ADD R9, R8
-	FMOVQ (R8), F27
-	ADD R9, R8
-	FMOVD (R1)(R11), F31
-	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
-	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
-	FMOVD (R2)(R11), F30
-	WORD $0x4f9f1301 // fmla v1.4s, v24.4s, v31.s[0]
-	WORD $0x4fbf1361 // fmla v1.4s, v27.4s, v31.s[1]
-	FMOVD (R3)(R11), F31
-	WORD $0x4f9e1302 // fmla v2.4s, v24.4s, v30.s[0]
-	WORD $0x4fbe1362 // fmla v2.4s, v27.4s, v30.s[1]
-	FMOVD (R4)(R11), F30
-	WORD $0x4f9f1303 // fmla v3.4s, v24.4s, v31.s[0]
-	WORD $0x4fbf1363 // fmla v3.4s, v27.4s, v31.s[1]
-	WORD $0x4f9e1304 // fmla v4.4s, v24.4s, v30.s[0]
-	WORD $0x4fbe1364 // fmla v4.4s, v27.4s, v30.s[1]
 	ADD $16, R10
 	ADD $16, R11
 	CMP R12, R10
@@ -858,51 +858,51 @@ loop6x1:
 	FMOVD (R0)(R10), F30
 	FMOVQ (R8), F24
 	ADD R9, R8
+	FMOVD (R1)(R10), F31
 	FMOVQ (R8), F27
 	ADD R9, R8
-	FMOVD (R1)(R10), F31
 	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
+	WORD $0x4f9f1301 // fmla v1.4s, v24.4s, v31.s[0]
 	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
 	FMOVD (R2)(R10), F30
-	WORD $0x4f9f1301 // fmla v1.4s, v24.4s, v31.s[0]
 	WORD $0x4fbf1361 // fmla v1.4s, v27.4s, v31.s[1]
 	FMOVD (R3)(R10), F31
 	WORD $0x4f9e1302 // fmla v2.4s, v24.4s, v30.s[0]
+	WORD $0x4f9f1303 // fmla v3.4s, v24.4s, v31.s[0]
 	WORD $0x4fbe1362 // fmla v2.4s, v27.4s, v30.s[1]
 	FMOVD (R4)(R10), F30
-	WORD $0x4f9f1303 // fmla v3.4s, v24.4s, v31.s[0]
 	WORD $0x4fbf1363 // fmla v3.4s, v27.4s, v31.s[1]
 	FMOVD (R5)(R10), F31
 	WORD $0x4f9e1304 // fmla v4.4s, v24.4s, v30.s[0]
-	WORD $0x4fbe1364 // fmla v4.4s, v27.4s, v30.s[1]
 	WORD $0x4f9f1305 // fmla v5.4s, v24.4s, v31.s[0]
+	FMOVQ (R8), F24
+	ADD R9, R8
+	WORD $0x4fbe1364 // fmla v4.4s, v27.4s, v30.s[1]
+	FMOVD (R0)(R11), F30
+	WORD $0x4fbf1365 // fmla v5.4s, v27.4s, v31.s[1]
+	FMOVD (R1)(R11), F31
+	FMOVQ (R8), F27
+	ADD R9, R8
+	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
+	WORD $0x4f9f1301 // fmla v1.4s, v24.4s, v31.s[0]
+	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
+	FMOVD (R2)(R11), F30
+	WORD $0x4fbf1361 // fmla v1.4s, v27.4s, v31.s[1]
+	FMOVD (R3)(R11), F31
+	WORD $0x4f9e1302 // fmla v2.4s, v24.4s, v30.s[0]
+	WORD $0x4f9f1303 // fmla v3.4s, v24.4s, v31.s[0]
+	WORD $0x4fbe1362 // fmla v2.4s, v27.4s, v30.s[1]
+	FMOVD (R4)(R11), F30
+	WORD $0x4fbf1363 // fmla v3.4s, v27.4s, v31.s[1]
+	FMOVD (R5)(R11), F31
+	WORD $0x4f9e1304 // fmla v4.4s, v24.4s, v30.s[0]
+	WORD $0x4f9f1305 // fmla v5.4s, v24.4s, v31.s[0]
+	WORD $0x4fbe1364 // fmla v4.4s, v27.4s, v30.s[1]
 	WORD $0x4fbf1365 // fmla v5.4s, v27.4s, v31.s[1]
 	PRFM (R16), PLDL2KEEP
 	ADD $48, R16
 	CMP R17, R16
 	CSEL LO, R16, R17, R16
-	FMOVD (R0)(R11), F30
-	FMOVQ (R8), F24
-	ADD R9, R8
-	FMOVQ (R8), F27
-	ADD R9, R8
-	FMOVD (R1)(R11), F31
-	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
-	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
-	FMOVD (R2)(R11), F30
-	WORD $0x4f9f1301 // fmla v1.4s, v24.4s, v31.s[0]
-	WORD $0x4fbf1361 // fmla v1.4s, v27.4s, v31.s[1]
-	FMOVD (R3)(R11), F31
-	WORD $0x4f9e1302 // fmla v2.4s, v24.4s, v30.s[0]
-	WORD $0x4fbe1362 // fmla v2.4s, v27.4s, v30.s[1]
-	FMOVD (R4)(R11), F30
-	WORD $0x4f9f1303 // fmla v3.4s, v24.4s, v31.s[0]
-	WORD $0x4fbf1363 // fmla v3.4s, v27.4s, v31.s[1]
-	FMOVD (R5)(R11), F31
-	WORD $0x4f9e1304 // fmla v4.4s, v24.4s, v30.s[0]
-	WORD $0x4fbe1364 // fmla v4.4s, v27.4s, v30.s[1]
-	WORD $0x4f9f1305 // fmla v5.4s, v24.4s, v31.s[0]
-	WORD $0x4fbf1365 // fmla v5.4s, v27.4s, v31.s[1]
 	ADD $16, R10
 	ADD $16, R11
 	CMP R12, R10
@@ -1066,57 +1066,57 @@ loop7x1:
 	FMOVD (R0)(R10), F30
 	FMOVQ (R8), F24
 	ADD R9, R8
+	FMOVD (R1)(R10), F31
 	FMOVQ (R8), F27
 	ADD R9, R8
-	FMOVD (R1)(R10), F31
 	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
+	WORD $0x4f9f1301 // fmla v1.4s, v24.4s, v31.s[0]
 	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
 	FMOVD (R2)(R10), F30
-	WORD $0x4f9f1301 // fmla v1.4s, v24.4s, v31.s[0]
 	WORD $0x4fbf1361 // fmla v1.4s, v27.4s, v31.s[1]
 	FMOVD (R3)(R10), F31
 	WORD $0x4f9e1302 // fmla v2.4s, v24.4s, v30.s[0]
+	WORD $0x4f9f1303 // fmla v3.4s, v24.4s, v31.s[0]
 	WORD $0x4fbe1362 // fmla v2.4s, v27.4s, v30.s[1]
 	FMOVD (R4)(R10), F30
-	WORD $0x4f9f1303 // fmla v3.4s, v24.4s, v31.s[0]
 	WORD $0x4fbf1363 // fmla v3.4s, v27.4s, v31.s[1]
 	FMOVD (R5)(R10), F31
 	WORD $0x4f9e1304 // fmla v4.4s, v24.4s, v30.s[0]
+	WORD $0x4f9f1305 // fmla v5.4s, v24.4s, v31.s[0]
 	WORD $0x4fbe1364 // fmla v4.4s, v27.4s, v30.s[1]
 	FMOVD (R6)(R10), F30
-	WORD $0x4f9f1305 // fmla v5.4s, v24.4s, v31.s[0]
 	WORD $0x4fbf1365 // fmla v5.4s, v27.4s, v31.s[1]
+	FMOVD (R0)(R11), F31
 	WORD $0x4f9e1306 // fmla v6.4s, v24.4s, v30.s[0]
+	FMOVQ (R8), F24
+	ADD R9, R8
 	WORD $0x4fbe1366 // fmla v6.4s, v27.4s, v30.s[1]
+	FMOVD (R1)(R11), F30
+	FMOVQ (R8), F27
+	ADD R9, R8
+	WORD $0x4f9f1300 // fmla v0.4s, v24.4s, v31.s[0]
+	WORD $0x4f9e1301 // fmla v1.4s, v24.4s, v30.s[0]
+	WORD $0x4fbf1360 // fmla v0.4s, v27.4s, v31.s[1]
+	FMOVD (R2)(R11), F31
+	WORD $0x4fbe1361 // fmla v1.4s, v27.4s, v30.s[1]
+	FMOVD (R3)(R11), F30
+	WORD $0x4f9f1302 // fmla v2.4s, v24.4s, v31.s[0]
+	WORD $0x4f9e1303 // fmla v3.4s, v24.4s, v30.s[0]
+	WORD $0x4fbf1362 // fmla v2.4s, v27.4s, v31.s[1]
+	FMOVD (R4)(R11), F31
+	WORD $0x4fbe1363 // fmla v3.4s, v27.4s, v30.s[1]
+	FMOVD (R5)(R11), F30
+	WORD $0x4f9f1304 // fmla v4.4s, v24.4s, v31.s[0]
+	WORD $0x4f9e1305 // fmla v5.4s, v24.4s, v30.s[0]
+	WORD $0x4fbf1364 // fmla v4.4s, v27.4s, v31.s[1]
+	FMOVD (R6)(R11), F31
+	WORD $0x4fbe1365 // fmla v5.4s, v27.4s, v30.s[1]
+	WORD $0x4f9f1306 // fmla v6.4s, v24.4s, v31.s[0]
+	WORD $0x4fbf1366 // fmla v6.4s, v27.4s, v31.s[1]
 	PRFM (R16), PLDL2KEEP
 	ADD $48, R16
 	CMP R17, R16
 	CSEL LO, R16, R17, R16
-	FMOVD (R0)(R11), F30
-	FMOVQ (R8), F24
-	ADD R9, R8
-	FMOVQ (R8), F27
-	ADD R9, R8
-	FMOVD (R1)(R11), F31
-	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
-	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
-	FMOVD (R2)(R11), F30
-	WORD $0x4f9f1301 // fmla v1.4s, v24.4s, v31.s[0]
-	WORD $0x4fbf1361 // fmla v1.4s, v27.4s, v31.s[1]
-	FMOVD (R3)(R11), F31
-	WORD $0x4f9e1302 // fmla v2.4s, v24.4s, v30.s[0]
-	WORD $0x4fbe1362 // fmla v2.4s, v27.4s, v30.s[1]
-	FMOVD (R4)(R11), F30
-	WORD $0x4f9f1303 // fmla v3.4s, v24.4s, v31.s[0]
-	WORD $0x4fbf1363 // fmla v3.4s, v27.4s, v31.s[1]
-	FMOVD (R5)(R11), F31
-	WORD $0x4f9e1304 // fmla v4.4s, v24.4s, v30.s[0]
-	WORD $0x4fbe1364 // fmla v4.4s, v27.4s, v30.s[1]
-	FMOVD (R6)(R11), F30
-	WORD $0x4f9f1305 // fmla v5.4s, v24.4s, v31.s[0]
-	WORD $0x4fbf1365 // fmla v5.4s, v27.4s, v31.s[1]
-	WORD $0x4f9e1306 // fmla v6.4s, v24.4s, v30.s[0]
-	WORD $0x4fbe1366 // fmla v6.4s, v27.4s, v30.s[1]
 	ADD $16, R10
 	ADD $16, R11
 	CMP R12, R10
@@ -1295,63 +1295,63 @@ loop8x1:
 	FMOVD (R0)(R10), F30
 	FMOVQ (R8), F24
 	ADD R9, R8
+	FMOVD (R1)(R10), F31
 	FMOVQ (R8), F27
 	ADD R9, R8
-	FMOVD (R1)(R10), F31
 	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
+	WORD $0x4f9f1301 // fmla v1.4s, v24.4s, v31.s[0]
 	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
 	FMOVD (R2)(R10), F30
-	WORD $0x4f9f1301 // fmla v1.4s, v24.4s, v31.s[0]
 	WORD $0x4fbf1361 // fmla v1.4s, v27.4s, v31.s[1]
 	FMOVD (R3)(R10), F31
 	WORD $0x4f9e1302 // fmla v2.4s, v24.4s, v30.s[0]
+	WORD $0x4f9f1303 // fmla v3.4s, v24.4s, v31.s[0]
 	WORD $0x4fbe1362 // fmla v2.4s, v27.4s, v30.s[1]
 	FMOVD (R4)(R10), F30
-	WORD $0x4f9f1303 // fmla v3.4s, v24.4s, v31.s[0]
 	WORD $0x4fbf1363 // fmla v3.4s, v27.4s, v31.s[1]
 	FMOVD (R5)(R10), F31
 	WORD $0x4f9e1304 // fmla v4.4s, v24.4s, v30.s[0]
+	WORD $0x4f9f1305 // fmla v5.4s, v24.4s, v31.s[0]
 	WORD $0x4fbe1364 // fmla v4.4s, v27.4s, v30.s[1]
 	FMOVD (R6)(R10), F30
-	WORD $0x4f9f1305 // fmla v5.4s, v24.4s, v31.s[0]
 	WORD $0x4fbf1365 // fmla v5.4s, v27.4s, v31.s[1]
 	FMOVD (R7)(R10), F31
 	WORD $0x4f9e1306 // fmla v6.4s, v24.4s, v30.s[0]
-	WORD $0x4fbe1366 // fmla v6.4s, v27.4s, v30.s[1]
 	WORD $0x4f9f1307 // fmla v7.4s, v24.4s, v31.s[0]
+	FMOVQ (R8), F24
+	ADD R9, R8
+	WORD $0x4fbe1366 // fmla v6.4s, v27.4s, v30.s[1]
+	FMOVD (R0)(R11), F30
+	WORD $0x4fbf1367 // fmla v7.4s, v27.4s, v31.s[1]
+	FMOVD (R1)(R11), F31
+	FMOVQ (R8), F27
+	ADD R9, R8
+	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
+	WORD $0x4f9f1301 // fmla v1.4s, v24.4s, v31.s[0]
+	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
+	FMOVD (R2)(R11), F30
+	WORD $0x4fbf1361 // fmla v1.4s, v27.4s, v31.s[1]
+	FMOVD (R3)(R11), F31
+	WORD $0x4f9e1302 // fmla v2.4s, v24.4s, v30.s[0]
+	WORD $0x4f9f1303 // fmla v3.4s, v24.4s, v31.s[0]
+	WORD $0x4fbe1362 // fmla v2.4s, v27.4s, v30.s[1]
+	FMOVD (R4)(R11), F30
+	WORD $0x4fbf1363 // fmla v3.4s, v27.4s, v31.s[1]
+	FMOVD (R5)(R11), F31
+	WORD $0x4f9e1304 // fmla v4.4s, v24.4s, v30.s[0]
+	WORD $0x4f9f1305 // fmla v5.4s, v24.4s, v31.s[0]
+	WORD $0x4fbe1364 // fmla v4.4s, v27.4s, v30.s[1]
+	FMOVD (R6)(R11), F30
+	WORD $0x4fbf1365 // fmla v5.4s, v27.4s, v31.s[1]
+	FMOVD (R7)(R11), F31
+	WORD $0x4f9e1306 // fmla v6.4s, v24.4s, v30.s[0]
+	WORD $0x4f9f1307 // fmla v7.4s, v24.4s, v31.s[0]
+	WORD $0x4fbe1366 // fmla v6.4s, v27.4s, v30.s[1]
 	WORD $0x4fbf1367 // fmla v7.4s, v27.4s, v31.s[1]
 	PRFM (R16), PLDL2KEEP
 	ADD $48, R16
 	CMP R17, R16
 	CSEL LO, R16, R17, R16
-	FMOVD (R0)(R11), F30
-	FMOVQ (R8), F24
-	ADD R9, R8
-	FMOVQ (R8), F27
-	ADD R9, R8
-	FMOVD (R1)(R11), F31
-	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
-	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
-	FMOVD (R2)(R11), F30
-	WORD $0x4f9f1301 // fmla v1.4s, v24.4s, v31.s[0]
-	WORD $0x4fbf1361 // fmla v1.4s, v27.4s, v31.s[1]
-	FMOVD (R3)(R11), F31
-	WORD $0x4f9e1302 // fmla v2.4s, v24.4s, v30.s[0]
-	WORD $0x4fbe1362 // fmla v2.4s, v27.4s, v30.s[1]
-	FMOVD (R4)(R11), F30
-	WORD $0x4f9f1303 // fmla v3.4s, v24.4s, v31.s[0]
-	WORD $0x4fbf1363 // fmla v3.4s, v27.4s, v31.s[1]
-	FMOVD (R5)(R11), F31
-	WORD $0x4f9e1304 // fmla v4.4s, v24.4s, v30.s[0]
-	WORD $0x4fbe1364 // fmla v4.4s, v27.4s, v30.s[1]
-	FMOVD (R6)(R11), F30
-	WORD $0x4f9f1305 // fmla v5.4s, v24.4s, v31.s[0]
-	WORD $0x4fbf1365 // fmla v5.4s, v27.4s, v31.s[1]
-	FMOVD (R7)(R11), F31
-	WORD $0x4f9e1306 // fmla v6.4s, v24.4s, v30.s[0]
-	WORD $0x4fbe1366 // fmla v6.4s, v27.4s, v30.s[1]
-	WORD $0x4f9f1307 // fmla v7.4s, v24.4s, v31.s[0]
-	WORD $0x4fbf1367 // fmla v7.4s, v27.4s, v31.s[1]
 	ADD $16, R10
 	ADD $16, R11
 	CMP R12, R10
@@ -1512,28 +1512,28 @@ loop1x2:
 	FMOVQ (R8), F24
 	FMOVQ 16(R8), F25
 	ADD R9, R8
+	FMOVD (R0)(R11), F31
 	FMOVQ (R8), F27
 	FMOVQ 16(R8), F28
 	ADD R9, R8
 	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e1321 // fmla v1.4s, v25.4s, v30.s[0]
+	FMOVQ (R8), F24
+	FMOVQ 16(R8), F25
+	ADD R9, R8
 	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
 	WORD $0x4fbe1381 // fmla v1.4s, v28.4s, v30.s[1]
+	FMOVQ (R8), F27
+	FMOVQ 16(R8), F28
+	ADD R9, R8
+	WORD $0x4f9f1300 // fmla v0.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f1321 // fmla v1.4s, v25.4s, v31.s[0]
+	WORD $0x4fbf1360 // fmla v0.4s, v27.4s, v31.s[1]
+	WORD $0x4fbf1381 // fmla v1.4s, v28.4s, v31.s[1]
 	PRFM (R16), PLDL2KEEP
 	ADD $48, R16
 	CMP R17, R16
 	CSEL LO, R16, R17, R16
-	FMOVD (R0)(R11), F30
-	FMOVQ (R8), F24
-	FMOVQ 16(R8), F25
-	ADD R9, R8
-	FMOVQ (R8), F27
-	FMOVQ 16(R8), F28
-	ADD R9, R8
-	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
-	WORD $0x4f9e1321 // fmla v1.4s, v25.4s, v30.s[0]
-	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
-	WORD $0x4fbe1381 // fmla v1.4s, v28.4s, v30.s[1]
 	ADD $16, R10
 	ADD $16, R11
 	CMP R12, R10
@@ -1629,38 +1629,38 @@ loop2x2:
 	FMOVQ (R8), F24
 	FMOVQ 16(R8), F25
 	ADD R9, R8
+	FMOVD (R1)(R10), F31
 	FMOVQ (R8), F27
 	FMOVQ 16(R8), F28
 	ADD R9, R8
-	FMOVD (R1)(R10), F31
 	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e1321 // fmla v1.4s, v25.4s, v30.s[0]
-	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
-	WORD $0x4fbe1381 // fmla v1.4s, v28.4s, v30.s[1]
 	WORD $0x4f9f1302 // fmla v2.4s, v24.4s, v31.s[0]
 	WORD $0x4f9f1323 // fmla v3.4s, v25.4s, v31.s[0]
+	FMOVQ (R8), F24
+	FMOVQ 16(R8), F25
+	ADD R9, R8
+	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
+	WORD $0x4fbe1381 // fmla v1.4s, v28.4s, v30.s[1]
+	FMOVD (R0)(R11), F30
+	WORD $0x4fbf1362 // fmla v2.4s, v27.4s, v31.s[1]
+	WORD $0x4fbf1383 // fmla v3.4s, v28.4s, v31.s[1]
+	FMOVD (R1)(R11), F31
+	FMOVQ (R8), F27
+	FMOVQ 16(R8), F28
+	ADD R9, R8
+	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
+	WORD $0x4f9e1321 // fmla v1.4s, v25.4s, v30.s[0]
+	WORD $0x4f9f1302 // fmla v2.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f1323 // fmla v3.4s, v25.4s, v31.s[0]
+	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
+	WORD $0x4fbe1381 // fmla v1.4s, v28.4s, v30.s[1]
 	WORD $0x4fbf1362 // fmla v2.4s, v27.4s, v31.s[1]
 	WORD $0x4fbf1383 // fmla v3.4s, v28.4s, v31.s[1]
 	PRFM (R16), PLDL2KEEP
 	ADD $48, R16
 	CMP R17, R16
 	CSEL LO, R16, R17, R16
-	FMOVD (R0)(R11), F30
-	FMOVQ (R8), F24
-	FMOVQ 16(R8), F25
-	ADD R9, R8
-	FMOVQ (R8), F27
-	FMOVQ 16(R8), F28
-	ADD R9, R8
-	FMOVD (R1)(R11), F31
-	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
-	WORD $0x4f9e1321 // fmla v1.4s, v25.4s, v30.s[0]
-	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
-	WORD $0x4fbe1381 // fmla v1.4s, v28.4s, v30.s[1]
-	WORD $0x4f9f1302 // fmla v2.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f1323 // fmla v3.4s, v25.4s, v31.s[0]
-	WORD $0x4fbf1362 // fmla v2.4s, v27.4s, v31.s[1]
-	WORD $0x4fbf1383 // fmla v3.4s, v28.4s, v31.s[1]
 	ADD $16, R10
 	ADD $16, R11
 	CMP R12, R10
@@ -1778,48 +1778,48 @@ loop3x2:
 	FMOVQ (R8), F24
 	FMOVQ 16(R8), F25
 	ADD R9, R8
+	FMOVD (R1)(R10), F31
 	FMOVQ (R8), F27
 	FMOVQ 16(R8), F28
 	ADD R9, R8
-	FMOVD (R1)(R10), F31
 	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e1321 // fmla v1.4s, v25.4s, v30.s[0]
+	WORD $0x4f9f1302 // fmla v2.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f1323 // fmla v3.4s, v25.4s, v31.s[0]
 	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
 	WORD $0x4fbe1381 // fmla v1.4s, v28.4s, v30.s[1]
 	FMOVD (R2)(R10), F30
-	WORD $0x4f9f1302 // fmla v2.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f1323 // fmla v3.4s, v25.4s, v31.s[0]
 	WORD $0x4fbf1362 // fmla v2.4s, v27.4s, v31.s[1]
 	WORD $0x4fbf1383 // fmla v3.4s, v28.4s, v31.s[1]
+	FMOVD (R0)(R11), F31
 	WORD $0x4f9e1304 // fmla v4.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e1325 // fmla v5.4s, v25.4s, v30.s[0]
+	FMOVQ (R8), F24
+	FMOVQ 16(R8), F25
+	ADD R9, R8
 	WORD $0x4fbe1364 // fmla v4.4s, v27.4s, v30.s[1]
 	WORD $0x4fbe1385 // fmla v5.4s, v28.4s, v30.s[1]
+	FMOVD (R1)(R11), F30
+	FMOVQ (R8), F27
+	FMOVQ 16(R8), F28
+	ADD R9, R8
+	WORD $0x4f9f1300 // fmla v0.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f1321 // fmla v1.4s, v25.4s, v31.s[0]
+	WORD $0x4f9e1302 // fmla v2.4s, v24.4s, v30.s[0]
+	WORD $0x4f9e1323 // fmla v3.4s, v25.4s, v30.s[0]
+	WORD $0x4fbf1360 // fmla v0.4s, v27.4s, v31.s[1]
+	WORD $0x4fbf1381 // fmla v1.4s, v28.4s, v31.s[1]
+	FMOVD (R2)(R11), F31
+	WORD $0x4fbe1362 // fmla v2.4s, v27.4s, v30.s[1]
+	WORD $0x4fbe1383 // fmla v3.4s, v28.4s, v30.s[1]
+	WORD $0x4f9f1304 // fmla v4.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f1325 // fmla v5.4s, v25.4s, v31.s[0]
+	WORD $0x4fbf1364 // fmla v4.4s, v27.4s, v31.s[1]
+	WORD $0x4fbf1385 // fmla v5.4s, v28.4s, v31.s[1]
 	PRFM (R16), PLDL2KEEP
 	ADD $48, R16
 	CMP R17, R16
 	CSEL LO, R16, R17, R16
-	FMOVD (R0)(R11), F30
-	FMOVQ (R8), F24
-	FMOVQ 16(R8), F25
-	ADD R9, R8
-	FMOVQ (R8), F27
-	FMOVQ 16(R8), F28
-	ADD R9, R8
-	FMOVD (R1)(R11), F31
-	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
-	WORD $0x4f9e1321 // fmla v1.4s, v25.4s, v30.s[0]
-	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
-	WORD $0x4fbe1381 // fmla v1.4s, v28.4s, v30.s[1]
-	FMOVD (R2)(R11), F30
-	WORD $0x4f9f1302 // fmla v2.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f1323 // fmla v3.4s, v25.4s, v31.s[0]
-	WORD $0x4fbf1362 // fmla v2.4s, v27.4s, v31.s[1]
-	WORD $0x4fbf1383 // fmla v3.4s, v28.4s, v31.s[1]
-	WORD $0x4f9e1304 // fmla v4.4s, v24.4s, v30.s[0]
-	WORD $0x4f9e1325 // fmla v5.4s, v25.4s, v30.s[0]
-	WORD $0x4fbe1364 // fmla v4.4s, v27.4s, v30.s[1]
-	WORD $0x4fbe1385 // fmla v5.4s, v28.4s, v30.s[1]
 	ADD $16, R10
 	ADD $16, R11
 	CMP R12, R10
@@ -1958,58 +1958,58 @@ loop4x2:
 	FMOVQ (R8), F24
 	FMOVQ 16(R8), F25
 	ADD R9, R8
+	FMOVD (R1)(R10), F31
 	FMOVQ (R8), F27
 	FMOVQ 16(R8), F28
 	ADD R9, R8
-	FMOVD (R1)(R10), F31
 	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e1321 // fmla v1.4s, v25.4s, v30.s[0]
+	WORD $0x4f9f1302 // fmla v2.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f1323 // fmla v3.4s, v25.4s, v31.s[0]
 	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
 	WORD $0x4fbe1381 // fmla v1.4s, v28.4s, v30.s[1]
 	FMOVD (R2)(R10), F30
-	WORD $0x4f9f1302 // fmla v2.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f1323 // fmla v3.4s, v25.4s, v31.s[0]
 	WORD $0x4fbf1362 // fmla v2.4s, v27.4s, v31.s[1]
 	WORD $0x4fbf1383 // fmla v3.4s, v28.4s, v31.s[1]
 	FMOVD (R3)(R10), F31
 	WORD $0x4f9e1304 // fmla v4.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e1325 // fmla v5.4s, v25.4s, v30.s[0]
-	WORD $0x4fbe1364 // fmla v4.4s, v27.4s, v30.s[1]
-	WORD $0x4fbe1385 // fmla v5.4s, v28.4s, v30.s[1]
 	WORD $0x4f9f1306 // fmla v6.4s, v24.4s, v31.s[0]
 	WORD $0x4f9f1327 // fmla v7.4s, v25.4s, v31.s[0]
+	FMOVQ (R8), F24
+	FMOVQ 16(R8), F25
+	ADD R9, R8
+	WORD $0x4fbe1364 // fmla v4.4s, v27.4s, v30.s[1]
+	WORD $0x4fbe1385 // fmla v5.4s, v28.4s, v30.s[1]
+	FMOVD (R0)(R11), F30
+	WORD $0x4fbf1366 // fmla v6.4s, v27.4s, v31.s[1]
+	WORD $0x4fbf1387 // fmla v7.4s, v28.4s, v31.s[1]
+	FMOVD (R1)(R11), F31
+	FMOVQ (R8), F27
+	FMOVQ 16(R8), F28
+	ADD R9, R8
+	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
+	WORD $0x4f9e1321 // fmla v1.4s, v25.4s, v30.s[0]
+	WORD $0x4f9f1302 // fmla v2.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f1323 // fmla v3.4s, v25.4s, v31.s[0]
+	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
+	WORD $0x4fbe1381 // fmla v1.4s, v28.4s, v30.s[1]
+	FMOVD (R2)(R11), F30
+	WORD $0x4fbf1362 // fmla v2.4s, v27.4s, v31.s[1]
+	WORD $0x4fbf1383 // fmla v3.4s, v28.4s, v31.s[1]
+	FMOVD (R3)(R11), F31
+	WORD $0x4f9e1304 // fmla v4.4s, v24.4s, v30.s[0]
+	WORD $0x4f9e1325 // fmla v5.4s, v25.4s, v30.s[0]
+	WORD $0x4f9f1306 // fmla v6.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f1327 // fmla v7.4s, v25.4s, v31.s[0]
+	WORD $0x4fbe1364 // fmla v4.4s, v27.4s, v30.s[1]
+	WORD $0x4fbe1385 // fmla v5.4s, v28.4s, v30.s[1]
 	WORD $0x4fbf1366 // fmla v6.4s, v27.4s, v31.s[1]
 	WORD $0x4fbf1387 // fmla v7.4s, v28.4s, v31.s[1]
 	PRFM (R16), PLDL2KEEP
 	ADD $48, R16
 	CMP R17, R16
 	CSEL LO, R16, R17, R16
-	FMOVD (R0)(R11), F30
-	FMOVQ (R8), F24
-	FMOVQ 16(R8), F25
-	ADD R9, R8
-	FMOVQ (R8), F27
-	FMOVQ 16(R8), F28
-	ADD R9, R8
-	FMOVD (R1)(R11), F31
-	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
-	WORD $0x4f9e1321 // fmla v1.4s, v25.4s, v30.s[0]
-	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
-	WORD $0x4fbe1381 // fmla v1.4s, v28.4s, v30.s[1]
-	FMOVD (R2)(R11), F30
-	WORD $0x4f9f1302 // fmla v2.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f1323 // fmla v3.4s, v25.4s, v31.s[0]
-	WORD $0x4fbf1362 // fmla v2.4s, v27.4s, v31.s[1]
-	WORD $0x4fbf1383 // fmla v3.4s, v28.4s, v31.s[1]
-	FMOVD (R3)(R11), F31
-	WORD $0x4f9e1304 // fmla v4.4s, v24.4s, v30.s[0]
-	WORD $0x4f9e1325 // fmla v5.4s, v25.4s, v30.s[0]
-	WORD $0x4fbe1364 // fmla v4.4s, v27.4s, v30.s[1]
-	WORD $0x4fbe1385 // fmla v5.4s, v28.4s, v30.s[1]
-	WORD $0x4f9f1306 // fmla v6.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f1327 // fmla v7.4s, v25.4s, v31.s[0]
-	WORD $0x4fbf1366 // fmla v6.4s, v27.4s, v31.s[1]
-	WORD $0x4fbf1387 // fmla v7.4s, v28.4s, v31.s[1]
 	ADD $16, R10
 	ADD $16, R11
 	CMP R12, R10
@@ -2170,68 +2170,68 @@ loop5x2:
 	FMOVQ (R8), F24
 	FMOVQ 16(R8), F25
 	ADD R9, R8
+	FMOVD (R1)(R10), F31
 	FMOVQ (R8), F27
 	FMOVQ 16(R8), F28
 	ADD R9, R8
-	FMOVD (R1)(R10), F31
 	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e1321 // fmla v1.4s, v25.4s, v30.s[0]
+	WORD $0x4f9f1302 // fmla v2.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f1323 // fmla v3.4s, v25.4s, v31.s[0]
 	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
 	WORD $0x4fbe1381 // fmla v1.4s, v28.4s, v30.s[1]
 	FMOVD (R2)(R10), F30
-	WORD $0x4f9f1302 // fmla v2.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f1323 // fmla v3.4s, v25.4s, v31.s[0]
 	WORD $0x4fbf1362 // fmla v2.4s, v27.4s, v31.s[1]
 	WORD $0x4fbf1383 // fmla v3.4s, v28.4s, v31.s[1]
 	FMOVD (R3)(R10), F31
 	WORD $0x4f9e1304 // fmla v4.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e1325 // fmla v5.4s, v25.4s, v30.s[0]
+	WORD $0x4f9f1306 // fmla v6.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f1327 // fmla v7.4s, v25.4s, v31.s[0]
 	WORD $0x4fbe1364 // fmla v4.4s, v27.4s, v30.s[1]
 	WORD $0x4fbe1385 // fmla v5.4s, v28.4s, v30.s[1]
 	FMOVD (R4)(R10), F30
-	WORD $0x4f9f1306 // fmla v6.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f1327 // fmla v7.4s, v25.4s, v31.s[0]
 	WORD $0x4fbf1366 // fmla v6.4s, v27.4s, v31.s[1]
 	WORD $0x4fbf1387 // fmla v7.4s, v28.4s, v31.s[1]
+	FMOVD (R0)(R11), F31
 	WORD $0x4f9e1308 // fmla v8.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e1329 // fmla v9.4s, v25.4s, v30.s[0]
+	FMOVQ (R8), F24
+	FMOVQ 16(R8), F25
+	ADD R9, R8
 	WORD $0x4fbe1368 // fmla v8.4s, v27.4s, v30.s[1]
 	WORD $0x4fbe1389 // fmla v9.4s, v28.4s, v30.s[1]
+	FMOVD (R1)(R11), F30
+	FMOVQ (R8), F27
+	FMOVQ 16(R8), F28
+	ADD R9, R8
+	WORD $0x4f9f1300 // fmla v0.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f1321 // fmla v1.4s, v25.4s, v31.s[0]
+	WORD $0x4f9e1302 // fmla v2.4s, v24.4s, v30.s[0]
+	WORD $0x4f9e1323 // fmla v3.4s, v25.4s, v30.s[0]
+	WORD $0x4fbf1360 // fmla v0.4s, v27.4s, v31.s[1]
+	WORD $0x4fbf1381 // fmla v1.4s, v28.4s, v31.s[1]
+	FMOVD (R2)(R11), F31
+	WORD $0x4fbe1362 // fmla v2.4s, v27.4s, v30.s[1]
+	WORD $0x4fbe1383 // fmla v3.4s, v28.4s, v30.s[1]
+	FMOVD (R3)(R11), F30
+	WORD $0x4f9f1304 // fmla v4.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f1325 // fmla v5.4s, v25.4s, v31.s[0]
+	WORD $0x4f9e1306 // fmla v6.4s, v24.4s, v30.s[0]
+	WORD $0x4f9e1327 // fmla v7.4s, v25.4s, v30.s[0]
+	WORD $0x4fbf1364 // fmla v4.4s, v27.4s, v31.s[1]
+	WORD $0x4fbf1385 // fmla v5.4s, v28.4s, v31.s[1]
+	FMOVD (R4)(R11), F31
+	WORD $0x4fbe1366 // fmla v6.4s, v27.4s, v30.s[1]
+	WORD $0x4fbe1387 // fmla v7.4s, v28.4s, v30.s[1]
+	WORD $0x4f9f1308 // fmla v8.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f1329 // fmla v9.4s, v25.4s, v31.s[0]
+	WORD $0x4fbf1368 // fmla v8.4s, v27.4s, v31.s[1]
+	WORD $0x4fbf1389 // fmla v9.4s, v28.4s, v31.s[1]
 	PRFM (R16), PLDL2KEEP
 	ADD $48, R16
 	CMP R17, R16
 	CSEL LO, R16, R17, R16
-	FMOVD (R0)(R11), F30
-	FMOVQ (R8), F24
-	FMOVQ 16(R8), F25
-	ADD R9, R8
-	FMOVQ (R8), F27
-	FMOVQ 16(R8), F28
-	ADD R9, R8
-	FMOVD (R1)(R11), F31
-	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
-	WORD $0x4f9e1321 // fmla v1.4s, v25.4s, v30.s[0]
-	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
-	WORD $0x4fbe1381 // fmla v1.4s, v28.4s, v30.s[1]
-	FMOVD (R2)(R11), F30
-	WORD $0x4f9f1302 // fmla v2.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f1323 // fmla v3.4s, v25.4s, v31.s[0]
-	WORD $0x4fbf1362 // fmla v2.4s, v27.4s, v31.s[1]
-	WORD $0x4fbf1383 // fmla v3.4s, v28.4s, v31.s[1]
-	FMOVD (R3)(R11), F31
-	WORD $0x4f9e1304 // fmla v4.4s, v24.4s, v30.s[0]
-	WORD $0x4f9e1325 // fmla v5.4s, v25.4s, v30.s[0]
-	WORD $0x4fbe1364 // fmla v4.4s, v27.4s, v30.s[1]
-	WORD $0x4fbe1385 // fmla v5.4s, v28.4s, v30.s[1]
-	FMOVD (R4)(R11), F30
-	WORD $0x4f9f1306 // fmla v6.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f1327 // fmla v7.4s, v25.4s, v31.s[0]
-	WORD $0x4fbf1366 // fmla v6.4s, v27.4s, v31.s[1]
-	WORD $0x4fbf1387 // fmla v7.4s, v28.4s, v31.s[1]
-	WORD $0x4f9e1308 // fmla v8.4s, v24.4s, v30.s[0]
-	WORD $0x4f9e1329 // fmla v9.4s, v25.4s, v30.s[0]
-	WORD $0x4fbe1368 // fmla v8.4s, v27.4s, v30.s[1]
-	WORD $0x4fbe1389 // fmla v9.4s, v28.4s, v30.s[1]
 	ADD $16, R10
 	ADD $16, R11
 	CMP R12, R10
@@ -2413,78 +2413,78 @@ loop6x2:
 	FMOVQ (R8), F24
 	FMOVQ 16(R8), F25
 	ADD R9, R8
+	FMOVD (R1)(R10), F31
 	FMOVQ (R8), F27
 	FMOVQ 16(R8), F28
 	ADD R9, R8
-	FMOVD (R1)(R10), F31
 	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e1321 // fmla v1.4s, v25.4s, v30.s[0]
+	WORD $0x4f9f1302 // fmla v2.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f1323 // fmla v3.4s, v25.4s, v31.s[0]
 	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
 	WORD $0x4fbe1381 // fmla v1.4s, v28.4s, v30.s[1]
 	FMOVD (R2)(R10), F30
-	WORD $0x4f9f1302 // fmla v2.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f1323 // fmla v3.4s, v25.4s, v31.s[0]
 	WORD $0x4fbf1362 // fmla v2.4s, v27.4s, v31.s[1]
 	WORD $0x4fbf1383 // fmla v3.4s, v28.4s, v31.s[1]
 	FMOVD (R3)(R10), F31
 	WORD $0x4f9e1304 // fmla v4.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e1325 // fmla v5.4s, v25.4s, v30.s[0]
+	WORD $0x4f9f1306 // fmla v6.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f1327 // fmla v7.4s, v25.4s, v31.s[0]
 	WORD $0x4fbe1364 // fmla v4.4s, v27.4s, v30.s[1]
 	WORD $0x4fbe1385 // fmla v5.4s, v28.4s, v30.s[1]
 	FMOVD (R4)(R10), F30
-	WORD $0x4f9f1306 // fmla v6.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f1327 // fmla v7.4s, v25.4s, v31.s[0]
 	WORD $0x4fbf1366 // fmla v6.4s, v27.4s, v31.s[1]
 	WORD $0x4fbf1387 // fmla v7.4s, v28.4s, v31.s[1]
 	FMOVD (R5)(R10), F31
 	WORD $0x4f9e1308 // fmla v8.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e1329 // fmla v9.4s, v25.4s, v30.s[0]
-	WORD $0x4fbe1368 // fmla v8.4s, v27.4s, v30.s[1]
-	WORD $0x4fbe1389 // fmla v9.4s, v28.4s, v30.s[1]
 	WORD $0x4f9f130a // fmla v10.4s, v24.4s, v31.s[0]
 	WORD $0x4f9f132b // fmla v11.4s, v25.4s, v31.s[0]
+	FMOVQ (R8), F24
+	FMOVQ 16(R8), F25
+	ADD R9, R8
+	WORD $0x4fbe1368 // fmla v8.4s, v27.4s, v30.s[1]
+	WORD $0x4fbe1389 // fmla v9.4s, v28.4s, v30.s[1]
+	FMOVD (R0)(R11), F30
+	WORD $0x4fbf136a // fmla v10.4s, v27.4s, v31.s[1]
+	WORD $0x4fbf138b // fmla v11.4s, v28.4s, v31.s[1]
+	FMOVD (R1)(R11), F31
+	FMOVQ (R8), F27
+	FMOVQ 16(R8), F28
+	ADD R9, R8
+	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
+	WORD $0x4f9e1321 // fmla v1.4s, v25.4s, v30.s[0]
+	WORD $0x4f9f1302 // fmla v2.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f1323 // fmla v3.4s, v25.4s, v31.s[0]
+	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
+	WORD $0x4fbe1381 // fmla v1.4s, v28.4s, v30.s[1]
+	FMOVD (R2)(R11), F30
+	WORD $0x4fbf1362 // fmla v2.4s, v27.4s, v31.s[1]
+	WORD $0x4fbf1383 // fmla v3.4s, v28.4s, v31.s[1]
+	FMOVD (R3)(R11), F31
+	WORD $0x4f9e1304 // fmla v4.4s, v24.4s, v30.s[0]
+	WORD $0x4f9e1325 // fmla v5.4s, v25.4s, v30.s[0]
+	WORD $0x4f9f1306 // fmla v6.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f1327 // fmla v7.4s, v25.4s, v31.s[0]
+	WORD $0x4fbe1364 // fmla v4.4s, v27.4s, v30.s[1]
+	WORD $0x4fbe1385 // fmla v5.4s, v28.4s, v30.s[1]
+	FMOVD (R4)(R11), F30
+	WORD $0x4fbf1366 // fmla v6.4s, v27.4s, v31.s[1]
+	WORD $0x4fbf1387 // fmla v7.4s, v28.4s, v31.s[1]
+	FMOVD (R5)(R11), F31
+	WORD $0x4f9e1308 // fmla v8.4s, v24.4s, v30.s[0]
+	WORD $0x4f9e1329 // fmla v9.4s, v25.4s, v30.s[0]
+	WORD $0x4f9f130a // fmla v10.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f132b // fmla v11.4s, v25.4s, v31.s[0]
+	WORD $0x4fbe1368 // fmla v8.4s, v27.4s, v30.s[1]
+	WORD $0x4fbe1389 // fmla v9.4s, v28.4s, v30.s[1]
 	WORD $0x4fbf136a // fmla v10.4s, v27.4s, v31.s[1]
 	WORD $0x4fbf138b // fmla v11.4s, v28.4s, v31.s[1]
 	PRFM (R16), PLDL2KEEP
 	ADD $48, R16
 	CMP R17, R16
 	CSEL LO, R16, R17, R16
-	FMOVD (R0)(R11), F30
-	FMOVQ (R8), F24
-	FMOVQ 16(R8), F25
-	ADD R9, R8
-	FMOVQ (R8), F27
-	FMOVQ 16(R8), F28
-	ADD R9, R8
-	FMOVD (R1)(R11), F31
-	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
-	WORD $0x4f9e1321 // fmla v1.4s, v25.4s, v30.s[0]
-	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
-	WORD $0x4fbe1381 // fmla v1.4s, v28.4s, v30.s[1]
-	FMOVD (R2)(R11), F30
-	WORD $0x4f9f1302 // fmla v2.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f1323 // fmla v3.4s, v25.4s, v31.s[0]
-	WORD $0x4fbf1362 // fmla v2.4s, v27.4s, v31.s[1]
-	WORD $0x4fbf1383 // fmla v3.4s, v28.4s, v31.s[1]
-	FMOVD (R3)(R11), F31
-	WORD $0x4f9e1304 // fmla v4.4s, v24.4s, v30.s[0]
-	WORD $0x4f9e1325 // fmla v5.4s, v25.4s, v30.s[0]
-	WORD $0x4fbe1364 // fmla v4.4s, v27.4s, v30.s[1]
-	WORD $0x4fbe1385 // fmla v5.4s, v28.4s, v30.s[1]
-	FMOVD (R4)(R11), F30
-	WORD $0x4f9f1306 // fmla v6.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f1327 // fmla v7.4s, v25.4s, v31.s[0]
-	WORD $0x4fbf1366 // fmla v6.4s, v27.4s, v31.s[1]
-	WORD $0x4fbf1387 // fmla v7.4s, v28.4s, v31.s[1]
-	FMOVD (R5)(R11), F31
-	WORD $0x4f9e1308 // fmla v8.4s, v24.4s, v30.s[0]
-	WORD $0x4f9e1329 // fmla v9.4s, v25.4s, v30.s[0]
-	WORD $0x4fbe1368 // fmla v8.4s, v27.4s, v30.s[1]
-	WORD $0x4fbe1389 // fmla v9.4s, v28.4s, v30.s[1]
-	WORD $0x4f9f130a // fmla v10.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f132b // fmla v11.4s, v25.4s, v31.s[0]
-	WORD $0x4fbf136a // fmla v10.4s, v27.4s, v31.s[1]
-	WORD $0x4fbf138b // fmla v11.4s, v28.4s, v31.s[1]
 	ADD $16, R10
 	ADD $16, R11
 	CMP R12, R10
@@ -2688,88 +2688,88 @@ loop7x2:
 	FMOVQ (R8), F24
 	FMOVQ 16(R8), F25
 	ADD R9, R8
+	FMOVD (R1)(R10), F31
 	FMOVQ (R8), F27
 	FMOVQ 16(R8), F28
 	ADD R9, R8
-	FMOVD (R1)(R10), F31
 	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e1321 // fmla v1.4s, v25.4s, v30.s[0]
+	WORD $0x4f9f1302 // fmla v2.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f1323 // fmla v3.4s, v25.4s, v31.s[0]
 	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
 	WORD $0x4fbe1381 // fmla v1.4s, v28.4s, v30.s[1]
 	FMOVD (R2)(R10), F30
-	WORD $0x4f9f1302 // fmla v2.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f1323 // fmla v3.4s, v25.4s, v31.s[0]
 	WORD $0x4fbf1362 // fmla v2.4s, v27.4s, v31.s[1]
 	WORD $0x4fbf1383 // fmla v3.4s, v28.4s, v31.s[1]
 	FMOVD (R3)(R10), F31
 	WORD $0x4f9e1304 // fmla v4.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e1325 // fmla v5.4s, v25.4s, v30.s[0]
+	WORD $0x4f9f1306 // fmla v6.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f1327 // fmla v7.4s, v25.4s, v31.s[0]
 	WORD $0x4fbe1364 // fmla v4.4s, v27.4s, v30.s[1]
 	WORD $0x4fbe1385 // fmla v5.4s, v28.4s, v30.s[1]
 	FMOVD (R4)(R10), F30
-	WORD $0x4f9f1306 // fmla v6.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f1327 // fmla v7.4s, v25.4s, v31.s[0]
 	WORD $0x4fbf1366 // fmla v6.4s, v27.4s, v31.s[1]
 	WORD $0x4fbf1387 // fmla v7.4s, v28.4s, v31.s[1]
 	FMOVD (R5)(R10), F31
 	WORD $0x4f9e1308 // fmla v8.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e1329 // fmla v9.4s, v25.4s, v30.s[0]
+	WORD $0x4f9f130a // fmla v10.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f132b // fmla v11.4s, v25.4s, v31.s[0]
 	WORD $0x4fbe1368 // fmla v8.4s, v27.4s, v30.s[1]
 	WORD $0x4fbe1389 // fmla v9.4s, v28.4s, v30.s[1]
 	FMOVD (R6)(R10), F30
-	WORD $0x4f9f130a // fmla v10.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f132b // fmla v11.4s, v25.4s, v31.s[0]
 	WORD $0x4fbf136a // fmla v10.4s, v27.4s, v31.s[1]
 	WORD $0x4fbf138b // fmla v11.4s, v28.4s, v31.s[1]
+	FMOVD (R0)(R11), F31
 	WORD $0x4f9e130c // fmla v12.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e132d // fmla v13.4s, v25.4s, v30.s[0]
+	FMOVQ (R8), F24
+	FMOVQ 16(R8), F25
+	ADD R9, R8
 	WORD $0x4fbe136c // fmla v12.4s, v27.4s, v30.s[1]
 	WORD $0x4fbe138d // fmla v13.4s, v28.4s, v30.s[1]
+	FMOVD (R1)(R11), F30
+	FMOVQ (R8), F27
+	FMOVQ 16(R8), F28
+	ADD R9, R8
+	WORD $0x4f9f1300 // fmla v0.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f1321 // fmla v1.4s, v25.4s, v31.s[0]
+	WORD $0x4f9e1302 // fmla v2.4s, v24.4s, v30.s[0]
+	WORD $0x4f9e1323 // fmla v3.4s, v25.4s, v30.s[0]
+	WORD $0x4fbf1360 // fmla v0.4s, v27.4s, v31.s[1]
+	WORD $0x4fbf1381 // fmla v1.4s, v28.4s, v31.s[1]
+	FMOVD (R2)(R11), F31
+	WORD $0x4fbe1362 // fmla v2.4s, v27.4s, v30.s[1]
+	WORD $0x4fbe1383 // fmla v3.4s, v28.4s, v30.s[1]
+	FMOVD (R3)(R11), F30
+	WORD $0x4f9f1304 // fmla v4.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f1325 // fmla v5.4s, v25.4s, v31.s[0]
+	WORD $0x4f9e1306 // fmla v6.4s, v24.4s, v30.s[0]
+	WORD $0x4f9e1327 // fmla v7.4s, v25.4s, v30.s[0]
+	WORD $0x4fbf1364 // fmla v4.4s, v27.4s, v31.s[1]
+	WORD $0x4fbf1385 // fmla v5.4s, v28.4s, v31.s[1]
+	FMOVD (R4)(R11), F31
+	WORD $0x4fbe1366 // fmla v6.4s, v27.4s, v30.s[1]
+	WORD $0x4fbe1387 // fmla v7.4s, v28.4s, v30.s[1]
+	FMOVD (R5)(R11), F30
+	WORD $0x4f9f1308 // fmla v8.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f1329 // fmla v9.4s, v25.4s, v31.s[0]
+	WORD $0x4f9e130a // fmla v10.4s, v24.4s, v30.s[0]
+	WORD $0x4f9e132b // fmla v11.4s, v25.4s, v30.s[0]
+	WORD $0x4fbf1368 // fmla v8.4s, v27.4s, v31.s[1]
+	WORD $0x4fbf1389 // fmla v9.4s, v28.4s, v31.s[1]
+	FMOVD (R6)(R11), F31
+	WORD $0x4fbe136a // fmla v10.4s, v27.4s, v30.s[1]
+	WORD $0x4fbe138b // fmla v11.4s, v28.4s, v30.s[1]
+	WORD $0x4f9f130c // fmla v12.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f132d // fmla v13.4s, v25.4s, v31.s[0]
+	WORD $0x4fbf136c // fmla v12.4s, v27.4s, v31.s[1]
+	WORD $0x4fbf138d // fmla v13.4s, v28.4s, v31.s[1]
 	PRFM (R16), PLDL2KEEP
 	ADD $48, R16
 	CMP R17, R16
 	CSEL LO, R16, R17, R16
-	FMOVD (R0)(R11), F30
-	FMOVQ (R8), F24
-	FMOVQ 16(R8), F25
-	ADD R9, R8
-	FMOVQ (R8), F27
-	FMOVQ 16(R8), F28
-	ADD R9, R8
-	FMOVD (R1)(R11), F31
-	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
-	WORD $0x4f9e1321 // fmla v1.4s, v25.4s, v30.s[0]
-	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
-	WORD $0x4fbe1381 // fmla v1.4s, v28.4s, v30.s[1]
-	FMOVD (R2)(R11), F30
-	WORD $0x4f9f1302 // fmla v2.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f1323 // fmla v3.4s, v25.4s, v31.s[0]
-	WORD $0x4fbf1362 // fmla v2.4s, v27.4s, v31.s[1]
-	WORD $0x4fbf1383 // fmla v3.4s, v28.4s, v31.s[1]
-	FMOVD (R3)(R11), F31
-	WORD $0x4f9e1304 // fmla v4.4s, v24.4s, v30.s[0]
-	WORD $0x4f9e1325 // fmla v5.4s, v25.4s, v30.s[0]
-	WORD $0x4fbe1364 // fmla v4.4s, v27.4s, v30.s[1]
-	WORD $0x4fbe1385 // fmla v5.4s, v28.4s, v30.s[1]
-	FMOVD (R4)(R11), F30
-	WORD $0x4f9f1306 // fmla v6.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f1327 // fmla v7.4s, v25.4s, v31.s[0]
-	WORD $0x4fbf1366 // fmla v6.4s, v27.4s, v31.s[1]
-	WORD $0x4fbf1387 // fmla v7.4s, v28.4s, v31.s[1]
-	FMOVD (R5)(R11), F31
-	WORD $0x4f9e1308 // fmla v8.4s, v24.4s, v30.s[0]
-	WORD $0x4f9e1329 // fmla v9.4s, v25.4s, v30.s[0]
-	WORD $0x4fbe1368 // fmla v8.4s, v27.4s, v30.s[1]
-	WORD $0x4fbe1389 // fmla v9.4s, v28.4s, v30.s[1]
-	FMOVD (R6)(R11), F30
-	WORD $0x4f9f130a // fmla v10.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f132b // fmla v11.4s, v25.4s, v31.s[0]
-	WORD $0x4fbf136a // fmla v10.4s, v27.4s, v31.s[1]
-	WORD $0x4fbf138b // fmla v11.4s, v28.4s, v31.s[1]
-	WORD $0x4f9e130c // fmla v12.4s, v24.4s, v30.s[0]
-	WORD $0x4f9e132d // fmla v13.4s, v25.4s, v30.s[0]
-	WORD $0x4fbe136c // fmla v12.4s, v27.4s, v30.s[1]
-	WORD $0x4fbe138d // fmla v13.4s, v28.4s, v30.s[1]
 	ADD $16, R10
 	ADD $16, R11
 	CMP R12, R10
@@ -2994,98 +2994,98 @@ loop8x2:
 	FMOVQ (R8), F24
 	FMOVQ 16(R8), F25
 	ADD R9, R8
+	FMOVD (R1)(R10), F31
 	FMOVQ (R8), F27
 	FMOVQ 16(R8), F28
 	ADD R9, R8
-	FMOVD (R1)(R10), F31
 	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e1321 // fmla v1.4s, v25.4s, v30.s[0]
+	WORD $0x4f9f1302 // fmla v2.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f1323 // fmla v3.4s, v25.4s, v31.s[0]
 	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
 	WORD $0x4fbe1381 // fmla v1.4s, v28.4s, v30.s[1]
 	FMOVD (R2)(R10), F30
-	WORD $0x4f9f1302 // fmla v2.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f1323 // fmla v3.4s, v25.4s, v31.s[0]
 	WORD $0x4fbf1362 // fmla v2.4s, v27.4s, v31.s[1]
 	WORD $0x4fbf1383 // fmla v3.4s, v28.4s, v31.s[1]
 	FMOVD (R3)(R10), F31
 	WORD $0x4f9e1304 // fmla v4.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e1325 // fmla v5.4s, v25.4s, v30.s[0]
+	WORD $0x4f9f1306 // fmla v6.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f1327 // fmla v7.4s, v25.4s, v31.s[0]
 	WORD $0x4fbe1364 // fmla v4.4s, v27.4s, v30.s[1]
 	WORD $0x4fbe1385 // fmla v5.4s, v28.4s, v30.s[1]
 	FMOVD (R4)(R10), F30
-	WORD $0x4f9f1306 // fmla v6.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f1327 // fmla v7.4s, v25.4s, v31.s[0]
 	WORD $0x4fbf1366 // fmla v6.4s, v27.4s, v31.s[1]
 	WORD $0x4fbf1387 // fmla v7.4s, v28.4s, v31.s[1]
 	FMOVD (R5)(R10), F31
 	WORD $0x4f9e1308 // fmla v8.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e1329 // fmla v9.4s, v25.4s, v30.s[0]
+	WORD $0x4f9f130a // fmla v10.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f132b // fmla v11.4s, v25.4s, v31.s[0]
 	WORD $0x4fbe1368 // fmla v8.4s, v27.4s, v30.s[1]
 	WORD $0x4fbe1389 // fmla v9.4s, v28.4s, v30.s[1]
 	FMOVD (R6)(R10), F30
-	WORD $0x4f9f130a // fmla v10.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f132b // fmla v11.4s, v25.4s, v31.s[0]
 	WORD $0x4fbf136a // fmla v10.4s, v27.4s, v31.s[1]
 	WORD $0x4fbf138b // fmla v11.4s, v28.4s, v31.s[1]
 	FMOVD (R7)(R10), F31
 	WORD $0x4f9e130c // fmla v12.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e132d // fmla v13.4s, v25.4s, v30.s[0]
-	WORD $0x4fbe136c // fmla v12.4s, v27.4s, v30.s[1]
-	WORD $0x4fbe138d // fmla v13.4s, v28.4s, v30.s[1]
 	WORD $0x4f9f130e // fmla v14.4s, v24.4s, v31.s[0]
 	WORD $0x4f9f132f // fmla v15.4s, v25.4s, v31.s[0]
+	FMOVQ (R8), F24
+	FMOVQ 16(R8), F25
+	ADD R9, R8
+	WORD $0x4fbe136c // fmla v12.4s, v27.4s, v30.s[1]
+	WORD $0x4fbe138d // fmla v13.4s, v28.4s, v30.s[1]
+	FMOVD (R0)(R11), F30
+	WORD $0x4fbf136e // fmla v14.4s, v27.4s, v31.s[1]
+	WORD $0x4fbf138f // fmla v15.4s, v28.4s, v31.s[1]
+	FMOVD (R1)(R11), F31
+	FMOVQ (R8), F27
+	FMOVQ 16(R8), F28
+	ADD R9, R8
+	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
+	WORD $0x4f9e1321 // fmla v1.4s, v25.4s, v30.s[0]
+	WORD $0x4f9f1302 // fmla v2.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f1323 // fmla v3.4s, v25.4s, v31.s[0]
+	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
+	WORD $0x4fbe1381 // fmla v1.4s, v28.4s, v30.s[1]
+	FMOVD (R2)(R11), F30
+	WORD $0x4fbf1362 // fmla v2.4s, v27.4s, v31.s[1]
+	WORD $0x4fbf1383 // fmla v3.4s, v28.4s, v31.s[1]
+	FMOVD (R3)(R11), F31
+	WORD $0x4f9e1304 // fmla v4.4s, v24.4s, v30.s[0]
+	WORD $0x4f9e1325 // fmla v5.4s, v25.4s, v30.s[0]
+	WORD $0x4f9f1306 // fmla v6.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f1327 // fmla v7.4s, v25.4s, v31.s[0]
+	WORD $0x4fbe1364 // fmla v4.4s, v27.4s, v30.s[1]
+	WORD $0x4fbe1385 // fmla v5.4s, v28.4s, v30.s[1]
+	FMOVD (R4)(R11), F30
+	WORD $0x4fbf1366 // fmla v6.4s, v27.4s, v31.s[1]
+	WORD $0x4fbf1387 // fmla v7.4s, v28.4s, v31.s[1]
+	FMOVD (R5)(R11), F31
+	WORD $0x4f9e1308 // fmla v8.4s, v24.4s, v30.s[0]
+	WORD $0x4f9e1329 // fmla v9.4s, v25.4s, v30.s[0]
+	WORD $0x4f9f130a // fmla v10.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f132b // fmla v11.4s, v25.4s, v31.s[0]
+	WORD $0x4fbe1368 // fmla v8.4s, v27.4s, v30.s[1]
+	WORD $0x4fbe1389 // fmla v9.4s, v28.4s, v30.s[1]
+	FMOVD (R6)(R11), F30
+	WORD $0x4fbf136a // fmla v10.4s, v27.4s, v31.s[1]
+	WORD $0x4fbf138b // fmla v11.4s, v28.4s, v31.s[1]
+	FMOVD (R7)(R11), F31
+	WORD $0x4f9e130c // fmla v12.4s, v24.4s, v30.s[0]
+	WORD $0x4f9e132d // fmla v13.4s, v25.4s, v30.s[0]
+	WORD $0x4f9f130e // fmla v14.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f132f // fmla v15.4s, v25.4s, v31.s[0]
+	WORD $0x4fbe136c // fmla v12.4s, v27.4s, v30.s[1]
+	WORD $0x4fbe138d // fmla v13.4s, v28.4s, v30.s[1]
 	WORD $0x4fbf136e // fmla v14.4s, v27.4s, v31.s[1]
 	WORD $0x4fbf138f // fmla v15.4s, v28.4s, v31.s[1]
 	PRFM (R16), PLDL2KEEP
 	ADD $48, R16
 	CMP R17, R16
 	CSEL LO, R16, R17, R16
-	FMOVD (R0)(R11), F30
-	FMOVQ (R8), F24
-	FMOVQ 16(R8), F25
-	ADD R9, R8
-	FMOVQ (R8), F27
-	FMOVQ 16(R8), F28
-	ADD R9, R8
-	FMOVD (R1)(R11), F31
-	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
-	WORD $0x4f9e1321 // fmla v1.4s, v25.4s, v30.s[0]
-	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
-	WORD $0x4fbe1381 // fmla v1.4s, v28.4s, v30.s[1]
-	FMOVD (R2)(R11), F30
-	WORD $0x4f9f1302 // fmla v2.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f1323 // fmla v3.4s, v25.4s, v31.s[0]
-	WORD $0x4fbf1362 // fmla v2.4s, v27.4s, v31.s[1]
-	WORD $0x4fbf1383 // fmla v3.4s, v28.4s, v31.s[1]
-	FMOVD (R3)(R11), F31
-	WORD $0x4f9e1304 // fmla v4.4s, v24.4s, v30.s[0]
-	WORD $0x4f9e1325 // fmla v5.4s, v25.4s, v30.s[0]
-	WORD $0x4fbe1364 // fmla v4.4s, v27.4s, v30.s[1]
-	WORD $0x4fbe1385 // fmla v5.4s, v28.4s, v30.s[1]
-	FMOVD (R4)(R11), F30
-	WORD $0x4f9f1306 // fmla v6.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f1327 // fmla v7.4s, v25.4s, v31.s[0]
-	WORD $0x4fbf1366 // fmla v6.4s, v27.4s, v31.s[1]
-	WORD $0x4fbf1387 // fmla v7.4s, v28.4s, v31.s[1]
-	FMOVD (R5)(R11), F31
-	WORD $0x4f9e1308 // fmla v8.4s, v24.4s, v30.s[0]
-	WORD $0x4f9e1329 // fmla v9.4s, v25.4s, v30.s[0]
-	WORD $0x4fbe1368 // fmla v8.4s, v27.4s, v30.s[1]
-	WORD $0x4fbe1389 // fmla v9.4s, v28.4s, v30.s[1]
-	FMOVD (R6)(R11), F30
-	WORD $0x4f9f130a // fmla v10.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f132b // fmla v11.4s, v25.4s, v31.s[0]
-	WORD $0x4fbf136a // fmla v10.4s, v27.4s, v31.s[1]
-	WORD $0x4fbf138b // fmla v11.4s, v28.4s, v31.s[1]
-	FMOVD (R7)(R11), F31
-	WORD $0x4f9e130c // fmla v12.4s, v24.4s, v30.s[0]
-	WORD $0x4f9e132d // fmla v13.4s, v25.4s, v30.s[0]
-	WORD $0x4fbe136c // fmla v12.4s, v27.4s, v30.s[1]
-	WORD $0x4fbe138d // fmla v13.4s, v28.4s, v30.s[1]
-	WORD $0x4f9f130e // fmla v14.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f132f // fmla v15.4s, v25.4s, v31.s[0]
-	WORD $0x4fbf136e // fmla v14.4s, v27.4s, v31.s[1]
-	WORD $0x4fbf138f // fmla v15.4s, v28.4s, v31.s[1]
 	ADD $16, R10
 	ADD $16, R11
 	CMP R12, R10
@@ -3279,32 +3279,32 @@ loop1x3:
 	FLDPQ (R8), (F24, F25)
 	FMOVQ 32(R8), F26
 	ADD R9, R8
+	FMOVD (R0)(R11), F31
 	FLDPQ (R8), (F27, F28)
 	FMOVQ 32(R8), F29
 	ADD R9, R8
 	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e1321 // fmla v1.4s, v25.4s, v30.s[0]
 	WORD $0x4f9e1342 // fmla v2.4s, v26.4s, v30.s[0]
+	FLDPQ (R8), (F24, F25)
+	FMOVQ 32(R8), F26
+	ADD R9, R8
 	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
 	WORD $0x4fbe1381 // fmla v1.4s, v28.4s, v30.s[1]
 	WORD $0x4fbe13a2 // fmla v2.4s, v29.4s, v30.s[1]
+	FLDPQ (R8), (F27, F28)
+	FMOVQ 32(R8), F29
+	ADD R9, R8
+	WORD $0x4f9f1300 // fmla v0.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f1321 // fmla v1.4s, v25.4s, v31.s[0]
+	WORD $0x4f9f1342 // fmla v2.4s, v26.4s, v31.s[0]
+	WORD $0x4fbf1360 // fmla v0.4s, v27.4s, v31.s[1]
+	WORD $0x4fbf1381 // fmla v1.4s, v28.4s, v31.s[1]
+	WORD $0x4fbf13a2 // fmla v2.4s, v29.4s, v31.s[1]
 	PRFM (R16), PLDL2KEEP
 	ADD $48, R16
 	CMP R17, R16
 	CSEL LO, R16, R17, R16
-	FMOVD (R0)(R11), F30
-	FLDPQ (R8), (F24, F25)
-	FMOVQ 32(R8), F26
-	ADD R9, R8
-	FLDPQ (R8), (F27, F28)
-	FMOVQ 32(R8), F29
-	ADD R9, R8
-	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
-	WORD $0x4f9e1321 // fmla v1.4s, v25.4s, v30.s[0]
-	WORD $0x4f9e1342 // fmla v2.4s, v26.4s, v30.s[0]
-	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
-	WORD $0x4fbe1381 // fmla v1.4s, v28.4s, v30.s[1]
-	WORD $0x4fbe13a2 // fmla v2.4s, v29.4s, v30.s[1]
 	ADD $16, R10
 	ADD $16, R11
 	CMP R12, R10
@@ -3402,19 +3402,39 @@ loop2x3:
 	FLDPQ (R8), (F24, F25)
 	FMOVQ 32(R8), F26
 	ADD R9, R8
+	FMOVD (R1)(R10), F31
 	FLDPQ (R8), (F27, F28)
 	FMOVQ 32(R8), F29
 	ADD R9, R8
-	FMOVD (R1)(R10), F31
 	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e1321 // fmla v1.4s, v25.4s, v30.s[0]
 	WORD $0x4f9e1342 // fmla v2.4s, v26.4s, v30.s[0]
-	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
-	WORD $0x4fbe1381 // fmla v1.4s, v28.4s, v30.s[1]
-	WORD $0x4fbe13a2 // fmla v2.4s, v29.4s, v30.s[1]
 	WORD $0x4f9f1303 // fmla v3.4s, v24.4s, v31.s[0]
 	WORD $0x4f9f1324 // fmla v4.4s, v25.4s, v31.s[0]
 	WORD $0x4f9f1345 // fmla v5.4s, v26.4s, v31.s[0]
+	FLDPQ (R8), (F24, F25)
+	FMOVQ 32(R8), F26
+	ADD R9, R8
+	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
+	WORD $0x4fbe1381 // fmla v1.4s, v28.4s, v30.s[1]
+	WORD $0x4fbe13a2 // fmla v2.4s, v29.4s, v30.s[1]
+	FMOVD (R0)(R11), F30
+	WORD $0x4fbf1363 // fmla v3.4s, v27.4s, v31.s[1]
+	WORD $0x4fbf1384 // fmla v4.4s, v28.4s, v31.s[1]
+	WORD $0x4fbf13a5 // fmla v5.4s, v29.4s, v31.s[1]
+	FMOVD (R1)(R11), F31
+	FLDPQ (R8), (F27, F28)
+	FMOVQ 32(R8), F29
+	ADD R9, R8
+	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
+	WORD $0x4f9e1321 // fmla v1.4s, v25.4s, v30.s[0]
+	WORD $0x4f9e1342 // fmla v2.4s, v26.4s, v30.s[0]
+	WORD $0x4f9f1303 // fmla v3.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f1324 // fmla v4.4s, v25.4s, v31.s[0]
+	WORD $0x4f9f1345 // fmla v5.4s, v26.4s, v31.s[0]
+	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
+	WORD $0x4fbe1381 // fmla v1.4s, v28.4s, v30.s[1]
+	WORD $0x4fbe13a2 // fmla v2.4s, v29.4s, v30.s[1]
 	WORD $0x4fbf1363 // fmla v3.4s, v27.4s, v31.s[1]
 	WORD $0x4fbf1384 // fmla v4.4s, v28.4s, v31.s[1]
 	WORD $0x4fbf13a5 // fmla v5.4s, v29.4s, v31.s[1]
@@ -3422,26 +3442,6 @@ loop2x3:
 	ADD $48, R16
 	CMP R17, R16
 	CSEL LO, R16, R17, R16
-	FMOVD (R0)(R11), F30
-	FLDPQ (R8), (F24, F25)
-	FMOVQ 32(R8), F26
-	ADD R9, R8
-	FLDPQ (R8), (F27, F28)
-	FMOVQ 32(R8), F29
-	ADD R9, R8
-	FMOVD (R1)(R11), F31
-	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
-	WORD $0x4f9e1321 // fmla v1.4s, v25.4s, v30.s[0]
-	WORD $0x4f9e1342 // fmla v2.4s, v26.4s, v30.s[0]
-	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
-	WORD $0x4fbe1381 // fmla v1.4s, v28.4s, v30.s[1]
-	WORD $0x4fbe13a2 // fmla v2.4s, v29.4s, v30.s[1]
-	WORD $0x4f9f1303 // fmla v3.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f1324 // fmla v4.4s, v25.4s, v31.s[0]
-	WORD $0x4f9f1345 // fmla v5.4s, v26.4s, v31.s[0]
-	WORD $0x4fbf1363 // fmla v3.4s, v27.4s, v31.s[1]
-	WORD $0x4fbf1384 // fmla v4.4s, v28.4s, v31.s[1]
-	WORD $0x4fbf13a5 // fmla v5.4s, v29.4s, v31.s[1]
 	ADD $16, R10
 	ADD $16, R11
 	CMP R12, R10
@@ -3563,60 +3563,60 @@ loop3x3:
 	FLDPQ (R8), (F24, F25)
 	FMOVQ 32(R8), F26
 	ADD R9, R8
+	FMOVD (R1)(R10), F31
 	FLDPQ (R8), (F27, F28)
 	FMOVQ 32(R8), F29
 	ADD R9, R8
-	FMOVD (R1)(R10), F31
 	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e1321 // fmla v1.4s, v25.4s, v30.s[0]
 	WORD $0x4f9e1342 // fmla v2.4s, v26.4s, v30.s[0]
+	WORD $0x4f9f1303 // fmla v3.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f1324 // fmla v4.4s, v25.4s, v31.s[0]
+	WORD $0x4f9f1345 // fmla v5.4s, v26.4s, v31.s[0]
 	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
 	WORD $0x4fbe1381 // fmla v1.4s, v28.4s, v30.s[1]
 	WORD $0x4fbe13a2 // fmla v2.4s, v29.4s, v30.s[1]
 	FMOVD (R2)(R10), F30
-	WORD $0x4f9f1303 // fmla v3.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f1324 // fmla v4.4s, v25.4s, v31.s[0]
-	WORD $0x4f9f1345 // fmla v5.4s, v26.4s, v31.s[0]
 	WORD $0x4fbf1363 // fmla v3.4s, v27.4s, v31.s[1]
 	WORD $0x4fbf1384 // fmla v4.4s, v28.4s, v31.s[1]
 	WORD $0x4fbf13a5 // fmla v5.4s, v29.4s, v31.s[1]
+	FMOVD (R0)(R11), F31
 	WORD $0x4f9e1306 // fmla v6.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e1327 // fmla v7.4s, v25.4s, v30.s[0]
 	WORD $0x4f9e1348 // fmla v8.4s, v26.4s, v30.s[0]
+	FLDPQ (R8), (F24, F25)
+	FMOVQ 32(R8), F26
+	ADD R9, R8
 	WORD $0x4fbe1366 // fmla v6.4s, v27.4s, v30.s[1]
 	WORD $0x4fbe1387 // fmla v7.4s, v28.4s, v30.s[1]
 	WORD $0x4fbe13a8 // fmla v8.4s, v29.4s, v30.s[1]
+	FMOVD (R1)(R11), F30
+	FLDPQ (R8), (F27, F28)
+	FMOVQ 32(R8), F29
+	ADD R9, R8
+	WORD $0x4f9f1300 // fmla v0.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f1321 // fmla v1.4s, v25.4s, v31.s[0]
+	WORD $0x4f9f1342 // fmla v2.4s, v26.4s, v31.s[0]
+	WORD $0x4f9e1303 // fmla v3.4s, v24.4s, v30.s[0]
+	WORD $0x4f9e1324 // fmla v4.4s, v25.4s, v30.s[0]
+	WORD $0x4f9e1345 // fmla v5.4s, v26.4s, v30.s[0]
+	WORD $0x4fbf1360 // fmla v0.4s, v27.4s, v31.s[1]
+	WORD $0x4fbf1381 // fmla v1.4s, v28.4s, v31.s[1]
+	WORD $0x4fbf13a2 // fmla v2.4s, v29.4s, v31.s[1]
+	FMOVD (R2)(R11), F31
+	WORD $0x4fbe1363 // fmla v3.4s, v27.4s, v30.s[1]
+	WORD $0x4fbe1384 // fmla v4.4s, v28.4s, v30.s[1]
+	WORD $0x4fbe13a5 // fmla v5.4s, v29.4s, v30.s[1]
+	WORD $0x4f9f1306 // fmla v6.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f1327 // fmla v7.4s, v25.4s, v31.s[0]
+	WORD $0x4f9f1348 // fmla v8.4s, v26.4s, v31.s[0]
+	WORD $0x4fbf1366 // fmla v6.4s, v27.4s, v31.s[1]
+	WORD $0x4fbf1387 // fmla v7.4s, v28.4s, v31.s[1]
+	WORD $0x4fbf13a8 // fmla v8.4s, v29.4s, v31.s[1]
 	PRFM (R16), PLDL2KEEP
 	ADD $48, R16
 	CMP R17, R16
 	CSEL LO, R16, R17, R16
-	FMOVD (R0)(R11), F30
-	FLDPQ (R8), (F24, F25)
-	FMOVQ 32(R8), F26
-	ADD R9, R8
-	FLDPQ (R8), (F27, F28)
-	FMOVQ 32(R8), F29
-	ADD R9, R8
-	FMOVD (R1)(R11), F31
-	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
-	WORD $0x4f9e1321 // fmla v1.4s, v25.4s, v30.s[0]
-	WORD $0x4f9e1342 // fmla v2.4s, v26.4s, v30.s[0]
-	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
-	WORD $0x4fbe1381 // fmla v1.4s, v28.4s, v30.s[1]
-	WORD $0x4fbe13a2 // fmla v2.4s, v29.4s, v30.s[1]
-	FMOVD (R2)(R11), F30
-	WORD $0x4f9f1303 // fmla v3.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f1324 // fmla v4.4s, v25.4s, v31.s[0]
-	WORD $0x4f9f1345 // fmla v5.4s, v26.4s, v31.s[0]
-	WORD $0x4fbf1363 // fmla v3.4s, v27.4s, v31.s[1]
-	WORD $0x4fbf1384 // fmla v4.4s, v28.4s, v31.s[1]
-	WORD $0x4fbf13a5 // fmla v5.4s, v29.4s, v31.s[1]
-	WORD $0x4f9e1306 // fmla v6.4s, v24.4s, v30.s[0]
-	WORD $0x4f9e1327 // fmla v7.4s, v25.4s, v30.s[0]
-	WORD $0x4f9e1348 // fmla v8.4s, v26.4s, v30.s[0]
-	WORD $0x4fbe1366 // fmla v6.4s, v27.4s, v30.s[1]
-	WORD $0x4fbe1387 // fmla v7.4s, v28.4s, v30.s[1]
-	WORD $0x4fbe13a8 // fmla v8.4s, v29.4s, v30.s[1]
 	ADD $16, R10
 	ADD $16, R11
 	CMP R12, R10
@@ -3761,20 +3761,20 @@ loop4x3:
 	FLDPQ (R8), (F24, F25)
 	FMOVQ 32(R8), F26
 	ADD R9, R8
+	FMOVD (R1)(R10), F31
 	FLDPQ (R8), (F27, F28)
 	FMOVQ 32(R8), F29
 	ADD R9, R8
-	FMOVD (R1)(R10), F31
 	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e1321 // fmla v1.4s, v25.4s, v30.s[0]
 	WORD $0x4f9e1342 // fmla v2.4s, v26.4s, v30.s[0]
+	WORD $0x4f9f1303 // fmla v3.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f1324 // fmla v4.4s, v25.4s, v31.s[0]
+	WORD $0x4f9f1345 // fmla v5.4s, v26.4s, v31.s[0]
 	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
 	WORD $0x4fbe1381 // fmla v1.4s, v28.4s, v30.s[1]
 	WORD $0x4fbe13a2 // fmla v2.4s, v29.4s, v30.s[1]
 	FMOVD (R2)(R10), F30
-	WORD $0x4f9f1303 // fmla v3.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f1324 // fmla v4.4s, v25.4s, v31.s[0]
-	WORD $0x4f9f1345 // fmla v5.4s, v26.4s, v31.s[0]
 	WORD $0x4fbf1363 // fmla v3.4s, v27.4s, v31.s[1]
 	WORD $0x4fbf1384 // fmla v4.4s, v28.4s, v31.s[1]
 	WORD $0x4fbf13a5 // fmla v5.4s, v29.4s, v31.s[1]
@@ -3782,37 +3782,33 @@ loop4x3:
 	WORD $0x4f9e1306 // fmla v6.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e1327 // fmla v7.4s, v25.4s, v30.s[0]
 	WORD $0x4f9e1348 // fmla v8.4s, v26.4s, v30.s[0]
-	WORD $0x4fbe1366 // fmla v6.4s, v27.4s, v30.s[1]
-	WORD $0x4fbe1387 // fmla v7.4s, v28.4s, v30.s[1]
-	WORD $0x4fbe13a8 // fmla v8.4s, v29.4s, v30.s[1]
 	WORD $0x4f9f1309 // fmla v9.4s, v24.4s, v31.s[0]
 	WORD $0x4f9f132a // fmla v10.4s, v25.4s, v31.s[0]
 	WORD $0x4f9f134b // fmla v11.4s, v26.4s, v31.s[0]
-	WORD $0x4fbf1369 // fmla v9.4s, v27.4s, v31.s[1]
-	WORD $0x4fbf138a // fmla v10.4s, v28.4s, v31.s[1]
-	WORD $0x4fbf13ab // fmla v11.4s, v29.4s, v31.s[1]
-	PRFM (R16), PLDL2KEEP
-	ADD $48, R16
-	CMP R17, R16
-	CSEL LO, R16, R17, R16
-	FMOVD (R0)(R11), F30
 	FLDPQ (R8), (F24, F25)
 	FMOVQ 32(R8), F26
 	ADD R9, R8
+	WORD $0x4fbe1366 // fmla v6.4s, v27.4s, v30.s[1]
+	WORD $0x4fbe1387 // fmla v7.4s, v28.4s, v30.s[1]
+	WORD $0x4fbe13a8 // fmla v8.4s, v29.4s, v30.s[1]
+	FMOVD (R0)(R11), F30
+	WORD $0x4fbf1369 // fmla v9.4s, v27.4s, v31.s[1]
+	WORD $0x4fbf138a // fmla v10.4s, v28.4s, v31.s[1]
+	WORD $0x4fbf13ab // fmla v11.4s, v29.4s, v31.s[1]
+	FMOVD (R1)(R11), F31
 	FLDPQ (R8), (F27, F28)
 	FMOVQ 32(R8), F29
 	ADD R9, R8
-	FMOVD (R1)(R11), F31
 	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e1321 // fmla v1.4s, v25.4s, v30.s[0]
 	WORD $0x4f9e1342 // fmla v2.4s, v26.4s, v30.s[0]
+	WORD $0x4f9f1303 // fmla v3.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f1324 // fmla v4.4s, v25.4s, v31.s[0]
+	WORD $0x4f9f1345 // fmla v5.4s, v26.4s, v31.s[0]
 	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
 	WORD $0x4fbe1381 // fmla v1.4s, v28.4s, v30.s[1]
 	WORD $0x4fbe13a2 // fmla v2.4s, v29.4s, v30.s[1]
 	FMOVD (R2)(R11), F30
-	WORD $0x4f9f1303 // fmla v3.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f1324 // fmla v4.4s, v25.4s, v31.s[0]
-	WORD $0x4f9f1345 // fmla v5.4s, v26.4s, v31.s[0]
 	WORD $0x4fbf1363 // fmla v3.4s, v27.4s, v31.s[1]
 	WORD $0x4fbf1384 // fmla v4.4s, v28.4s, v31.s[1]
 	WORD $0x4fbf13a5 // fmla v5.4s, v29.4s, v31.s[1]
@@ -3820,15 +3816,19 @@ loop4x3:
 	WORD $0x4f9e1306 // fmla v6.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e1327 // fmla v7.4s, v25.4s, v30.s[0]
 	WORD $0x4f9e1348 // fmla v8.4s, v26.4s, v30.s[0]
-	WORD $0x4fbe1366 // fmla v6.4s, v27.4s, v30.s[1]
-	WORD $0x4fbe1387 // fmla v7.4s, v28.4s, v30.s[1]
-	WORD $0x4fbe13a8 // fmla v8.4s, v29.4s, v30.s[1]
 	WORD $0x4f9f1309 // fmla v9.4s, v24.4s, v31.s[0]
 	WORD $0x4f9f132a // fmla v10.4s, v25.4s, v31.s[0]
 	WORD $0x4f9f134b // fmla v11.4s, v26.4s, v31.s[0]
+	WORD $0x4fbe1366 // fmla v6.4s, v27.4s, v30.s[1]
+	WORD $0x4fbe1387 // fmla v7.4s, v28.4s, v30.s[1]
+	WORD $0x4fbe13a8 // fmla v8.4s, v29.4s, v30.s[1]
 	WORD $0x4fbf1369 // fmla v9.4s, v27.4s, v31.s[1]
 	WORD $0x4fbf138a // fmla v10.4s, v28.4s, v31.s[1]
 	WORD $0x4fbf13ab // fmla v11.4s, v29.4s, v31.s[1]
+	PRFM (R16), PLDL2KEEP
+	ADD $48, R16
+	CMP R17, R16
+	CSEL LO, R16, R17, R16
 	ADD $16, R10
 	ADD $16, R11
 	CMP R12, R10
@@ -3997,20 +3997,20 @@ loop5x3:
 	FLDPQ (R8), (F24, F25)
 	FMOVQ 32(R8), F26
 	ADD R9, R8
+	FMOVD (R1)(R10), F31
 	FLDPQ (R8), (F27, F28)
 	FMOVQ 32(R8), F29
 	ADD R9, R8
-	FMOVD (R1)(R10), F31
 	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e1321 // fmla v1.4s, v25.4s, v30.s[0]
 	WORD $0x4f9e1342 // fmla v2.4s, v26.4s, v30.s[0]
+	WORD $0x4f9f1303 // fmla v3.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f1324 // fmla v4.4s, v25.4s, v31.s[0]
+	WORD $0x4f9f1345 // fmla v5.4s, v26.4s, v31.s[0]
 	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
 	WORD $0x4fbe1381 // fmla v1.4s, v28.4s, v30.s[1]
 	WORD $0x4fbe13a2 // fmla v2.4s, v29.4s, v30.s[1]
 	FMOVD (R2)(R10), F30
-	WORD $0x4f9f1303 // fmla v3.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f1324 // fmla v4.4s, v25.4s, v31.s[0]
-	WORD $0x4f9f1345 // fmla v5.4s, v26.4s, v31.s[0]
 	WORD $0x4fbf1363 // fmla v3.4s, v27.4s, v31.s[1]
 	WORD $0x4fbf1384 // fmla v4.4s, v28.4s, v31.s[1]
 	WORD $0x4fbf13a5 // fmla v5.4s, v29.4s, v31.s[1]
@@ -4018,67 +4018,67 @@ loop5x3:
 	WORD $0x4f9e1306 // fmla v6.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e1327 // fmla v7.4s, v25.4s, v30.s[0]
 	WORD $0x4f9e1348 // fmla v8.4s, v26.4s, v30.s[0]
+	WORD $0x4f9f1309 // fmla v9.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f132a // fmla v10.4s, v25.4s, v31.s[0]
+	WORD $0x4f9f134b // fmla v11.4s, v26.4s, v31.s[0]
 	WORD $0x4fbe1366 // fmla v6.4s, v27.4s, v30.s[1]
 	WORD $0x4fbe1387 // fmla v7.4s, v28.4s, v30.s[1]
 	WORD $0x4fbe13a8 // fmla v8.4s, v29.4s, v30.s[1]
 	FMOVD (R4)(R10), F30
-	WORD $0x4f9f1309 // fmla v9.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f132a // fmla v10.4s, v25.4s, v31.s[0]
-	WORD $0x4f9f134b // fmla v11.4s, v26.4s, v31.s[0]
 	WORD $0x4fbf1369 // fmla v9.4s, v27.4s, v31.s[1]
 	WORD $0x4fbf138a // fmla v10.4s, v28.4s, v31.s[1]
 	WORD $0x4fbf13ab // fmla v11.4s, v29.4s, v31.s[1]
+	FMOVD (R0)(R11), F31
 	WORD $0x4f9e130c // fmla v12.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e132d // fmla v13.4s, v25.4s, v30.s[0]
 	WORD $0x4f9e134e // fmla v14.4s, v26.4s, v30.s[0]
+	FLDPQ (R8), (F24, F25)
+	FMOVQ 32(R8), F26
+	ADD R9, R8
 	WORD $0x4fbe136c // fmla v12.4s, v27.4s, v30.s[1]
 	WORD $0x4fbe138d // fmla v13.4s, v28.4s, v30.s[1]
 	WORD $0x4fbe13ae // fmla v14.4s, v29.4s, v30.s[1]
+	FMOVD (R1)(R11), F30
+	FLDPQ (R8), (F27, F28)
+	FMOVQ 32(R8), F29
+	ADD R9, R8
+	WORD $0x4f9f1300 // fmla v0.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f1321 // fmla v1.4s, v25.4s, v31.s[0]
+	WORD $0x4f9f1342 // fmla v2.4s, v26.4s, v31.s[0]
+	WORD $0x4f9e1303 // fmla v3.4s, v24.4s, v30.s[0]
+	WORD $0x4f9e1324 // fmla v4.4s, v25.4s, v30.s[0]
+	WORD $0x4f9e1345 // fmla v5.4s, v26.4s, v30.s[0]
+	WORD $0x4fbf1360 // fmla v0.4s, v27.4s, v31.s[1]
+	WORD $0x4fbf1381 // fmla v1.4s, v28.4s, v31.s[1]
+	WORD $0x4fbf13a2 // fmla v2.4s, v29.4s, v31.s[1]
+	FMOVD (R2)(R11), F31
+	WORD $0x4fbe1363 // fmla v3.4s, v27.4s, v30.s[1]
+	WORD $0x4fbe1384 // fmla v4.4s, v28.4s, v30.s[1]
+	WORD $0x4fbe13a5 // fmla v5.4s, v29.4s, v30.s[1]
+	FMOVD (R3)(R11), F30
+	WORD $0x4f9f1306 // fmla v6.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f1327 // fmla v7.4s, v25.4s, v31.s[0]
+	WORD $0x4f9f1348 // fmla v8.4s, v26.4s, v31.s[0]
+	WORD $0x4f9e1309 // fmla v9.4s, v24.4s, v30.s[0]
+	WORD $0x4f9e132a // fmla v10.4s, v25.4s, v30.s[0]
+	WORD $0x4f9e134b // fmla v11.4s, v26.4s, v30.s[0]
+	WORD $0x4fbf1366 // fmla v6.4s, v27.4s, v31.s[1]
+	WORD $0x4fbf1387 // fmla v7.4s, v28.4s, v31.s[1]
+	WORD $0x4fbf13a8 // fmla v8.4s, v29.4s, v31.s[1]
+	FMOVD (R4)(R11), F31
+	WORD $0x4fbe1369 // fmla v9.4s, v27.4s, v30.s[1]
+	WORD $0x4fbe138a // fmla v10.4s, v28.4s, v30.s[1]
+	WORD $0x4fbe13ab // fmla v11.4s, v29.4s, v30.s[1]
+	WORD $0x4f9f130c // fmla v12.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f132d // fmla v13.4s, v25.4s, v31.s[0]
+	WORD $0x4f9f134e // fmla v14.4s, v26.4s, v31.s[0]
+	WORD $0x4fbf136c // fmla v12.4s, v27.4s, v31.s[1]
+	WORD $0x4fbf138d // fmla v13.4s, v28.4s, v31.s[1]
+	WORD $0x4fbf13ae // fmla v14.4s, v29.4s, v31.s[1]
 	PRFM (R16), PLDL2KEEP
 	ADD $48, R16
 	CMP R17, R16
 	CSEL LO, R16, R17, R16
-	FMOVD (R0)(R11), F30
-	FLDPQ (R8), (F24, F25)
-	FMOVQ 32(R8), F26
-	ADD R9, R8
-	FLDPQ (R8), (F27, F28)
-	FMOVQ 32(R8), F29
-	ADD R9, R8
-	FMOVD (R1)(R11), F31
-	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
-	WORD $0x4f9e1321 // fmla v1.4s, v25.4s, v30.s[0]
-	WORD $0x4f9e1342 // fmla v2.4s, v26.4s, v30.s[0]
-	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
-	WORD $0x4fbe1381 // fmla v1.4s, v28.4s, v30.s[1]
-	WORD $0x4fbe13a2 // fmla v2.4s, v29.4s, v30.s[1]
-	FMOVD (R2)(R11), F30
-	WORD $0x4f9f1303 // fmla v3.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f1324 // fmla v4.4s, v25.4s, v31.s[0]
-	WORD $0x4f9f1345 // fmla v5.4s, v26.4s, v31.s[0]
-	WORD $0x4fbf1363 // fmla v3.4s, v27.4s, v31.s[1]
-	WORD $0x4fbf1384 // fmla v4.4s, v28.4s, v31.s[1]
-	WORD $0x4fbf13a5 // fmla v5.4s, v29.4s, v31.s[1]
-	FMOVD (R3)(R11), F31
-	WORD $0x4f9e1306 // fmla v6.4s, v24.4s, v30.s[0]
-	WORD $0x4f9e1327 // fmla v7.4s, v25.4s, v30.s[0]
-	WORD $0x4f9e1348 // fmla v8.4s, v26.4s, v30.s[0]
-	WORD $0x4fbe1366 // fmla v6.4s, v27.4s, v30.s[1]
-	WORD $0x4fbe1387 // fmla v7.4s, v28.4s, v30.s[1]
-	WORD $0x4fbe13a8 // fmla v8.4s, v29.4s, v30.s[1]
-	FMOVD (R4)(R11), F30
-	WORD $0x4f9f1309 // fmla v9.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f132a // fmla v10.4s, v25.4s, v31.s[0]
-	WORD $0x4f9f134b // fmla v11.4s, v26.4s, v31.s[0]
-	WORD $0x4fbf1369 // fmla v9.4s, v27.4s, v31.s[1]
-	WORD $0x4fbf138a // fmla v10.4s, v28.4s, v31.s[1]
-	WORD $0x4fbf13ab // fmla v11.4s, v29.4s, v31.s[1]
-	WORD $0x4f9e130c // fmla v12.4s, v24.4s, v30.s[0]
-	WORD $0x4f9e132d // fmla v13.4s, v25.4s, v30.s[0]
-	WORD $0x4f9e134e // fmla v14.4s, v26.4s, v30.s[0]
-	WORD $0x4fbe136c // fmla v12.4s, v27.4s, v30.s[1]
-	WORD $0x4fbe138d // fmla v13.4s, v28.4s, v30.s[1]
-	WORD $0x4fbe13ae // fmla v14.4s, v29.4s, v30.s[1]
 	ADD $16, R10
 	ADD $16, R11
 	CMP R12, R10
@@ -4270,20 +4270,20 @@ loop6x3:
 	FLDPQ (R8), (F24, F25)
 	FMOVQ 32(R8), F26
 	ADD R9, R8
+	FMOVD (R1)(R10), F31
 	FLDPQ (R8), (F27, F28)
 	FMOVQ 32(R8), F29
 	ADD R9, R8
-	FMOVD (R1)(R10), F31
 	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e1321 // fmla v1.4s, v25.4s, v30.s[0]
 	WORD $0x4f9e1342 // fmla v2.4s, v26.4s, v30.s[0]
+	WORD $0x4f9f1303 // fmla v3.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f1324 // fmla v4.4s, v25.4s, v31.s[0]
+	WORD $0x4f9f1345 // fmla v5.4s, v26.4s, v31.s[0]
 	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
 	WORD $0x4fbe1381 // fmla v1.4s, v28.4s, v30.s[1]
 	WORD $0x4fbe13a2 // fmla v2.4s, v29.4s, v30.s[1]
 	FMOVD (R2)(R10), F30
-	WORD $0x4f9f1303 // fmla v3.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f1324 // fmla v4.4s, v25.4s, v31.s[0]
-	WORD $0x4f9f1345 // fmla v5.4s, v26.4s, v31.s[0]
 	WORD $0x4fbf1363 // fmla v3.4s, v27.4s, v31.s[1]
 	WORD $0x4fbf1384 // fmla v4.4s, v28.4s, v31.s[1]
 	WORD $0x4fbf13a5 // fmla v5.4s, v29.4s, v31.s[1]
@@ -4291,13 +4291,13 @@ loop6x3:
 	WORD $0x4f9e1306 // fmla v6.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e1327 // fmla v7.4s, v25.4s, v30.s[0]
 	WORD $0x4f9e1348 // fmla v8.4s, v26.4s, v30.s[0]
+	WORD $0x4f9f1309 // fmla v9.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f132a // fmla v10.4s, v25.4s, v31.s[0]
+	WORD $0x4f9f134b // fmla v11.4s, v26.4s, v31.s[0]
 	WORD $0x4fbe1366 // fmla v6.4s, v27.4s, v30.s[1]
 	WORD $0x4fbe1387 // fmla v7.4s, v28.4s, v30.s[1]
 	WORD $0x4fbe13a8 // fmla v8.4s, v29.4s, v30.s[1]
 	FMOVD (R4)(R10), F30
-	WORD $0x4f9f1309 // fmla v9.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f132a // fmla v10.4s, v25.4s, v31.s[0]
-	WORD $0x4f9f134b // fmla v11.4s, v26.4s, v31.s[0]
 	WORD $0x4fbf1369 // fmla v9.4s, v27.4s, v31.s[1]
 	WORD $0x4fbf138a // fmla v10.4s, v28.4s, v31.s[1]
 	WORD $0x4fbf13ab // fmla v11.4s, v29.4s, v31.s[1]
@@ -4305,37 +4305,33 @@ loop6x3:
 	WORD $0x4f9e130c // fmla v12.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e132d // fmla v13.4s, v25.4s, v30.s[0]
 	WORD $0x4f9e134e // fmla v14.4s, v26.4s, v30.s[0]
-	WORD $0x4fbe136c // fmla v12.4s, v27.4s, v30.s[1]
-	WORD $0x4fbe138d // fmla v13.4s, v28.4s, v30.s[1]
-	WORD $0x4fbe13ae // fmla v14.4s, v29.4s, v30.s[1]
 	WORD $0x4f9f130f // fmla v15.4s, v24.4s, v31.s[0]
 	WORD $0x4f9f1330 // fmla v16.4s, v25.4s, v31.s[0]
 	WORD $0x4f9f1351 // fmla v17.4s, v26.4s, v31.s[0]
-	WORD $0x4fbf136f // fmla v15.4s, v27.4s, v31.s[1]
-	WORD $0x4fbf1390 // fmla v16.4s, v28.4s, v31.s[1]
-	WORD $0x4fbf13b1 // fmla v17.4s, v29.4s, v31.s[1]
-	PRFM (R16), PLDL2KEEP
-	ADD $48, R16
-	CMP R17, R16
-	CSEL LO, R16, R17, R16
-	FMOVD (R0)(R11), F30
 	FLDPQ (R8), (F24, F25)
 	FMOVQ 32(R8), F26
 	ADD R9, R8
+	WORD $0x4fbe136c // fmla v12.4s, v27.4s, v30.s[1]
+	WORD $0x4fbe138d // fmla v13.4s, v28.4s, v30.s[1]
+	WORD $0x4fbe13ae // fmla v14.4s, v29.4s, v30.s[1]
+	FMOVD (R0)(R11), F30
+	WORD $0x4fbf136f // fmla v15.4s, v27.4s, v31.s[1]
+	WORD $0x4fbf1390 // fmla v16.4s, v28.4s, v31.s[1]
+	WORD $0x4fbf13b1 // fmla v17.4s, v29.4s, v31.s[1]
+	FMOVD (R1)(R11), F31
 	FLDPQ (R8), (F27, F28)
 	FMOVQ 32(R8), F29
 	ADD R9, R8
-	FMOVD (R1)(R11), F31
 	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e1321 // fmla v1.4s, v25.4s, v30.s[0]
 	WORD $0x4f9e1342 // fmla v2.4s, v26.4s, v30.s[0]
+	WORD $0x4f9f1303 // fmla v3.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f1324 // fmla v4.4s, v25.4s, v31.s[0]
+	WORD $0x4f9f1345 // fmla v5.4s, v26.4s, v31.s[0]
 	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
 	WORD $0x4fbe1381 // fmla v1.4s, v28.4s, v30.s[1]
 	WORD $0x4fbe13a2 // fmla v2.4s, v29.4s, v30.s[1]
 	FMOVD (R2)(R11), F30
-	WORD $0x4f9f1303 // fmla v3.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f1324 // fmla v4.4s, v25.4s, v31.s[0]
-	WORD $0x4f9f1345 // fmla v5.4s, v26.4s, v31.s[0]
 	WORD $0x4fbf1363 // fmla v3.4s, v27.4s, v31.s[1]
 	WORD $0x4fbf1384 // fmla v4.4s, v28.4s, v31.s[1]
 	WORD $0x4fbf13a5 // fmla v5.4s, v29.4s, v31.s[1]
@@ -4343,13 +4339,13 @@ loop6x3:
 	WORD $0x4f9e1306 // fmla v6.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e1327 // fmla v7.4s, v25.4s, v30.s[0]
 	WORD $0x4f9e1348 // fmla v8.4s, v26.4s, v30.s[0]
+	WORD $0x4f9f1309 // fmla v9.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f132a // fmla v10.4s, v25.4s, v31.s[0]
+	WORD $0x4f9f134b // fmla v11.4s, v26.4s, v31.s[0]
 	WORD $0x4fbe1366 // fmla v6.4s, v27.4s, v30.s[1]
 	WORD $0x4fbe1387 // fmla v7.4s, v28.4s, v30.s[1]
 	WORD $0x4fbe13a8 // fmla v8.4s, v29.4s, v30.s[1]
 	FMOVD (R4)(R11), F30
-	WORD $0x4f9f1309 // fmla v9.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f132a // fmla v10.4s, v25.4s, v31.s[0]
-	WORD $0x4f9f134b // fmla v11.4s, v26.4s, v31.s[0]
 	WORD $0x4fbf1369 // fmla v9.4s, v27.4s, v31.s[1]
 	WORD $0x4fbf138a // fmla v10.4s, v28.4s, v31.s[1]
 	WORD $0x4fbf13ab // fmla v11.4s, v29.4s, v31.s[1]
@@ -4357,15 +4353,19 @@ loop6x3:
 	WORD $0x4f9e130c // fmla v12.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e132d // fmla v13.4s, v25.4s, v30.s[0]
 	WORD $0x4f9e134e // fmla v14.4s, v26.4s, v30.s[0]
-	WORD $0x4fbe136c // fmla v12.4s, v27.4s, v30.s[1]
-	WORD $0x4fbe138d // fmla v13.4s, v28.4s, v30.s[1]
-	WORD $0x4fbe13ae // fmla v14.4s, v29.4s, v30.s[1]
 	WORD $0x4f9f130f // fmla v15.4s, v24.4s, v31.s[0]
 	WORD $0x4f9f1330 // fmla v16.4s, v25.4s, v31.s[0]
 	WORD $0x4f9f1351 // fmla v17.4s, v26.4s, v31.s[0]
+	WORD $0x4fbe136c // fmla v12.4s, v27.4s, v30.s[1]
+	WORD $0x4fbe138d // fmla v13.4s, v28.4s, v30.s[1]
+	WORD $0x4fbe13ae // fmla v14.4s, v29.4s, v30.s[1]
 	WORD $0x4fbf136f // fmla v15.4s, v27.4s, v31.s[1]
 	WORD $0x4fbf1390 // fmla v16.4s, v28.4s, v31.s[1]
 	WORD $0x4fbf13b1 // fmla v17.4s, v29.4s, v31.s[1]
+	PRFM (R16), PLDL2KEEP
+	ADD $48, R16
+	CMP R17, R16
+	CSEL LO, R16, R17, R16
 	ADD $16, R10
 	ADD $16, R11
 	CMP R12, R10
@@ -4581,20 +4581,20 @@ loop7x3:
 	FLDPQ (R8), (F24, F25)
 	FMOVQ 32(R8), F26
 	ADD R9, R8
+	FMOVD (R1)(R10), F31
 	FLDPQ (R8), (F27, F28)
 	FMOVQ 32(R8), F29
 	ADD R9, R8
-	FMOVD (R1)(R10), F31
 	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e1321 // fmla v1.4s, v25.4s, v30.s[0]
 	WORD $0x4f9e1342 // fmla v2.4s, v26.4s, v30.s[0]
+	WORD $0x4f9f1303 // fmla v3.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f1324 // fmla v4.4s, v25.4s, v31.s[0]
+	WORD $0x4f9f1345 // fmla v5.4s, v26.4s, v31.s[0]
 	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
 	WORD $0x4fbe1381 // fmla v1.4s, v28.4s, v30.s[1]
 	WORD $0x4fbe13a2 // fmla v2.4s, v29.4s, v30.s[1]
 	FMOVD (R2)(R10), F30
-	WORD $0x4f9f1303 // fmla v3.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f1324 // fmla v4.4s, v25.4s, v31.s[0]
-	WORD $0x4f9f1345 // fmla v5.4s, v26.4s, v31.s[0]
 	WORD $0x4fbf1363 // fmla v3.4s, v27.4s, v31.s[1]
 	WORD $0x4fbf1384 // fmla v4.4s, v28.4s, v31.s[1]
 	WORD $0x4fbf13a5 // fmla v5.4s, v29.4s, v31.s[1]
@@ -4602,13 +4602,13 @@ loop7x3:
 	WORD $0x4f9e1306 // fmla v6.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e1327 // fmla v7.4s, v25.4s, v30.s[0]
 	WORD $0x4f9e1348 // fmla v8.4s, v26.4s, v30.s[0]
+	WORD $0x4f9f1309 // fmla v9.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f132a // fmla v10.4s, v25.4s, v31.s[0]
+	WORD $0x4f9f134b // fmla v11.4s, v26.4s, v31.s[0]
 	WORD $0x4fbe1366 // fmla v6.4s, v27.4s, v30.s[1]
 	WORD $0x4fbe1387 // fmla v7.4s, v28.4s, v30.s[1]
 	WORD $0x4fbe13a8 // fmla v8.4s, v29.4s, v30.s[1]
 	FMOVD (R4)(R10), F30
-	WORD $0x4f9f1309 // fmla v9.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f132a // fmla v10.4s, v25.4s, v31.s[0]
-	WORD $0x4f9f134b // fmla v11.4s, v26.4s, v31.s[0]
 	WORD $0x4fbf1369 // fmla v9.4s, v27.4s, v31.s[1]
 	WORD $0x4fbf138a // fmla v10.4s, v28.4s, v31.s[1]
 	WORD $0x4fbf13ab // fmla v11.4s, v29.4s, v31.s[1]
@@ -4616,81 +4616,81 @@ loop7x3:
 	WORD $0x4f9e130c // fmla v12.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e132d // fmla v13.4s, v25.4s, v30.s[0]
 	WORD $0x4f9e134e // fmla v14.4s, v26.4s, v30.s[0]
+	WORD $0x4f9f130f // fmla v15.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f1330 // fmla v16.4s, v25.4s, v31.s[0]
+	WORD $0x4f9f1351 // fmla v17.4s, v26.4s, v31.s[0]
 	WORD $0x4fbe136c // fmla v12.4s, v27.4s, v30.s[1]
 	WORD $0x4fbe138d // fmla v13.4s, v28.4s, v30.s[1]
 	WORD $0x4fbe13ae // fmla v14.4s, v29.4s, v30.s[1]
 	FMOVD (R6)(R10), F30
-	WORD $0x4f9f130f // fmla v15.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f1330 // fmla v16.4s, v25.4s, v31.s[0]
-	WORD $0x4f9f1351 // fmla v17.4s, v26.4s, v31.s[0]
 	WORD $0x4fbf136f // fmla v15.4s, v27.4s, v31.s[1]
 	WORD $0x4fbf1390 // fmla v16.4s, v28.4s, v31.s[1]
 	WORD $0x4fbf13b1 // fmla v17.4s, v29.4s, v31.s[1]
+	FMOVD (R0)(R11), F31
 	WORD $0x4f9e1312 // fmla v18.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e1333 // fmla v19.4s, v25.4s, v30.s[0]
 	WORD $0x4f9e1354 // fmla v20.4s, v26.4s, v30.s[0]
+	FLDPQ (R8), (F24, F25)
+	FMOVQ 32(R8), F26
+	ADD R9, R8
 	WORD $0x4fbe1372 // fmla v18.4s, v27.4s, v30.s[1]
 	WORD $0x4fbe1393 // fmla v19.4s, v28.4s, v30.s[1]
 	WORD $0x4fbe13b4 // fmla v20.4s, v29.4s, v30.s[1]
+	FMOVD (R1)(R11), F30
+	FLDPQ (R8), (F27, F28)
+	FMOVQ 32(R8), F29
+	ADD R9, R8
+	WORD $0x4f9f1300 // fmla v0.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f1321 // fmla v1.4s, v25.4s, v31.s[0]
+	WORD $0x4f9f1342 // fmla v2.4s, v26.4s, v31.s[0]
+	WORD $0x4f9e1303 // fmla v3.4s, v24.4s, v30.s[0]
+	WORD $0x4f9e1324 // fmla v4.4s, v25.4s, v30.s[0]
+	WORD $0x4f9e1345 // fmla v5.4s, v26.4s, v30.s[0]
+	WORD $0x4fbf1360 // fmla v0.4s, v27.4s, v31.s[1]
+	WORD $0x4fbf1381 // fmla v1.4s, v28.4s, v31.s[1]
+	WORD $0x4fbf13a2 // fmla v2.4s, v29.4s, v31.s[1]
+	FMOVD (R2)(R11), F31
+	WORD $0x4fbe1363 // fmla v3.4s, v27.4s, v30.s[1]
+	WORD $0x4fbe1384 // fmla v4.4s, v28.4s, v30.s[1]
+	WORD $0x4fbe13a5 // fmla v5.4s, v29.4s, v30.s[1]
+	FMOVD (R3)(R11), F30
+	WORD $0x4f9f1306 // fmla v6.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f1327 // fmla v7.4s, v25.4s, v31.s[0]
+	WORD $0x4f9f1348 // fmla v8.4s, v26.4s, v31.s[0]
+	WORD $0x4f9e1309 // fmla v9.4s, v24.4s, v30.s[0]
+	WORD $0x4f9e132a // fmla v10.4s, v25.4s, v30.s[0]
+	WORD $0x4f9e134b // fmla v11.4s, v26.4s, v30.s[0]
+	WORD $0x4fbf1366 // fmla v6.4s, v27.4s, v31.s[1]
+	WORD $0x4fbf1387 // fmla v7.4s, v28.4s, v31.s[1]
+	WORD $0x4fbf13a8 // fmla v8.4s, v29.4s, v31.s[1]
+	FMOVD (R4)(R11), F31
+	WORD $0x4fbe1369 // fmla v9.4s, v27.4s, v30.s[1]
+	WORD $0x4fbe138a // fmla v10.4s, v28.4s, v30.s[1]
+	WORD $0x4fbe13ab // fmla v11.4s, v29.4s, v30.s[1]
+	FMOVD (R5)(R11), F30
+	WORD $0x4f9f130c // fmla v12.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f132d // fmla v13.4s, v25.4s, v31.s[0]
+	WORD $0x4f9f134e // fmla v14.4s, v26.4s, v31.s[0]
+	WORD $0x4f9e130f // fmla v15.4s, v24.4s, v30.s[0]
+	WORD $0x4f9e1330 // fmla v16.4s, v25.4s, v30.s[0]
+	WORD $0x4f9e1351 // fmla v17.4s, v26.4s, v30.s[0]
+	WORD $0x4fbf136c // fmla v12.4s, v27.4s, v31.s[1]
+	WORD $0x4fbf138d // fmla v13.4s, v28.4s, v31.s[1]
+	WORD $0x4fbf13ae // fmla v14.4s, v29.4s, v31.s[1]
+	FMOVD (R6)(R11), F31
+	WORD $0x4fbe136f // fmla v15.4s, v27.4s, v30.s[1]
+	WORD $0x4fbe1390 // fmla v16.4s, v28.4s, v30.s[1]
+	WORD $0x4fbe13b1 // fmla v17.4s, v29.4s, v30.s[1]
+	WORD $0x4f9f1312 // fmla v18.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f1333 // fmla v19.4s, v25.4s, v31.s[0]
+	WORD $0x4f9f1354 // fmla v20.4s, v26.4s, v31.s[0]
+	WORD $0x4fbf1372 // fmla v18.4s, v27.4s, v31.s[1]
+	WORD $0x4fbf1393 // fmla v19.4s, v28.4s, v31.s[1]
+	WORD $0x4fbf13b4 // fmla v20.4s, v29.4s, v31.s[1]
 	PRFM (R16), PLDL2KEEP
 	ADD $48, R16
 	CMP R17, R16
 	CSEL LO, R16, R17, R16
-	FMOVD (R0)(R11), F30
-	FLDPQ (R8), (F24, F25)
-	FMOVQ 32(R8), F26
-	ADD R9, R8
-	FLDPQ (R8), (F27, F28)
-	FMOVQ 32(R8), F29
-	ADD R9, R8
-	FMOVD (R1)(R11), F31
-	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
-	WORD $0x4f9e1321 // fmla v1.4s, v25.4s, v30.s[0]
-	WORD $0x4f9e1342 // fmla v2.4s, v26.4s, v30.s[0]
-	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
-	WORD $0x4fbe1381 // fmla v1.4s, v28.4s, v30.s[1]
-	WORD $0x4fbe13a2 // fmla v2.4s, v29.4s, v30.s[1]
-	FMOVD (R2)(R11), F30
-	WORD $0x4f9f1303 // fmla v3.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f1324 // fmla v4.4s, v25.4s, v31.s[0]
-	WORD $0x4f9f1345 // fmla v5.4s, v26.4s, v31.s[0]
-	WORD $0x4fbf1363 // fmla v3.4s, v27.4s, v31.s[1]
-	WORD $0x4fbf1384 // fmla v4.4s, v28.4s, v31.s[1]
-	WORD $0x4fbf13a5 // fmla v5.4s, v29.4s, v31.s[1]
-	FMOVD (R3)(R11), F31
-	WORD $0x4f9e1306 // fmla v6.4s, v24.4s, v30.s[0]
-	WORD $0x4f9e1327 // fmla v7.4s, v25.4s, v30.s[0]
-	WORD $0x4f9e1348 // fmla v8.4s, v26.4s, v30.s[0]
-	WORD $0x4fbe1366 // fmla v6.4s, v27.4s, v30.s[1]
-	WORD $0x4fbe1387 // fmla v7.4s, v28.4s, v30.s[1]
-	WORD $0x4fbe13a8 // fmla v8.4s, v29.4s, v30.s[1]
-	FMOVD (R4)(R11), F30
-	WORD $0x4f9f1309 // fmla v9.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f132a // fmla v10.4s, v25.4s, v31.s[0]
-	WORD $0x4f9f134b // fmla v11.4s, v26.4s, v31.s[0]
-	WORD $0x4fbf1369 // fmla v9.4s, v27.4s, v31.s[1]
-	WORD $0x4fbf138a // fmla v10.4s, v28.4s, v31.s[1]
-	WORD $0x4fbf13ab // fmla v11.4s, v29.4s, v31.s[1]
-	FMOVD (R5)(R11), F31
-	WORD $0x4f9e130c // fmla v12.4s, v24.4s, v30.s[0]
-	WORD $0x4f9e132d // fmla v13.4s, v25.4s, v30.s[0]
-	WORD $0x4f9e134e // fmla v14.4s, v26.4s, v30.s[0]
-	WORD $0x4fbe136c // fmla v12.4s, v27.4s, v30.s[1]
-	WORD $0x4fbe138d // fmla v13.4s, v28.4s, v30.s[1]
-	WORD $0x4fbe13ae // fmla v14.4s, v29.4s, v30.s[1]
-	FMOVD (R6)(R11), F30
-	WORD $0x4f9f130f // fmla v15.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f1330 // fmla v16.4s, v25.4s, v31.s[0]
-	WORD $0x4f9f1351 // fmla v17.4s, v26.4s, v31.s[0]
-	WORD $0x4fbf136f // fmla v15.4s, v27.4s, v31.s[1]
-	WORD $0x4fbf1390 // fmla v16.4s, v28.4s, v31.s[1]
-	WORD $0x4fbf13b1 // fmla v17.4s, v29.4s, v31.s[1]
-	WORD $0x4f9e1312 // fmla v18.4s, v24.4s, v30.s[0]
-	WORD $0x4f9e1333 // fmla v19.4s, v25.4s, v30.s[0]
-	WORD $0x4f9e1354 // fmla v20.4s, v26.4s, v30.s[0]
-	WORD $0x4fbe1372 // fmla v18.4s, v27.4s, v30.s[1]
-	WORD $0x4fbe1393 // fmla v19.4s, v28.4s, v30.s[1]
-	WORD $0x4fbe13b4 // fmla v20.4s, v29.4s, v30.s[1]
 	ADD $16, R10
 	ADD $16, R11
 	CMP R12, R10
@@ -4929,20 +4929,20 @@ loop8x3:
 	FLDPQ (R8), (F24, F25)
 	FMOVQ 32(R8), F26
 	ADD R9, R8
+	FMOVD (R1)(R10), F31
 	FLDPQ (R8), (F27, F28)
 	FMOVQ 32(R8), F29
 	ADD R9, R8
-	FMOVD (R1)(R10), F31
 	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e1321 // fmla v1.4s, v25.4s, v30.s[0]
 	WORD $0x4f9e1342 // fmla v2.4s, v26.4s, v30.s[0]
+	WORD $0x4f9f1303 // fmla v3.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f1324 // fmla v4.4s, v25.4s, v31.s[0]
+	WORD $0x4f9f1345 // fmla v5.4s, v26.4s, v31.s[0]
 	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
 	WORD $0x4fbe1381 // fmla v1.4s, v28.4s, v30.s[1]
 	WORD $0x4fbe13a2 // fmla v2.4s, v29.4s, v30.s[1]
 	FMOVD (R2)(R10), F30
-	WORD $0x4f9f1303 // fmla v3.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f1324 // fmla v4.4s, v25.4s, v31.s[0]
-	WORD $0x4f9f1345 // fmla v5.4s, v26.4s, v31.s[0]
 	WORD $0x4fbf1363 // fmla v3.4s, v27.4s, v31.s[1]
 	WORD $0x4fbf1384 // fmla v4.4s, v28.4s, v31.s[1]
 	WORD $0x4fbf13a5 // fmla v5.4s, v29.4s, v31.s[1]
@@ -4950,13 +4950,13 @@ loop8x3:
 	WORD $0x4f9e1306 // fmla v6.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e1327 // fmla v7.4s, v25.4s, v30.s[0]
 	WORD $0x4f9e1348 // fmla v8.4s, v26.4s, v30.s[0]
+	WORD $0x4f9f1309 // fmla v9.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f132a // fmla v10.4s, v25.4s, v31.s[0]
+	WORD $0x4f9f134b // fmla v11.4s, v26.4s, v31.s[0]
 	WORD $0x4fbe1366 // fmla v6.4s, v27.4s, v30.s[1]
 	WORD $0x4fbe1387 // fmla v7.4s, v28.4s, v30.s[1]
 	WORD $0x4fbe13a8 // fmla v8.4s, v29.4s, v30.s[1]
 	FMOVD (R4)(R10), F30
-	WORD $0x4f9f1309 // fmla v9.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f132a // fmla v10.4s, v25.4s, v31.s[0]
-	WORD $0x4f9f134b // fmla v11.4s, v26.4s, v31.s[0]
 	WORD $0x4fbf1369 // fmla v9.4s, v27.4s, v31.s[1]
 	WORD $0x4fbf138a // fmla v10.4s, v28.4s, v31.s[1]
 	WORD $0x4fbf13ab // fmla v11.4s, v29.4s, v31.s[1]
@@ -4964,13 +4964,13 @@ loop8x3:
 	WORD $0x4f9e130c // fmla v12.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e132d // fmla v13.4s, v25.4s, v30.s[0]
 	WORD $0x4f9e134e // fmla v14.4s, v26.4s, v30.s[0]
+	WORD $0x4f9f130f // fmla v15.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f1330 // fmla v16.4s, v25.4s, v31.s[0]
+	WORD $0x4f9f1351 // fmla v17.4s, v26.4s, v31.s[0]
 	WORD $0x4fbe136c // fmla v12.4s, v27.4s, v30.s[1]
 	WORD $0x4fbe138d // fmla v13.4s, v28.4s, v30.s[1]
 	WORD $0x4fbe13ae // fmla v14.4s, v29.4s, v30.s[1]
 	FMOVD (R6)(R10), F30
-	WORD $0x4f9f130f // fmla v15.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f1330 // fmla v16.4s, v25.4s, v31.s[0]
-	WORD $0x4f9f1351 // fmla v17.4s, v26.4s, v31.s[0]
 	WORD $0x4fbf136f // fmla v15.4s, v27.4s, v31.s[1]
 	WORD $0x4fbf1390 // fmla v16.4s, v28.4s, v31.s[1]
 	WORD $0x4fbf13b1 // fmla v17.4s, v29.4s, v31.s[1]
@@ -4978,37 +4978,33 @@ loop8x3:
 	WORD $0x4f9e1312 // fmla v18.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e1333 // fmla v19.4s, v25.4s, v30.s[0]
 	WORD $0x4f9e1354 // fmla v20.4s, v26.4s, v30.s[0]
-	WORD $0x4fbe1372 // fmla v18.4s, v27.4s, v30.s[1]
-	WORD $0x4fbe1393 // fmla v19.4s, v28.4s, v30.s[1]
-	WORD $0x4fbe13b4 // fmla v20.4s, v29.4s, v30.s[1]
 	WORD $0x4f9f1315 // fmla v21.4s, v24.4s, v31.s[0]
 	WORD $0x4f9f1336 // fmla v22.4s, v25.4s, v31.s[0]
 	WORD $0x4f9f1357 // fmla v23.4s, v26.4s, v31.s[0]
-	WORD $0x4fbf1375 // fmla v21.4s, v27.4s, v31.s[1]
-	WORD $0x4fbf1396 // fmla v22.4s, v28.4s, v31.s[1]
-	WORD $0x4fbf13b7 // fmla v23.4s, v29.4s, v31.s[1]
-	PRFM (R16), PLDL2KEEP
-	ADD $48, R16
-	CMP R17, R16
-	CSEL LO, R16, R17, R16
-	FMOVD (R0)(R11), F30
 	FLDPQ (R8), (F24, F25)
 	FMOVQ 32(R8), F26
 	ADD R9, R8
+	WORD $0x4fbe1372 // fmla v18.4s, v27.4s, v30.s[1]
+	WORD $0x4fbe1393 // fmla v19.4s, v28.4s, v30.s[1]
+	WORD $0x4fbe13b4 // fmla v20.4s, v29.4s, v30.s[1]
+	FMOVD (R0)(R11), F30
+	WORD $0x4fbf1375 // fmla v21.4s, v27.4s, v31.s[1]
+	WORD $0x4fbf1396 // fmla v22.4s, v28.4s, v31.s[1]
+	WORD $0x4fbf13b7 // fmla v23.4s, v29.4s, v31.s[1]
+	FMOVD (R1)(R11), F31
 	FLDPQ (R8), (F27, F28)
 	FMOVQ 32(R8), F29
 	ADD R9, R8
-	FMOVD (R1)(R11), F31
 	WORD $0x4f9e1300 // fmla v0.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e1321 // fmla v1.4s, v25.4s, v30.s[0]
 	WORD $0x4f9e1342 // fmla v2.4s, v26.4s, v30.s[0]
+	WORD $0x4f9f1303 // fmla v3.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f1324 // fmla v4.4s, v25.4s, v31.s[0]
+	WORD $0x4f9f1345 // fmla v5.4s, v26.4s, v31.s[0]
 	WORD $0x4fbe1360 // fmla v0.4s, v27.4s, v30.s[1]
 	WORD $0x4fbe1381 // fmla v1.4s, v28.4s, v30.s[1]
 	WORD $0x4fbe13a2 // fmla v2.4s, v29.4s, v30.s[1]
 	FMOVD (R2)(R11), F30
-	WORD $0x4f9f1303 // fmla v3.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f1324 // fmla v4.4s, v25.4s, v31.s[0]
-	WORD $0x4f9f1345 // fmla v5.4s, v26.4s, v31.s[0]
 	WORD $0x4fbf1363 // fmla v3.4s, v27.4s, v31.s[1]
 	WORD $0x4fbf1384 // fmla v4.4s, v28.4s, v31.s[1]
 	WORD $0x4fbf13a5 // fmla v5.4s, v29.4s, v31.s[1]
@@ -5016,13 +5012,13 @@ loop8x3:
 	WORD $0x4f9e1306 // fmla v6.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e1327 // fmla v7.4s, v25.4s, v30.s[0]
 	WORD $0x4f9e1348 // fmla v8.4s, v26.4s, v30.s[0]
+	WORD $0x4f9f1309 // fmla v9.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f132a // fmla v10.4s, v25.4s, v31.s[0]
+	WORD $0x4f9f134b // fmla v11.4s, v26.4s, v31.s[0]
 	WORD $0x4fbe1366 // fmla v6.4s, v27.4s, v30.s[1]
 	WORD $0x4fbe1387 // fmla v7.4s, v28.4s, v30.s[1]
 	WORD $0x4fbe13a8 // fmla v8.4s, v29.4s, v30.s[1]
 	FMOVD (R4)(R11), F30
-	WORD $0x4f9f1309 // fmla v9.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f132a // fmla v10.4s, v25.4s, v31.s[0]
-	WORD $0x4f9f134b // fmla v11.4s, v26.4s, v31.s[0]
 	WORD $0x4fbf1369 // fmla v9.4s, v27.4s, v31.s[1]
 	WORD $0x4fbf138a // fmla v10.4s, v28.4s, v31.s[1]
 	WORD $0x4fbf13ab // fmla v11.4s, v29.4s, v31.s[1]
@@ -5030,13 +5026,13 @@ loop8x3:
 	WORD $0x4f9e130c // fmla v12.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e132d // fmla v13.4s, v25.4s, v30.s[0]
 	WORD $0x4f9e134e // fmla v14.4s, v26.4s, v30.s[0]
+	WORD $0x4f9f130f // fmla v15.4s, v24.4s, v31.s[0]
+	WORD $0x4f9f1330 // fmla v16.4s, v25.4s, v31.s[0]
+	WORD $0x4f9f1351 // fmla v17.4s, v26.4s, v31.s[0]
 	WORD $0x4fbe136c // fmla v12.4s, v27.4s, v30.s[1]
 	WORD $0x4fbe138d // fmla v13.4s, v28.4s, v30.s[1]
 	WORD $0x4fbe13ae // fmla v14.4s, v29.4s, v30.s[1]
 	FMOVD (R6)(R11), F30
-	WORD $0x4f9f130f // fmla v15.4s, v24.4s, v31.s[0]
-	WORD $0x4f9f1330 // fmla v16.4s, v25.4s, v31.s[0]
-	WORD $0x4f9f1351 // fmla v17.4s, v26.4s, v31.s[0]
 	WORD $0x4fbf136f // fmla v15.4s, v27.4s, v31.s[1]
 	WORD $0x4fbf1390 // fmla v16.4s, v28.4s, v31.s[1]
 	WORD $0x4fbf13b1 // fmla v17.4s, v29.4s, v31.s[1]
@@ -5044,15 +5040,19 @@ loop8x3:
 	WORD $0x4f9e1312 // fmla v18.4s, v24.4s, v30.s[0]
 	WORD $0x4f9e1333 // fmla v19.4s, v25.4s, v30.s[0]
 	WORD $0x4f9e1354 // fmla v20.4s, v26.4s, v30.s[0]
-	WORD $0x4fbe1372 // fmla v18.4s, v27.4s, v30.s[1]
-	WORD $0x4fbe1393 // fmla v19.4s, v28.4s, v30.s[1]
-	WORD $0x4fbe13b4 // fmla v20.4s, v29.4s, v30.s[1]
 	WORD $0x4f9f1315 // fmla v21.4s, v24.4s, v31.s[0]
 	WORD $0x4f9f1336 // fmla v22.4s, v25.4s, v31.s[0]
 	WORD $0x4f9f1357 // fmla v23.4s, v26.4s, v31.s[0]
+	WORD $0x4fbe1372 // fmla v18.4s, v27.4s, v30.s[1]
+	WORD $0x4fbe1393 // fmla v19.4s, v28.4s, v30.s[1]
+	WORD $0x4fbe13b4 // fmla v20.4s, v29.4s, v30.s[1]
 	WORD $0x4fbf1375 // fmla v21.4s, v27.4s, v31.s[1]
 	WORD $0x4fbf1396 // fmla v22.4s, v28.4s, v31.s[1]
 	WORD $0x4fbf13b7 // fmla v23.4s, v29.4s, v31.s[1]
+	PRFM (R16), PLDL2KEEP
+	ADD $48, R16
+	CMP R17, R16
+	CSEL LO, R16, R17, R16
 	ADD $16, R10
 	ADD $16, R11
 	CMP R12, R10

@@ -40,30 +40,30 @@ TEXT ·Peak(SB), NOSPLIT, $0-8
 	CBZ R0, done
 	PCALIGN $32
 loop:
-	WORD $0x4e38cf20 // fmla v0.4s, v25.4s, v24.4s
-	WORD $0x4e38cf21 // fmla v1.4s, v25.4s, v24.4s
-	WORD $0x4e38cf22 // fmla v2.4s, v25.4s, v24.4s
-	WORD $0x4e38cf23 // fmla v3.4s, v25.4s, v24.4s
-	WORD $0x4e38cf24 // fmla v4.4s, v25.4s, v24.4s
-	WORD $0x4e38cf25 // fmla v5.4s, v25.4s, v24.4s
-	WORD $0x4e38cf26 // fmla v6.4s, v25.4s, v24.4s
-	WORD $0x4e38cf27 // fmla v7.4s, v25.4s, v24.4s
-	WORD $0x4e38cf28 // fmla v8.4s, v25.4s, v24.4s
-	WORD $0x4e38cf29 // fmla v9.4s, v25.4s, v24.4s
-	WORD $0x4e38cf2a // fmla v10.4s, v25.4s, v24.4s
-	WORD $0x4e38cf2b // fmla v11.4s, v25.4s, v24.4s
-	WORD $0x4e38cf2c // fmla v12.4s, v25.4s, v24.4s
-	WORD $0x4e38cf2d // fmla v13.4s, v25.4s, v24.4s
-	WORD $0x4e38cf2e // fmla v14.4s, v25.4s, v24.4s
-	WORD $0x4e38cf2f // fmla v15.4s, v25.4s, v24.4s
-	WORD $0x4e38cf30 // fmla v16.4s, v25.4s, v24.4s
-	WORD $0x4e38cf31 // fmla v17.4s, v25.4s, v24.4s
-	WORD $0x4e38cf32 // fmla v18.4s, v25.4s, v24.4s
-	WORD $0x4e38cf33 // fmla v19.4s, v25.4s, v24.4s
-	WORD $0x4e38cf34 // fmla v20.4s, v25.4s, v24.4s
-	WORD $0x4e38cf35 // fmla v21.4s, v25.4s, v24.4s
-	WORD $0x4e38cf36 // fmla v22.4s, v25.4s, v24.4s
-	WORD $0x4e38cf37 // fmla v23.4s, v25.4s, v24.4s
+	WORD $0x4f981320 // fmla v0.4s, v25.4s, v24.s[0]
+	WORD $0x4f981321 // fmla v1.4s, v25.4s, v24.s[0]
+	WORD $0x4f981322 // fmla v2.4s, v25.4s, v24.s[0]
+	WORD $0x4f981323 // fmla v3.4s, v25.4s, v24.s[0]
+	WORD $0x4f981324 // fmla v4.4s, v25.4s, v24.s[0]
+	WORD $0x4f981325 // fmla v5.4s, v25.4s, v24.s[0]
+	WORD $0x4f981326 // fmla v6.4s, v25.4s, v24.s[0]
+	WORD $0x4f981327 // fmla v7.4s, v25.4s, v24.s[0]
+	WORD $0x4f981328 // fmla v8.4s, v25.4s, v24.s[0]
+	WORD $0x4f981329 // fmla v9.4s, v25.4s, v24.s[0]
+	WORD $0x4f98132a // fmla v10.4s, v25.4s, v24.s[0]
+	WORD $0x4f98132b // fmla v11.4s, v25.4s, v24.s[0]
+	WORD $0x4f98132c // fmla v12.4s, v25.4s, v24.s[0]
+	WORD $0x4f98132d // fmla v13.4s, v25.4s, v24.s[0]
+	WORD $0x4f98132e // fmla v14.4s, v25.4s, v24.s[0]
+	WORD $0x4f98132f // fmla v15.4s, v25.4s, v24.s[0]
+	WORD $0x4f981330 // fmla v16.4s, v25.4s, v24.s[0]
+	WORD $0x4f981331 // fmla v17.4s, v25.4s, v24.s[0]
+	WORD $0x4f981332 // fmla v18.4s, v25.4s, v24.s[0]
+	WORD $0x4f981333 // fmla v19.4s, v25.4s, v24.s[0]
+	WORD $0x4f981334 // fmla v20.4s, v25.4s, v24.s[0]
+	WORD $0x4f981335 // fmla v21.4s, v25.4s, v24.s[0]
+	WORD $0x4f981336 // fmla v22.4s, v25.4s, v24.s[0]
+	WORD $0x4f981337 // fmla v23.4s, v25.4s, v24.s[0]
 	SUBS $1, R0
 	BNE loop
 done:

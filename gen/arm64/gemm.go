@@ -167,7 +167,7 @@ type tile struct {
 
 func (t tile) acc(r, j int) V           { return V(r*t.vectors + j) }
 func (t tile) b(u, j int) V             { return V(mr*nr/vector + u*nr/vector + j) }
-func (t tile) a(r int) V                { return V(30 + r%2) }
+func (t tile) a(i int) V                { return V(30 + i%2) }
 func (t tile) label(name string) string { return fmt.Sprintf("%s%dx%d", name, t.rows, t.vectors) }
 func (t tile) mark(name string)         { t.emitter.label(t.label(name)) }
 
@@ -234,23 +234,44 @@ func (t tile) sum() {
 			func(m Mem, v V) { t.FMOVQ(m, v) }, t.FLDPQ)
 		t.ADD(tileBStride, tileB)
 	}
-	// fma adds k's products, the u-th of two, to row r.
-	fma := func(u, r int) {
+	// fma adds the products of one k, the u-th of two, to row r, whose values are in a.
+	fma := func(u, r int, a V) {
 		for j := range t.vectors {
-			t.FMLALane(t.a(r), Lane(u), t.b(u, j), t.acc(r, j))
+			t.FMLALane(a, Lane(u), t.b(u, j), t.acc(r, j))
 		}
 	}
-	// pair adds two k; a row's values are loaded while the one before is multiplied.
-	pair := func(k R) {
-		t.FMOVD(indexed(R(0), k), t.a(0))
+	// round adds four k, two at a time, rows two by two. A register is loaded anew as soon as it
+	// was used for the last time, well before it is needed: cores that run in order do not wait.
+	loadA := func(i int) { // i counts rows, through both pairs of k
+		if i < 2*t.rows {
+			k := [2]R{tileK, tileK2}[i/t.rows]
+			t.FMOVD(indexed(R(i%t.rows), k), t.a(i))
+		}
+	}
+	round := func() {
+		loadA(0)
 		loadB(0)
+		loadA(1)
 		loadB(1)
-		for r := range t.rows {
-			if r+1 < t.rows {
-				t.FMOVD(indexed(R(r+1), k), t.a(r+1))
+		for pair := range unroll / 2 {
+			last := pair == unroll/2-1
+			for r := 0; r < t.rows; r += 2 {
+				rows := min(2, t.rows-r)
+				for i := range rows {
+					fma(0, r+i, t.a(pair*t.rows+r+i))
+				}
+				if r+2 >= t.rows && !last {
+					loadB(0)
+				}
+				for i := range rows {
+					at := pair*t.rows + r + i
+					fma(1, r+i, t.a(at))
+					loadA(at + 2)
+				}
 			}
-			fma(0, r)
-			fma(1, r)
+			if !last {
+				loadB(1)
+			}
 		}
 	}
 
@@ -264,12 +285,11 @@ func (t tile) sum() {
 	t.MOVD(8, tileK2)
 	t.align(32)
 	t.mark("loop")
-	pair(tileK)
+	round()
 	t.PRFM(at(tileAhead, 0), "PLDL2KEEP")
 	t.ADD(unroll*nr, tileAhead) // NR/4 values for each k
 	t.CMP(tileEnd, tileAhead)
 	t.CSEL("LO", tileAhead, tileEnd, tileAhead)
-	pair(tileK2)
 	t.ADD(4*unroll, tileK)
 	t.ADD(4*unroll, tileK2)
 	t.CMP(tileWhole, tileK)
@@ -280,7 +300,7 @@ func (t tile) sum() {
 	loadB(0)
 	for r := range t.rows {
 		t.FMOVS(indexed(R(r), tileK), t.a(r))
-		fma(0, r)
+		fma(0, r, t.a(r))
 	}
 	t.ADD(4, tileK)
 	t.B(t.label("rest"))

@@ -9,7 +9,7 @@ func peaks(e *emitter) {
 }
 
 // peak emits Peak: chains of multiply-adds in registers, as many as there are accumulators in a
-// GEMM tile. All values are zero, so nothing ever overflows or turns denormal.
+// GEMM tile, by the instruction that it uses. All values are zero, so nothing ever overflows or turns denormal.
 func peak(e *emitter) {
 	e.function("Peak", 0, layout.Peak, R(19), "Peak is kernels.Set.Peak; args points to a kernels.PeakArgs.")
 	const chains = mr * nr / vector
@@ -26,7 +26,7 @@ func peak(e *emitter) {
 	e.align(32)
 	e.label("loop")
 	for i := range V(chains) {
-		e.FMLA(a, b, i)
+		e.FMLALane(a, 0, b, i)
 	}
 	e.SUBS(1, count)
 	e.BNE("loop")
