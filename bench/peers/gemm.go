@@ -19,7 +19,7 @@ func gemmRow(shape []int) row {
 		work: 2 * float64(m) * float64(n) * float64(k), unit: "GFLOP/s", tolerance: 1e-4,
 		enter: func(r *race) {
 			x, w := random(1, m*k), random(2, n*k)
-			wt := transposed(w, n, k) // k × n
+			wt := transposed(w, 1, n, k) // k × n
 			r.lanewise(func() []float32 { return tensor.Aligned(m * n) }, func(o *ours, dst []float32) func() {
 				packed := gemm.Pack(o.Engine, tensor.Mat{Rows: n, Cols: k, Stride: k, Data: w})
 				y, a := tensor.Mat{Rows: m, Cols: n, Stride: n, Data: dst}, tensor.Mat{Rows: m, Cols: k, Stride: k, Data: x}
@@ -59,12 +59,12 @@ func gemmRow(shape []int) row {
 			})
 
 			r.add(onnxRuntime, "", func() (contender, error) { // constant weights: packed when the session begins
-				return newORT(r.workers, model{
+				return sessionOf(newORT(r.workers, model{
 					nodes:     []node{{op: "MatMul", in: []string{"x", "w"}, out: []string{"y"}}},
 					constants: []constant{{"w", []int{k, n}, wt}},
 					inputs:    []operand{{"x", []int{m, k}}},
 					outputs:   []operand{{"y", []int{m, n}}},
-				}, x)
+				}, x))
 			})
 
 			matrix := func(rows, cols int, data []float32) blas32.General {

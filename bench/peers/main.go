@@ -19,6 +19,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/klauspost/cpuid/v2"
 
@@ -36,6 +37,9 @@ type kind struct {
 
 var kinds = []kind{
 	{"gemm", 3, func(s []int) []row { return []row{gemmRow(s)} }, "GFLOP/s", peers},
+	{"conv", 7, func(s []int) []row { return []row{convRow(s)} }, "GFLOP/s", []*peer{oneDNN, onnxRuntime}},
+	{"attention", 5, func(s []int) []row { return []row{attentionRow(s)} }, "GFLOP/s", []*peer{oneDNN, onnxRuntime}},
+	{"norm", 3, normRows, "GB/s", []*peer{oneDNN, onnxRuntime}},
 }
 
 // options is what the flags say.
@@ -51,7 +55,7 @@ type options struct {
 }
 
 func main() {
-	runtime.LockOSThread() // OpenMP keeps its threads by the thread that calls
+	runtime.LockOSThread() // onednn.h says why
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "peers:", err)
 		os.Exit(1)
@@ -119,9 +123,19 @@ func run() error {
 
 // measure prints the table of a kind.
 func (k kind) measure(o options) error {
-	all, err := readShapes(o.shapes, k.name, k.numbers)
+	shapes, err := readShapes(o.shapes, k.name, k.numbers)
 	if err != nil {
 		return err
+	}
+	var rows []row
+	width := 0
+	for _, shape := range shapes {
+		for _, row := range k.rows(shape) {
+			if o.match.MatchString(row.shape) {
+				rows = append(rows, row)
+				width = max(width, utf8.RuneCountInString(row.shape))
+			}
+		}
 	}
 	var names []string
 	for _, isa := range o.isas {
@@ -134,28 +148,23 @@ func (k kind) measure(o options) error {
 		}
 	}
 	fmt.Printf("\n%s, %s\n\n", k.name, k.unit)
-	t := newTable(os.Stdout, names, columns, k.unit)
+	t := newTable(os.Stdout, width, names, columns, k.unit)
 	var notes []string
-	for _, shape := range all {
-		for _, row := range k.rows(shape) {
-			if !o.match.MatchString(row.shape) {
-				continue
+	for _, row := range rows {
+		for _, workers := range o.workers {
+			r, err := row.race(o, workers)
+			if err != nil {
+				return err
 			}
-			for _, workers := range o.workers {
-				r, err := row.race(o, workers)
-				if err != nil {
+			t.add(r)
+			if o.csv != nil {
+				if err := writeCSV(o.csv, r); err != nil {
 					return err
 				}
-				t.add(r)
-				if o.csv != nil {
-					if err := writeCSV(o.csv, r); err != nil {
-						return err
-					}
-				}
-				for _, e := range r.entries {
-					if e.note != "" {
-						notes = append(notes, fmt.Sprintf("%s, %d workers: %s %s: %s", r.shape, workers, e.peer.name, e.variant, e.note))
-					}
+			}
+			for _, e := range r.entries {
+				if e.note != "" {
+					notes = append(notes, fmt.Sprintf("%s, workers %d: %s %s: %s", r.shape, workers, e.peer.name, e.variant, e.note))
 				}
 			}
 		}

@@ -59,9 +59,10 @@ type dnnError struct {
 	status int
 }
 
+const dnnUnimplemented = 3
+
 func (e dnnError) Error() string {
-	const unimplemented = 3
-	if e.status == unimplemented {
+	if e.status == dnnUnimplemented {
 		return e.what + ": not implemented"
 	}
 	return fmt.Sprintf("%s: status %d", e.what, e.status)
@@ -143,7 +144,7 @@ func (p *dnnProgram) convolution(dst, src, weights, bias dnnTensor, algorithm dn
 	}
 }
 
-// fill gives a tensor its values. It comes after the primitives, which lay the tensor out.
+// fill gives a tensor its values, which lie as its strides say. It comes after the primitives, which lay the tensor out.
 func (p *dnnProgram) fill(t dnnTensor, values []float32) {
 	if p.err == nil && len(values) != t.size {
 		p.err = fmt.Errorf("%d values for a tensor of %d", len(values), t.size)

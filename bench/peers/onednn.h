@@ -1,6 +1,7 @@
 // What bench/peers calls of oneDNN 2: its C interface, loaded at run time, wrapped in programs of a
 // few primitives that run one after another. Functions that return int return oneDNN's status: 0 is
-// success.
+// success. All calls come from one thread: OpenMP keeps its threads, and oneDNN its scratch memory, for
+// the thread that calls.
 #ifndef PEERS_ONEDNN_H
 #define PEERS_ONEDNN_H
 

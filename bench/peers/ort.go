@@ -73,6 +73,14 @@ func newORT(threads int, m model, inputs ...[]float32) (*ortModel, error) {
 	return s, nil
 }
 
+// sessionOf makes a contender of newORT's results.
+func sessionOf(s *ortModel, err error) (contender, error) {
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
 // operand hands memory to the session, which keeps it.
 func (s *ortModel) operand(output C.int, o operand, values []float32) error {
 	s.pinned.Pin(&values[0])

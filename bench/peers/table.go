@@ -46,16 +46,13 @@ type table struct {
 }
 
 // newTable writes the head: Lanewise on each instruction set, the libraries, and how Lanewise
-// compares with the fastest of all and the fastest in Go.
-func newTable(w io.Writer, isas []string, columns []*peer, unit string) *table {
-	cells := []string{"shape          ", "workers"}
+// compares with the fastest of all and the fastest in Go. Shapes take width characters.
+func newTable(w io.Writer, width int, isas []string, columns []*peer, unit string) *table {
+	cells := []string{"shape" + strings.Repeat(" ", max(0, width-len("shape"))), "workers"}
 	for _, isa := range isas {
-		cells = append(cells, "Lanewise "+isa, "% peak")
-	}
-	if unit != "GFLOP/s" { // registers bound nothing
-		cells = cells[:2]
-		for _, isa := range isas {
-			cells = append(cells, "Lanewise "+isa)
+		cells = append(cells, "Lanewise "+isa)
+		if unit == "GFLOP/s" { // nothing else is bound by registers
+			cells = append(cells, "% peak")
 		}
 	}
 	for _, p := range columns {
@@ -74,7 +71,7 @@ func newTable(w io.Writer, isas []string, columns []*peer, unit string) *table {
 	t := &table{w: w, columns: columns}
 	rule := make([]string, len(cells))
 	for i, c := range cells {
-		t.widths = append(t.widths, utf8.RuneCountInString(c))
+		t.widths = append(t.widths, max(len("123.4"), utf8.RuneCountInString(c)))
 		rule[i] = strings.Repeat("-", t.widths[i]-1) + ":"
 	}
 	rule[0] = strings.Repeat("-", t.widths[0])
