@@ -26,3 +26,36 @@ func BenchmarkGEMM(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkGeneral is the product of plain operands with nothing laid out beforehand, in every way that they can lie.
+func BenchmarkGeneral(b *testing.B) {
+	for _, s := range shapes(b, "gemm", 3) {
+		m, n, k := s[0], s[1], s[2]
+		flop := 2 * float64(m) * float64(n) * float64(k)
+		operand := func(rows, cols int, transposed bool) gemm.Operand {
+			if transposed {
+				rows, cols = cols, rows
+			}
+			return gemm.Operand{Mat: tensor.Mat{Rows: rows, Cols: cols, Stride: cols, Data: random(rows * cols)}, Transposed: transposed}
+		}
+		for ways := range 4 {
+			op := [2]bool{ways&1 != 0, ways&2 != 0}
+			each(b, kerneltest.Name("m", m, "n", n, "k", k, "a", letter(op[0]), "b", letter(op[1])), flop, func(b *testing.B, e *engine.Engine) {
+				x, y, z := operand(m, k, op[0]), operand(k, n, op[1]), tensor.MakeMat(m, n)
+				gemm.General(e, z, 1, x, y, 0)
+				for b.Loop() {
+					gemm.General(e, z, 1, x, y, 0)
+				}
+				report(b, flop, e.Set(), e.Workers())
+			})
+		}
+	}
+}
+
+// letter is what BLAS calls an operand that lies plain or transposed.
+func letter(transposed bool) string {
+	if transposed {
+		return "T"
+	}
+	return "N"
+}
