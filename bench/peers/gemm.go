@@ -76,6 +76,7 @@ func gemmRow(shape []int) row {
 			r.add(gonum, "n×k", func() (contender, error) {
 				return &gonumProduct{x: matrix(m, k, x), weights: matrix(n, k, w), y: matrix(m, n, tensor.Aligned(m*n)), trans: blas.Trans}, nil
 			})
+			r.add(gomlx, "", func() (contender, error) { return newGomlx(m, n, k, x, wt) })
 			r.add(vek, "", func() (contender, error) {
 				return &vekProduct{k: k, x: x, weights: wt, y: tensor.Aligned(m * n)}, nil
 			})

@@ -109,7 +109,7 @@ func run() error {
 			return err
 		}
 	}
-	debug.SetGCPercent(-1) // collections come between the races
+	debug.SetGCPercent(-1) // collections come between the rounds
 	for _, k := range chosen {
 		if err := k.measure(o); err != nil {
 			return err

@@ -18,4 +18,4 @@ type peer struct {
 }
 
 // peers are the columns, in their order.
-var peers = []*peer{openBLAS, oneDNN, onnxRuntime, gonum, vek}
+var peers = []*peer{openBLAS, oneDNN, onnxRuntime, gonum, gomlx, vek}

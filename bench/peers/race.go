@@ -88,8 +88,9 @@ func (r *race) run(rounds int, burst time.Duration) error {
 		}
 	}
 	r.peaks = map[*ours][]float64{}
-	runtime.GC()
 	for round := range rounds {
+		runtime.GC() // at no other time
+		rest()
 		for i := range running {
 			e := running[(i+round)%len(running)]
 			if err := e.burst(); err != nil {
