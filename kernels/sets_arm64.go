@@ -31,6 +31,10 @@ func neonSet() *Set {
 		Widen: func(a *WidenArgs) { neon.Widen(unsafe.Pointer(a)) },
 	})
 	s.ToLanes = func(a *ToLanesArgs) { neon.ToLanes(unsafe.Pointer(a)) }
+	s.Moments = func(a *MomentsArgs) { neon.Moments(unsafe.Pointer(a)) }
+	s.Affine = func(a *AffineArgs) { neon.Affine(unsafe.Pointer(a)) }
+	s.LayerNorm = func(a *LayerNormArgs) { neon.LayerNorm(unsafe.Pointer(a)) }
+	s.Activate = func(a *ActivateArgs) { neon.Activate(unsafe.Pointer(a)) }
 	s.Peak = func(a *PeakArgs) { neon.Peak(unsafe.Pointer(a)) }
 	s.Triad = func(a *TriadArgs) { neon.Triad(unsafe.Pointer(a)) }
 	return s

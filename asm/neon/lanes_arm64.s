@@ -17,7 +17,7 @@ TEXT ·ToLanes(SB), NOSPLIT, $0-8
 	LSL $2, R7, R7
 	FMOVS 56(R19), F16
 	VDUP V16.S[0], V16.S4
-	MOVD $lanes_constants<>(SB), R13
+	MOVD $lanes_constants<>(SB), R17
 vector:
 	MOVD 8(R19), R2
 	MOVD R5, R6
@@ -27,7 +27,7 @@ vector:
 	CMP R12, R0
 	CSEL LT, R0, R12, R12
 	LSL $2, R12, R12
-	SUB R12, R13, R12
+	SUB R12, R17, R12
 	FMOVQ 16(R12), F17
 	MOVD R3, R8
 	ADD R4, R8, R12

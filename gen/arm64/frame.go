@@ -31,6 +31,8 @@ var families = []struct {
 }{
 	{"gemm", gemm},
 	{"lanes", toLanes},
+	{"norm", norms},
+	{"act", activate},
 	{"peak", peaks},
 }
 
@@ -180,6 +182,19 @@ func (e *emitter) constantBits(base R, bits uint32) Mem {
 		e.consts = append(e.consts, bits)
 	}
 	return at(base, i*bytesV)
+}
+
+// mask makes the mask that selects the first n lanes, n from 0 to 4, which is clobbered; base is what
+// constants has loaded.
+func (e *emitter) mask(n, base R, v V) {
+	// A window over four lanes of ones and four of zeros.
+	ones, zeros := e.constantBits(base, math.MaxUint32), e.constantBits(base, 0)
+	if zeros.Disp != ones.Disp+bytesV {
+		panic(e.family + ": ones and zeros do not follow each other")
+	}
+	e.LSL(2, n, n)
+	e.SUB(n, base, n)
+	e.FMOVQ(at(n, zeros.Disp), v)
 }
 
 // loadSome reads the first n mod 4 values at src, if any, and clears the other lanes. tmp is clobbered.

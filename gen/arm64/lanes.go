@@ -1,10 +1,6 @@
 package arm64
 
-import (
-	"math"
-
-	"github.com/lanewise/lanewise/gen/layout"
-)
+import "github.com/lanewise/lanewise/gen/layout"
 
 // toLanes emits ToLanes: four rows at a time, which are a vector of lanes, and four columns at once.
 //
@@ -18,7 +14,7 @@ func toLanes(e *emitter) {
 	src, srcStride := R(3), R(4)              // the next row
 	first, dst, dstStride := R(5), R(6), R(7) // these lanes in the first column, and in this one
 	row := [vector]R{8, 9, 10, 11}
-	tmp, masks := R(12), R(13)
+	tmp := R(12)
 	scale, mask := V(16), V(17)
 
 	e.function("ToLanes", 0, layout.ToLanes, R(19), "ToLanes is kernels.Set.ToLanes; args points to a kernels.ToLanesArgs.")
@@ -30,12 +26,7 @@ func toLanes(e *emitter) {
 	e.stride("DstStride", dstStride)
 	e.FMOVS(e.field("Scale"), scale)
 	e.VDUP(scale, 0, scale)
-	// A window over four lanes of ones and four of zeros.
-	e.constants(masks)
-	ones := e.constantBits(masks, math.MaxUint32)
-	if zeros := e.constantBits(masks, 0); zeros.Disp != ones.Disp+bytesV {
-		panic("the window is not of one piece")
-	}
+	e.constants(tables)
 
 	e.label("vector")
 	e.get("Cols", cols)
@@ -47,9 +38,7 @@ func toLanes(e *emitter) {
 	e.MOVD(vector, tmp)
 	e.CMP(tmp, rows)
 	e.CSEL("LT", rows, tmp, tmp)
-	e.LSL(2, tmp, tmp)
-	e.SUB(tmp, masks, tmp)
-	e.FMOVQ(at(tmp, ones.Disp+bytesV), mask)
+	e.mask(tmp, tables, mask)
 	e.MOVD(src, row[0])
 	for r := 1; r < vector; r++ {
 		e.ADD(srcStride, row[r-1], tmp)

@@ -108,6 +108,7 @@ func (e *emitter) VAND(m, n, d V)               { e.native("VAND", bits(m), bits
 func (e *emitter) VADD(m, n, d V)               { e.native("VADD", lanes(m), lanes(n), lanes(d)) }
 func (e *emitter) VSUB(m, n, d V)               { e.native("VSUB", lanes(m), lanes(n), lanes(d)) }
 func (e *emitter) VSHL(s int, n, d V)           { e.native("VSHL", s, lanes(n), lanes(d)) }
+func (e *emitter) VEXT(bytes int, m, n, d V)    { e.native("VEXT", bytes, bits(m), bits(n), bits(d)) }
 func (e *emitter) VTRN1(m, n, d V)              { e.native("VTRN1", lanes(m), lanes(n), lanes(d)) }
 func (e *emitter) VTRN2(m, n, d V)              { e.native("VTRN2", lanes(m), lanes(n), lanes(d)) }
 func (e *emitter) VZIP1Pairs(m, n, d V)         { e.native("VZIP1", pairs(m), pairs(n), pairs(d)) }

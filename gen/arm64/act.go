@@ -1,0 +1,212 @@
+package arm64
+
+import "github.com/lanewise/lanewise/gen/layout"
+
+// activate emits Activate: a sweep for each function.
+func activate(e *emitter) {
+	e.function("Activate", 0, layout.Activate, R(19), "Activate is kernels.Set.Activate; args points to a kernels.ActivateArgs.")
+	src, dst, value, add := R(6), R(7), R(8), R(9)
+	srcStride, dstStride, valueStride, addStride := R(10), R(11), R(12), R(13)
+	s := e.newSweep()
+	e.get("Src", src)
+	e.get("Dst", dst)
+	e.get("Value", value)
+	e.get("Add", add)
+	e.stride("SrcStride", srcStride)
+	e.stride("DstStride", dstStride)
+	e.stride("ValueStride", valueStride)
+	e.stride("AddStride", addStride)
+	// What is nil stays so.
+	for _, o := range [][2]R{{value, valueStride}, {add, addStride}} {
+		e.CMP(0, o[0])
+		e.CSEL("EQ", o[0], o[1], o[1])
+	}
+	e.eachAct(func(a *activation) {
+		s.rows(together, func(n int) {
+			a.registers(n)
+			x, t := a.x, a.temp[0]
+			s.load(src, x)
+			a.emit()
+			plain, stored := e.unique("ungated"), e.unique("unadded")
+			e.CBZ(value, plain)
+			s.load(value, t)
+			each(e.FMUL, t, x, x)
+			e.label(plain)
+			e.CBZ(add, stored)
+			s.load(add, t)
+			each(e.FADD, t, x, x)
+			e.label(stored)
+			s.store(x, dst)
+		}, func() {
+			e.ADD(srcStride, src)
+			e.ADD(dstStride, dst)
+			e.ADD(valueStride, value)
+			e.ADD(addStride, add)
+		})
+	})
+}
+
+// The constants of kernels/act.go.
+const (
+	tailCut   = -expMin
+	tanhSmall = 0.625
+)
+
+var (
+	millsNum = []float32{0.5, 0x1.c019c0p-2, 0x1.7627e6p-3, 0x1.4b4ed2p-5, 0x1.0bc314p-8}
+	millsDen = []float32{1, 0x1.ac4f0ep+0, 0x1.334768p+0, 0x1.df440cp-2, 0x1.9f4286p-4, 0x1.4f95fep-7}
+	tanhOdd  = []float32{-0x1.555532p-2, 0x1.1106fep-3, -0x1.b83792p-5, 0x1.520a3ap-6, -0x1.756d14p-8}
+)
+
+// activations are the functions in the order of kernels.Act.
+var activations = []struct {
+	name string
+	emit func(*activation)
+}{
+	{"identity", func(*activation) {}},
+	{"relu", (*activation).relu},
+	{"silu", (*activation).silu},
+	{"quick_gelu", (*activation).quickGELU},
+	{"gelu", (*activation).gelu},
+	{"gelu_tanh", (*activation).geluTanh},
+	{"sigmoid", (*activation).sigmoid},
+	{"tanh", (*activation).tanh},
+	{"mish", (*activation).mish},
+	{"exp", (*activation).exponential},
+}
+
+// An activation emits one function on a few vectors at once. Its arithmetic is that of
+// kernels/act.go, operation by operation.
+//
+// Register plan: four vectors of x and seven temporaries for each. Constants come from memory, by the
+// load units, which have little else to do.
+type activation struct {
+	*emitter
+	function func(*activation)
+	x        vectors
+	temp     [7]vectors
+}
+
+// together is how many vectors an activation works on at once.
+const together = 4
+
+// eachAct emits body for each function, and a jump to the one that Act names.
+func (e *emitter) eachAct(body func(a *activation)) {
+	act := R(14)
+	e.constants(tables)
+	e.MOVBU(e.field("Act"), act)
+	for i, a := range activations {
+		e.CMP(i, act)
+		e.BEQ(a.name)
+	}
+	e.RET() // not a function
+	for _, a := range activations {
+		e.label(a.name)
+		body(&activation{emitter: e, function: a.emit})
+	}
+}
+
+// registers says where n vectors of x go, and temporaries.
+func (a *activation) registers(n int) {
+	a.x = registers(0, n)
+	for i := range a.temp {
+		a.temp[i] = registers(V((1+i)*together), n)
+	}
+}
+
+// emit sets x to its function; all temporaries are clobbered.
+func (a *activation) emit() { a.function(a) }
+
+// relu sets x = 0 where it is negative; NaN and −0 are not.
+func (a *activation) relu() {
+	t := a.temp[0]
+	each2(a.FCMLT0, a.x, t)
+	each(a.BIC, t, a.x, a.x)
+}
+
+func (a *activation) exponential() {
+	n, z, t := a.temp[0], a.temp[1], a.temp[2]
+	a.exp(a.x, n, z, t)
+	each2(a.VMOV, z, a.x)
+}
+
+// magnitude sets m = min(|x|, tailCut).
+func (a *activation) magnitude(m, tmp vectors) {
+	each2(a.FABS, a.x, m)
+	each(a.FMIN, a.hold(tailCut, tmp), m, m)
+}
+
+// reluMinus sets x = max(x, 0) − v, tmp is clobbered.
+func (a *activation) reluMinus(v, tmp vectors) {
+	each2(a.FCMLT0, a.x, tmp)
+	each(a.BIC, tmp, a.x, a.x)
+	each(a.FSUB, v, a.x, a.x)
+}
+
+func (a *activation) gelu() {
+	m, low, s, n, z, den, t := a.temp[0], a.temp[1], a.temp[2], a.temp[3], a.temp[4], a.temp[5], a.temp[6]
+	a.magnitude(m, t)
+	// low = m·m − s
+	each(a.FMUL, m, m, s)
+	each2(a.FNEG, s, low)
+	each(a.FMLA, m, m, low)
+	minusHalf := a.hold(-0.5, t)
+	each(a.FMUL, minusHalf, low, low)
+	each(a.FMUL, minusHalf, s, s)
+	a.exp(s, n, z, t)
+	// z = z + low·z, in n
+	each2(a.VMOV, z, n)
+	each(a.FMLA, z, low, n)
+	each(a.FMUL, m, n, z)
+	a.horner(millsNum, m, s, t)
+	a.horner(millsDen, m, den, t)
+	each(a.FMUL, s, z, z)
+	each(a.FDIV, den, z, z)
+	a.reluMinus(z, n)
+}
+
+func (a *activation) tanh() {
+	m, s, p, u, n, z, t := a.temp[0], a.temp[1], a.temp[2], a.temp[3], a.temp[4], a.temp[5], a.temp[6]
+	a.magnitude(m, t)
+	each(a.FMUL, a.hold(-2, t), m, u)
+	a.exp(u, n, z, t)
+	// z = 1 − 2z/(1 + z)
+	one := a.hold(1, t)
+	each(a.FADD, one, z, n)
+	each(a.FADD, z, z, z)
+	each(a.FDIV, n, z, z)
+	each(a.FSUB, z, one, z)
+	// p = m + m·s·P(s)
+	each(a.FMUL, m, m, s)
+	a.horner(tanhOdd, s, p, t)
+	each(a.FMUL, m, s, s)
+	each2(a.VMOV, m, u)
+	each(a.FMLA, s, p, u)
+	// Where m < tanhSmall it is that. Then x's sign.
+	each(a.FCMGT, m, a.hold(tanhSmall, t), n)
+	each(a.VBIT, n, u, z)
+	sign := a.holdBits(1<<31, t)
+	each(a.VBIT, sign, a.x, z)
+	each2(a.VMOV, z, a.x)
+}
+
+func (a *activation) mish() {
+	m, u, n, z, h, g, t := a.temp[0], a.temp[1], a.temp[2], a.temp[3], a.temp[4], a.temp[5], a.temp[6]
+	a.magnitude(m, t)
+	each2(a.FNEG, m, u)
+	a.exp(u, n, z, t)
+	// h = 2z and g = 1 + 2z, or z + 2 and 2 where x is negative.
+	each(a.FADD, z, z, h)
+	each(a.FADD, a.hold(1, t), h, g)
+	each2(a.FCMLT0, a.x, u)
+	two := a.hold(2, t)
+	each(a.FADD, two, z, n)
+	each(a.VBIT, u, n, h)
+	each(a.VBIT, u, two, g)
+	// x = max(x, 0) − m·n/(n + g) with n = z·h
+	each(a.FMUL, h, z, n)
+	each(a.FADD, n, g, g)
+	each(a.FMUL, n, m, m)
+	each(a.FDIV, g, m, m)
+	a.reluMinus(m, n)
+}

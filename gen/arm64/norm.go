@@ -1,0 +1,242 @@
+package arm64
+
+import (
+	"fmt"
+
+	"github.com/lanewise/lanewise/gen/layout"
+)
+
+// norms emits the kernels of normalisation.
+func norms(e *emitter) {
+	moments(e)
+	affine(e)
+	layerNorm(e)
+}
+
+// strips are the widths in vectors of the strips of columns that moments takes: as many as there are
+// registers for, a panel of the GEMM, and what is left, whose last vector may not be whole.
+var strips = []int{8, nr / vector, 1}
+
+// moments emits Moments: strips of columns, each from the first row to the last.
+//
+// Register plan: for each vector of a strip the reference, the two sums, and a value.
+func moments(e *emitter) {
+	rows, left, src, stride, row, count := R(0), R(1), R(2), R(3), R(4), R(5)
+	refs, sums, squares, tmp := R(6), R(7), R(8), R(9)
+	e.function("Moments", 0, layout.Moments, R(19), "Moments is kernels.Set.Moments; args points to a kernels.MomentsArgs.")
+	e.get("Rows", rows)
+	e.get("Cols", left)
+	e.get("Src", src)
+	e.stride("Stride", stride)
+	e.get("Ref", refs)
+	e.get("Sum", sums)
+	e.get("Square", squares)
+
+	// strip emits one of n vectors, which load and store read and write.
+	strip := func(n int, load func(base R, v vectors), store func(v vectors, base R)) {
+		set := func(i int) vectors { return registers(V(i*n), n) }
+		ref, sum, square, x := set(0), set(1), set(2), set(3)
+		loop, done := e.unique("row"), e.unique("done")
+		load(refs, ref)
+		each(e.VEOR, sum, sum, sum)
+		each(e.VEOR, square, square, square)
+		e.MOVD(src, row)
+		e.MOVD(rows, count)
+		e.CBZ(count, done)
+		e.align(32)
+		e.label(loop)
+		load(row, x)
+		each(e.FSUB, ref, x, x)    // x −= ref
+		each(e.FADD, x, sum, sum)  // sum += x
+		each(e.FMLA, x, x, square) // square += x·x
+		e.ADD(stride, row)
+		e.SUBS(1, count)
+		e.BNE(loop)
+		e.label(done)
+		store(sum, sums)
+		store(square, squares)
+	}
+	load := func(base R, v vectors) {
+		for j, v := range v {
+			e.FMOVQ(at(base, j*bytesV), v)
+		}
+	}
+	store := func(v vectors, base R) {
+		for j, v := range v {
+			e.FMOVQ(v, at(base, j*bytesV))
+		}
+	}
+	for i, n := range strips {
+		next := fmt.Sprintf("after%d", n)
+		if i == len(strips)-1 {
+			next = "rest"
+		}
+		again := fmt.Sprintf("strip%d", n)
+		e.label(again)
+		e.CMP(n*vector, left)
+		e.BLT(next)
+		strip(n, load, store)
+		for _, p := range []R{src, refs, sums, squares} {
+			e.ADD(n*bytesV, p)
+		}
+		e.SUB(n*vector, left)
+		e.B(again)
+		e.label(next)
+	}
+	e.CBZ(left, "end")
+	strip(1, func(base R, v vectors) { e.loadSome(left, base, tmp, v[0]) },
+		func(v vectors, base R) { e.storeSome(v[0], left, base, tmp) })
+	e.label("end")
+	e.RET()
+}
+
+// affine emits Affine: a sweep for each function.
+func affine(e *emitter) {
+	src, dst, mean, scale, shift := R(6), R(7), R(8), R(9), R(10)
+	srcStride, dstStride := R(11), R(12)
+	e.function("Affine", 0, layout.Affine, R(19), "Affine is kernels.Set.Affine; args points to a kernels.AffineArgs.")
+	s := e.newSweep()
+	e.get("Src", src)
+	e.get("Dst", dst)
+	e.get("Mean", mean)
+	e.get("Scale", scale)
+	e.get("Shift", shift)
+	e.stride("SrcStride", srcStride)
+	e.stride("DstStride", dstStride)
+	e.eachAct(func(a *activation) {
+		s.rows(together, func(n int) {
+			a.registers(n)
+			x, by := a.temp[0], a.temp[1]
+			s.load(src, x)
+			s.load(mean, by)
+			each(e.FSUB, by, x, x)
+			s.load(scale, by)
+			s.load(shift, a.x)
+			each(e.FMLA, by, x, a.x) // (x − mean)·scale + shift
+			a.emit()
+			s.store(a.x, dst)
+		}, func() {
+			e.ADD(srcStride, src)
+			e.ADD(dstStride, dst)
+		})
+	})
+}
+
+// layerNorm emits LayerNorm: three passes over each row, which stays in the first-level cache.
+//
+// Register plan: sixteen lanes of a sum, V0 to V3, and as many of values, scales and shifts; V16 and
+// V17 hold the mean and the reciprocal of the spread in all lanes, V18 the number of columns, V19
+// Eps, V20 the mask of a row's last vector where that is not whole.
+func layerNorm(e *emitter) {
+	const lanes = 16
+	rows, cols, here, left := sweepRows, sweepCols, sweepAt, sweepLeft
+	src, dst, scale, shift, srcStride, dstStride := R(6), R(7), R(8), R(9), R(10), R(11)
+	sum, x, scales, shifts := registers(0, 4), registers(4, 4), registers(8, 4), registers(12, 4)
+	mean, rstd, n, eps, mask := V(16), V(17), V(18), V(19), V(20)
+
+	e.function("LayerNorm", 0, layout.LayerNorm, R(19), "LayerNorm is kernels.Set.LayerNorm; args points to a kernels.LayerNormArgs.")
+	e.constants(tables)
+	e.get("Src", src)
+	e.get("Dst", dst)
+	e.get("Scale", scale)
+	e.get("Shift", shift)
+	e.stride("SrcStride", srcStride)
+	e.stride("DstStride", dstStride)
+	e.FMOVS(e.field("Eps"), eps)
+	e.VDUP(eps, 0, eps)
+	s := e.newSweep()
+	e.native("SCVTFS", cols, n)
+	e.VDUP(n, 0, n)
+	e.AND(vector-1, cols, left)
+	e.mask(left, tables, mask)
+
+	// row emits body for sixteen values of the current row at a time, and then for four of them,
+	// the last of which may not be whole: then masked is the mask of those that are there.
+	row := func(name string, body func(v []int, masked bool)) {
+		rest, done := name+"Rest", name+"Done"
+		e.MOVD(0, here)
+		e.SUBS(lanes, cols, left)
+		e.BLT(rest)
+		e.align(32)
+		e.label(name)
+		s.n = lanes / vector
+		body([]int{0, 1, 2, 3}, false)
+		e.ADD(4*lanes, here)
+		e.SUBS(lanes, left)
+		e.BGE(name)
+		e.label(rest)
+		e.ADD(lanes, left)
+		s.n = 1
+		for j := range lanes / vector {
+			e.CBZ(left, done)
+			body([]int{j}, true)
+			e.ADD(bytesV, here)
+			e.SUBS(vector, left)
+			e.BLE(done)
+		}
+		e.label(done)
+	}
+	// of picks those registers that a body works on.
+	of := func(v vectors, which []int) vectors { return v[which[0]:][:len(which)] }
+	// total adds the lanes of sum by halves, and sets all lanes of the first to their sum by n.
+	total := func() {
+		e.FADD(sum[2], sum[0], sum[0])
+		e.FADD(sum[3], sum[1], sum[1])
+		e.FADD(sum[1], sum[0], sum[0])
+		e.VEXT(8, sum[0], sum[0], x[0])
+		e.FADD(x[0], sum[0], sum[0])
+		e.VDUP(sum[0], 1, x[0])
+		e.FADD(x[0], sum[0], sum[0])
+		e.VDUP(sum[0], 0, sum[0])
+		e.FDIV(n, sum[0], sum[0])
+	}
+
+	e.CBZ(rows, "end")
+	e.label("row")
+	// mean = Σ x / n
+	each(e.VEOR, sum, sum, sum)
+	row("sum", func(which []int, _ bool) {
+		x, sum := of(x, which), of(sum, which)
+		s.load(src, x)
+		each(e.FADD, x, sum, sum)
+	})
+	total()
+	e.VMOV(sum[0], mean)
+	// rstd = 1 / √(Σ (x − mean)² / n + Eps)
+	each(e.VEOR, sum, sum, sum)
+	row("square", func(which []int, masked bool) {
+		x, sum := of(x, which), of(sum, which)
+		s.load(src, x)
+		each(e.FSUB, all(mean, len(x)), x, x)
+		if masked {
+			whole := e.unique("unmasked")
+			e.CMP(vector, left)
+			e.BGE(whole)
+			e.VAND(mask, x[0], x[0])
+			e.label(whole)
+		}
+		each(e.FMLA, x, x, sum)
+	})
+	total()
+	e.FADD(eps, sum[0], sum[0])
+	e.FSQRT(sum[0], sum[0])
+	e.FMOVQ(e.constant(tables, 1), rstd)
+	e.FDIV(sum[0], rstd, rstd)
+	// Dst = (x − mean)·rstd·Scale + Shift
+	row("apply", func(which []int, _ bool) {
+		x, scales, shifts := of(x, which), of(scales, which), of(shifts, which)
+		s.load(src, x)
+		s.load(scale, scales)
+		s.load(shift, shifts)
+		each(e.FSUB, all(mean, len(x)), x, x)
+		each(e.FMUL, all(rstd, len(x)), x, x)
+		each(e.FMLA, x, scales, shifts)
+		s.store(shifts, dst)
+	})
+	e.ADD(srcStride, src)
+	e.ADD(dstStride, dst)
+	e.SUBS(1, rows)
+	e.BNE("row")
+	e.label("end")
+	e.RET()
+}

@@ -1,0 +1,70 @@
+package arm64
+
+// vectors are registers that go through the same steps, whose chains then overlap.
+type vectors []V
+
+// registers returns n vectors from the first on.
+func registers(first V, n int) vectors {
+	v := make(vectors, n)
+	for i := range v {
+		v[i] = first + V(i)
+	}
+	return v
+}
+
+// all repeats a register, for one operand that is the same for all.
+func all(v V, n int) vectors {
+	vs := make(vectors, n)
+	for i := range vs {
+		vs[i] = v
+	}
+	return vs
+}
+
+// each emits d = n op m for every vector of d, in the order of Go's assembler: m, n, d.
+func each(op func(m, n, d V), m, n, d vectors) {
+	for i := range d {
+		op(m[i], n[i], d[i])
+	}
+}
+
+// each2 emits d = op n for every vector of d.
+func each2(op func(n, d V), n, d vectors) {
+	for i := range d {
+		op(n[i], d[i])
+	}
+}
+
+// fill sets all of v to a constant.
+func (e *emitter) fill(c float32, v vectors) {
+	for _, v := range v {
+		e.FMOVQ(e.constant(tables, c), v)
+	}
+}
+
+// hold loads a constant into the first of tmp and returns it as an operand for all.
+func (e *emitter) hold(c float32, tmp vectors) vectors {
+	e.FMOVQ(e.constant(tables, c), tmp[0])
+	return all(tmp[0], len(tmp))
+}
+
+// holdBits is hold of a constant's bits.
+func (e *emitter) holdBits(bits uint32, tmp vectors) vectors {
+	e.FMOVQ(e.constantBits(tables, bits), tmp[0])
+	return all(tmp[0], len(tmp))
+}
+
+// horner sets p = Σ c[k]·vᵏ; q is clobbered. An FMLA adds to a coefficient, so that the sum moves
+// from one to the other and back.
+func (e *emitter) horner(c []float32, v, p, q vectors) {
+	top := len(c) - 1
+	if top%2 == 1 {
+		p, q = q, p
+	}
+	e.fill(c[top], p)
+	for k := top - 1; k >= 0; k-- {
+		e.fill(c[k], q)
+		each(e.FMLA, v, p, q)
+		p, q = q, p
+	}
+}
