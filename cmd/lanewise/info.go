@@ -5,7 +5,6 @@ import (
 	"io"
 	"runtime"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -40,7 +39,7 @@ func info(w io.Writer) error {
 	row("cpu", "%s (family %d, model %d)", known(cpuid.CPU.BrandName), cpuid.CPU.Family, cpuid.CPU.Model)
 	row("cores", "%d physical, %d logical, %d usable", cpuid.CPU.PhysicalCores, cpuid.CPU.LogicalCores, runtime.GOMAXPROCS(0))
 	row("caches", "L1d %s, L2 %s, L3 %s", size(cpuid.CPU.Cache.L1D), size(cpuid.CPU.Cache.L2), size(cpuid.CPU.Cache.L3))
-	row("features", "%s", known(strings.Join(features(), " ")))
+	row("features", "%s", known(strings.Join(kernels.Features(), " ")))
 	var available []string
 	for _, set := range kernels.Available() {
 		available = append(available, set.ISA.String())
@@ -75,14 +74,6 @@ func version() string {
 		version += " (commit " + commit + changed + ")"
 	}
 	return version
-}
-
-// features returns those of the CPU's features that a kernel of today or tomorrow may use.
-func features() []string {
-	prefixes := []string{"AVX", "FMA3", "F16C", "AMX", "GFNI", "ASIMD", "FP", "SVE", "SME", "BF16", "I8MM", "DOT"}
-	return slices.DeleteFunc(cpuid.CPU.FeatureSet(), func(name string) bool {
-		return !slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(name, p) })
-	})
 }
 
 // size formats a cache size in bytes, -1 where it is not known.
