@@ -40,7 +40,7 @@ func Mul(e *engine.Engine, dst, a tensor.Mat, w *Packed, pro Prologue, ep Epilog
 	if m.Begin(e, dst, w, ep) {
 		scratch := 0
 		if pro.Active() {
-			scratch = m.BlockRows() * RowStride(m.longest())
+			scratch = m.BlockRows() * RowStride(m.chunks.longest())
 		}
 		m.Run(e, scratch, m)
 	}
@@ -91,6 +91,3 @@ func (m *mul) point(w *engine.Worker, b *Block, c Chunk) {
 // RowStride is the stride of rows of n values in scratch: whole cache lines, and an odd number
 // of them, so that no two rows of a tile share a cache set.
 func RowStride(n int) int { return (n+15)/16*16 | 16 }
-
-// longest is the most k values of a chunk.
-func (p *Product) longest() int { return (p.w.In + p.parts - 1) / p.parts }

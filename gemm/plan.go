@@ -5,12 +5,14 @@ package gemm
 // one loses to interruptions. sumsMax bounds the partial sums of a task, in values, to a
 // quarter of a second-level cache. thinChain is how many k values a call may take in that has so few
 // rows that nothing of a panel is used twice: 64 columns of them are some 100 µs of a core's way to
-// memory.
+// memory. reuse is how many tiles have to pass by a piece of a panel to pay for reading it into the
+// first-level cache and for setting partial sums down.
 const (
 	minTask        = 2 << 20
 	tasksPerWorker = 4
 	sumsMax        = 64 << 10
 	thinChain      = 8 << 10
+	reuse          = 3
 )
 
 // plan cuts the product into chunks, blocks and groups.
@@ -20,16 +22,7 @@ func (p *Product) plan() {
 	if p.dst.Rows <= g.MR {
 		kc = max(kc, thinChain)
 	}
-	p.tapsPerChunk, p.parts = 1, 1
-	switch chain := p.w.chain(); {
-	case chain <= kc:
-		p.tapsPerChunk = p.w.taps
-	case p.w.In > kc:
-		p.parts = (p.w.In + kc - 1) / kc
-	default:
-		n := (chain + kc - 1) / kc
-		p.tapsPerChunk = (p.w.taps + n - 1) / n
-	}
+	p.chunks = cutChain(p.w.taps, p.w.In, kc)
 	tiles := p.rows.tiles()
 	p.units, p.groups = p.w.units(), 1
 	p.blocks = (tiles*g.MR + g.MC - 1) / g.MC
@@ -56,6 +49,41 @@ func (p *Product) plan() {
 		p.blocks = min(tiles, (want+p.groups-1)/p.groups)
 	}
 	p.blocks = even(p.blocks, p.groups, p.workers, tiles)
+}
+
+// cuts is how a chain of taps with their channels is cut into pieces: into runs of taps, or each tap
+// into parts.
+type cuts struct{ taps, channels, tapsPerPiece, parts int }
+
+// cutChain cuts a chain into pieces of at most limit values, or of one.
+func cutChain(taps, channels, limit int) cuts {
+	c := cuts{taps, channels, 1, 1}
+	switch {
+	case taps*channels <= limit:
+		c.tapsPerPiece = taps
+	case channels > limit:
+		c.parts = (channels + limit - 1) / limit
+	default:
+		n := (taps*channels + limit - 1) / limit
+		c.tapsPerPiece = (taps + n - 1) / n
+	}
+	return c
+}
+
+// pieces is how many there are.
+func (c *cuts) pieces() int { return (c.taps + c.tapsPerPiece - 1) / c.tapsPerPiece * c.parts }
+
+// longest is the most channels of a piece.
+func (c *cuts) longest() int { return (c.channels + c.parts - 1) / c.parts }
+
+// piece returns the taps of piece i, and its channels from k0 up to k1.
+func (c *cuts) piece(i int) (tap0, tap1, k0, k1 int) {
+	if c.parts > 1 {
+		tap, part := i/c.parts, i%c.parts
+		return tap, tap + 1, part * c.channels / c.parts, (part + 1) * c.channels / c.parts
+	}
+	n := c.pieces()
+	return i * c.taps / n, (i + 1) * c.taps / n, 0, c.channels
 }
 
 // even returns the number of blocks, n or a few more but at most limit, that makes tasks go evenly
@@ -91,13 +119,23 @@ func (p *Product) blockTiles() int {
 // keepsSums says whether the sums of all units of a task wait in scratch for the next chunk.
 func (p *Product) keepsSums() bool { return p.Chunks() > 1 }
 
+// runs cuts what one call of the kernel does of a chunk: as much of a panel as the first-level cache
+// holds, where enough rows pass by to have use for it.
+func (p *Product) runs(rows int, c Chunk) cuts {
+	g := &p.w.set.GEMM
+	if g.KR == 0 || rows <= reuse*g.MR {
+		return cutChain(c.Taps, c.K, c.Taps*c.K)
+	}
+	return cutChain(c.Taps, c.K, g.KR)
+}
+
 // sumsLen is how much scratch the sums of a task need.
 func (p *Product) sumsLen() int {
 	panel := p.BlockRows() * p.w.set.GEMM.NR * p.w.halves()
 	switch {
 	case p.keepsSums():
 		return panel * ((p.units + p.groups - 1) / p.groups)
-	case p.staged:
+	case p.staged || p.w.set.GEMM.KR > 0:
 		return panel
 	}
 	return 0

@@ -30,8 +30,7 @@ type Product struct {
 
 	blocks        int // of tiles
 	units, groups int // units of columns, and groups of units
-	tapsPerChunk  int // at least 1; 1 where a tap is cut into parts
-	parts         int // pieces that a tap's channels are cut into
+	chunks        cuts
 	staged        bool
 	workers       int
 }
@@ -86,7 +85,7 @@ func (p *Product) Begin(e *engine.Engine, dst tensor.Mat, w *Packed, ep Epilogue
 func (p *Product) Run(e *engine.Engine, scratch int, job engine.Job) {
 	e.For(p.Tasks(), engine.Scratch{
 		Floats:   p.sumsLen() + scratch,
-		Pointers: p.blockTiles() * p.tapsPerChunk * p.w.set.GEMM.MR,
+		Pointers: p.blockTiles() * p.chunks.tapsPerPiece * p.w.set.GEMM.MR,
 	}, job)
 }
 
@@ -115,24 +114,13 @@ func (p *Product) BlockRange(b int) (r0, r1 int) {
 }
 
 // Chunks returns how many chunks the chain is cut into.
-func (p *Product) Chunks() int {
-	return (p.w.taps + p.tapsPerChunk - 1) / p.tapsPerChunk * p.parts
-}
+func (p *Product) Chunks() int { return p.chunks.pieces() }
 
 // Chunk returns chunk i, in rising k.
 func (p *Product) Chunk(i int) Chunk {
-	n := p.Chunks()
-	c := Chunk{index: i, first: i == 0, last: i == n-1}
-	if p.parts > 1 {
-		part := i % p.parts
-		c.Tap, c.Taps = i/p.parts, 1
-		c.From = part * p.w.In / p.parts
-		c.K = (part+1)*p.w.In/p.parts - c.From
-	} else {
-		c.Tap = i * p.w.taps / n
-		c.Taps = (i+1)*p.w.taps/n - c.Tap
-		c.K = p.w.In
-	}
+	c := Chunk{index: i, first: i == 0, last: i == p.Chunks()-1}
+	tap0, tap1, k0, k1 := p.chunks.piece(i)
+	c.Tap, c.Taps, c.From, c.K = tap0, tap1-tap0, k0, k1-k0
 	c.offset = c.Tap*p.w.In + c.From
 	return c
 }
@@ -167,42 +155,57 @@ func (b *Block) Pointers(t int, c Chunk) []*float32 {
 // Multiply adds chunk c of the chain to the block's sums, and stores them after the last.
 func (p *Product) Multiply(w *engine.Worker, b *Block, c Chunk) {
 	g, t := &p.w.set.GEMM, &w.Args.Tile
-	*t = kernels.TileArgs{} // whatever another operator left there
-	t.Segments, t.K = c.Taps, c.K
+	*t = kernels.TileArgs{AStride: c.Taps * g.MR} // whatever another operator left there
+	runs := p.runs(b.Rows, c)
 	halves := p.w.halves()
 	for i := range b.units * halves {
 		unit, half := b.unit+i/halves, i%halves
-		column := unit * g.NR
-		t.Cols = p.w.columns(unit)
-		t.B, t.BStride = p.panel(unit, half, c), p.w.width(unit)
-		t.Ahead = p.next(b, unit, half, c)
-		for tile := b.tile; tile < b.tile+b.Tiles; {
-			end := min(p.rows.spanEnd(tile), b.tile+b.Tiles)
-			r0 := p.rows.row(tile)
-			t.Rows = p.rows.row(end) - r0
-			t.A = b.pointers[(tile-b.tile)*c.Taps*g.MR:]
-			if c.first {
-				t.Init, t.InitStride = p.bias(p.rows.image(tile), half*p.w.Out+column), 0
-			} else {
-				t.Init, t.InitStride = b.sumsOf(unit, half, r0), g.NR
-			}
-			if c.last && !p.staged {
-				t.Dst, t.DstStride = p.dst.Data[r0*p.dst.Stride+column:], p.dst.Stride
-				if p.ep.Add.Data != nil {
-					t.Add, t.AddStride = p.ep.Add.Data[r0*p.ep.Add.Stride+column:], p.ep.Add.Stride
-				}
-			} else {
-				t.Dst, t.DstStride = b.sumsOf(unit, half, r0), g.NR
-			}
-			g.Tile(t)
-			t.Ahead = nil
-			if c.last && half == halves-1 {
-				p.finish(w, b, unit, p.rows.image(tile), r0, r0+t.Rows)
-			}
-			tile = end
+		t.Cols, t.BStride = p.w.columns(unit), p.w.width(unit)
+		panel, next := p.panel(unit, half, c), p.next(b, unit, half, c)
+		for run := range runs.pieces() {
+			tap0, tap1, k0, k1 := runs.piece(run)
+			t.Segments, t.From, t.K = tap1-tap0, k0, k1-k0
+			k0, k1 = tap0*c.K+k0, (tap1-1)*c.K+k1 // in the chunk
+			t.B = panel[k0*t.BStride : k1*t.BStride]
+			t.Ahead = next[min(k0*t.BStride, len(next)):min(k1*t.BStride, len(next))]
+			p.sweep(w, b, unit, half, b.pointers[tap0*g.MR:], c.first && run == 0, c.last && run == runs.pieces()-1)
 		}
 	}
 	*t = kernels.TileArgs{} // keep no memory alive
+}
+
+// sweep has the tile sweep down the block's rows, a span at a time, over a piece of a panel: the
+// first of its chain, the last, or one in between.
+func (p *Product) sweep(w *engine.Worker, b *Block, unit, half int, pointers []*float32, first, last bool) {
+	g, t := &p.w.set.GEMM, &w.Args.Tile
+	column, halves := unit*g.NR, p.w.halves()
+	for tile := b.tile; tile < b.tile+b.Tiles; {
+		end := min(p.rows.spanEnd(tile), b.tile+b.Tiles)
+		r0 := p.rows.row(tile)
+		t.Rows = p.rows.row(end) - r0
+		t.A = pointers[(tile-b.tile)*t.AStride:]
+		sums := b.sums // none where they are not kept
+		if len(sums) > 0 {
+			sums = b.sumsOf(unit, half, r0)
+		}
+		t.Init, t.InitStride = sums, g.NR
+		if first {
+			t.Init, t.InitStride = p.bias(p.rows.image(tile), half*p.w.Out+column), 0
+		}
+		t.Dst, t.DstStride, t.Add = sums, g.NR, nil
+		if last && !p.staged {
+			t.Dst, t.DstStride = p.dst.Data[r0*p.dst.Stride+column:], p.dst.Stride
+			if p.ep.Add.Data != nil {
+				t.Add, t.AddStride = p.ep.Add.Data[r0*p.ep.Add.Stride+column:], p.ep.Add.Stride
+			}
+		}
+		g.Tile(t)
+		t.Ahead = nil
+		if last && half == halves-1 {
+			p.finish(w, b, unit, p.rows.image(tile), r0, r0+t.Rows)
+		}
+		tile = end
+	}
 }
 
 // panel returns the part of a panel that chunk c multiplies.

@@ -6,8 +6,9 @@ import "unsafe"
 type GEMM struct {
 	MR, NR int // rows of the tile that registers hold, columns of a panel
 	Lanes  int // values in a vector: panels narrower than NR are multiples of it wide
-	KC     int // k values of a weight panel worth keeping in a cache while rows pass by
-	MC     int // rows of A worth keeping in a cache while weight panels pass by
+	KR     int // k values of a panel that the first-level cache holds while rows pass by; 0: it need not
+	KC     int // k values of a panel that the second-level cache holds while rows pass by
+	MC     int // rows of A that the second-level cache holds while panels pass by
 
 	// Tile fills a panel's worth of columns of C; see TileArgs.
 	Tile func(*TileArgs)
@@ -20,7 +21,7 @@ type GEMM struct {
 //	c := Init[r*InitStride+j]                     // 0 where Init is nil
 //	for s := range Segments {
 //		for k := range K {
-//			c = fma(A[(r/MR*Segments+s)*MR+r%MR][k], B[(s*K+k)*BStride+j], c)
+//			c = fma(A[r/MR*AStride+s*MR+r%MR][From+k], B[(s*K+k)*BStride+j], c)
 //		}
 //	}
 //	Dst[r*DstStride+j] = c + Add[r*AddStride+j]   // c where Add is nil
@@ -28,7 +29,8 @@ type GEMM struct {
 // in this order for every element, whatever Rows and Cols are: one chain of fused
 // multiply-adds in rising k. A row of A is given by a pointer for each segment, so that a
 // matrix at any stride, the taps of a convolution, padding (a pointer to zeros) and gathered rows
-// are all the same to the kernel. Rows are done MR at a time, and their pointers stand in that order.
+// are all the same to the kernel. Rows are done MR at a time, and their pointers stand in that order;
+// AStride is how many there are for every MR rows, Segments×MR or more.
 //
 // Dst may overlap Init or Add where they are the same elements; otherwise it overlaps nothing.
 // Elements of Init and Add at columns from Cols on are not read, and Dst is not written there; B is
@@ -41,7 +43,9 @@ type GEMM struct {
 type TileArgs struct {
 	Rows, Cols  int // at least 1; 1..NR
 	Segments, K int
-	A           []*float32 // Segments×MR pointers to K values each for every MR rows; those of rows from Rows on are not read
+	From        int        // the first k of A's rows
+	A           []*float32 // Segments×MR pointers for every MR rows; those of rows from Rows on are not read
+	AStride     int
 	B           []float32
 	BStride     int
 	Init        []float32
@@ -69,9 +73,12 @@ func tileGeneric(t *TileArgs) {
 			}
 		}
 		for s := range t.Segments {
+			if t.K == 0 {
+				break // and there need be no pointers
+			}
 			for r := range rows {
-				a := unsafe.Slice(t.A[row*t.Segments+s*genericMR+r], t.K)
-				chain(&acc[r], a, 1, t.K, t.B[s*t.K*t.BStride:], t.BStride)
+				a := unsafe.Slice(t.A[row/genericMR*t.AStride+s*genericMR+r], t.From+t.K)
+				chain(&acc[r], a[t.From:], 1, t.K, t.B[s*t.K*t.BStride:], t.BStride)
 			}
 		}
 		for r := range rows {

@@ -15,25 +15,28 @@ type tileCase struct {
 	rows, cols, segments, k int
 	init, add               bool
 	initStride, stride      int // of Init; of Add and Dst
+	from                    int // the first k
 	apart                   int // values between rows of B
 	seed                    uint64
 }
 
 func (c tileCase) String() string {
-	return fmt.Sprintf("rows=%d/cols=%d/segments=%d/k=%d/init=%v,%d/add=%v/stride=%d/apart=%d",
-		c.rows, c.cols, c.segments, c.k, c.init, c.initStride, c.add, c.stride, c.apart)
+	return fmt.Sprintf("rows=%d/cols=%d/segments=%d/k=%d/init=%v,%d/add=%v/stride=%d/apart=%d/from=%d",
+		c.rows, c.cols, c.segments, c.k, c.init, c.initStride, c.add, c.stride, c.apart, c.from)
 }
 
 // operands lays the case out for a Set: every row of every segment is its own allocation's end.
 func (c tileCase) operands(t testing.TB, g kernels.GEMM) (args kernels.TileArgs, a [][]float32) {
-	args = kernels.TileArgs{Rows: c.rows, Cols: c.cols, Segments: c.segments, K: c.k}
+	args = kernels.TileArgs{Rows: c.rows, Cols: c.cols, Segments: c.segments, K: c.k, From: c.from}
+	args.AStride = c.segments*g.MR + c.from // more pointers than it needs
 	a = make([][]float32, c.segments*c.rows)
-	args.A = make([]*float32, c.segments*((c.rows+g.MR-1)/g.MR*g.MR))
+	args.A = make([]*float32, (c.rows+g.MR-1)/g.MR*args.AStride)
 	for i := range a {
-		a[i] = kerneltest.Guard(t, c.k)
+		row := kerneltest.Guard(t, c.from+c.k)
+		a[i] = row[c.from:]
 		copy(a[i], kerneltest.Random(c.seed+uint64(i), c.k))
 		if s, r := i/c.rows, i%c.rows; c.k > 0 {
-			args.A[(r/g.MR*c.segments+s)*g.MR+r%g.MR] = &a[i][0]
+			args.A[r/g.MR*args.AStride+s*g.MR+r%g.MR] = &row[0]
 		}
 	}
 	// The same B for every NR: column j of row k is a function of (k, j).
@@ -109,8 +112,8 @@ func TestTile(t *testing.T) {
 			for _, cols := range edges(g) {
 				for i, k := range []int{0, 1, 3, 4, 5, 8, 37} {
 					c := tileCase{
-						apart: (rows + i) % 2 * 3,
-						rows:  rows, cols: cols, segments: 1 + (rows+i)%3, k: k,
+						apart: (rows + i) % 2 * 3, from: (rows + i) % 3 * 4,
+						rows: rows, cols: cols, segments: 1 + (rows+i)%3, k: k,
 						init: i%2 == 0, initStride: []int{0, cols, cols + 3}[i%3],
 						add: i%3 == 0, stride: cols + i%3*5, seed: uint64(rows*100 + cols*10 + k),
 					}
@@ -177,10 +180,10 @@ func TestTileSameBits(t *testing.T) {
 		for row := range 12 {
 			for rows := 1; rows <= min(g.MR, 2); rows++ { // as the only row, and as the first of two
 				c := tileCase{rows: 1, cols: cols, segments: 3, k: 50, init: true, stride: cols, seed: uint64(row)}
-				args, a := c.operands(t, g)
+				args, _ := c.operands(t, g)
 				if rows == 2 {
 					for s := range c.segments {
-						args.A[s*g.MR+1] = &a[0][0]
+						args.A[s*g.MR+1] = args.A[s*g.MR]
 					}
 					args.Rows, args.Dst = 2, make([]float32, 2*cols)
 				}
@@ -246,7 +249,7 @@ func FuzzTile(f *testing.F) {
 				init: flags&1 != 0, add: flags&2 != 0, seed: seed}
 			c.stride = c.cols + r.IntN(9)
 			c.initStride = []int{0, c.cols + r.IntN(3)}[r.IntN(2)]
-			c.apart = r.IntN(4)
+			c.apart, c.from = r.IntN(4), r.IntN(9)
 			args, a := c.operands(t, g)
 			g.Tile(&args)
 			c.check(t, args, a)

@@ -6,35 +6,38 @@
 
 // func Tile(args *byte)
 // Requires: AVX, CMOV, FMA3, MMX+
-TEXT ·Tile(SB), NOSPLIT, $88-8
+TEXT ·Tile(SB), NOSPLIT, $96-8
 	MOVQ args+0(FP), AX
 	CMPQ 8(AX), $+8
 	JG   panel2
 	MOVQ (AX), CX
 	MOVQ CX, (SP)
-	MOVQ 88(AX), CX
+	MOVQ 104(AX), CX
 	MOVQ CX, 8(SP)
-	MOVQ 120(AX), CX
+	MOVQ 136(AX), CX
 	MOVQ CX, 16(SP)
-	MOVQ 152(AX), CX
+	MOVQ 168(AX), CX
 	MOVQ CX, 24(SP)
-	MOVQ 32(AX), CX
+	MOVQ 40(AX), CX
 	MOVQ CX, 32(SP)
-	MOVQ 184(AX), CX
-	MOVQ CX, 64(SP)
-	MOVQ 192(AX), DX
-	LEAQ (CX)(DX*4), CX
+	MOVQ 200(AX), CX
 	MOVQ CX, 72(SP)
+	MOVQ 208(AX), DX
+	LEAQ (CX)(DX*4), CX
+	MOVQ CX, 80(SP)
 	MOVQ 24(AX), CX
-	MOVQ CX, 48(SP)
+	MOVQ 32(AX), DX
+	LEAQ (CX)(DX*1), SI
+	MOVQ SI, 56(SP)
 	ANDQ $-4, CX
-	MOVQ CX, 56(SP)
+	ADDQ DX, CX
+	MOVQ CX, 64(SP)
 	MOVQ 8(AX), CX
 	SUBQ $0x00, CX
 	LEAQ gemm_window<>+0(SB), DX
 	NEGQ CX
 	LEAQ 32(DX)(CX*4), DX
-	MOVQ DX, 80(SP)
+	MOVQ DX, 88(SP)
 
 rows1:
 	MOVQ       (SP), CX
@@ -50,13 +53,13 @@ rows1:
 	JEQ        init2x1
 	MOVQ       args+0(FP), AX
 	MOVQ       24(SP), BX
-	MOVQ       176(AX), SI
+	MOVQ       192(AX), SI
 	SHLQ       $0x02, SI
 	PREFETCHT0 (BX)
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero1x1
-	MOVQ       112(AX), SI
+	MOVQ       128(AX), SI
 	SHLQ       $0x02, SI
 	CMPQ       8(AX), $0x08
 	JNE        loadTail1x1
@@ -64,7 +67,7 @@ rows1:
 	JMP        loadEnd1x1
 
 loadTail1x1:
-	MOVQ       80(SP), CX
+	MOVQ       88(SP), CX
 	VMOVUPS    (CX), Y12
 	VMASKMOVPS (DX), Y12, Y0
 
@@ -77,23 +80,29 @@ zero1x1:
 	VXORPS Y0, Y0, Y0
 
 sum1x1:
-	MOVQ    56(AX), BX
-	MOVQ    80(AX), R11
+	MOVQ    72(AX), BX
+	MOVQ    32(AX), R15
+	MOVQ    32(SP), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    64(AX), DX
+	LEAQ    (CX)(DX*8), CX
+	MOVQ    CX, 32(SP)
+	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 40(SP)
-	MOVQ    56(SP), R13
-	MOVQ    48(SP), R14
-	MOVQ    64(SP), BP
-	CMPQ    BP, 72(SP)
+	MOVQ    CX, 48(SP)
+	MOVQ    64(SP), R13
+	MOVQ    56(SP), R14
+	MOVQ    72(SP), BP
+	CMPQ    BP, 80(SP)
 	CMOVQCC BX, BP
 
 segment1x1:
-	MOVQ    32(SP), AX
+	MOVQ    40(SP), AX
 	MOVQ    (AX), DX
-	ADDQ    $+48, 32(SP)
-	XORQ    AX, AX
+	ADDQ    $+48, 40(SP)
+	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest1x1
 	PCALIGN $0x20
@@ -129,18 +138,18 @@ rest1x1:
 	JMP          rest1x1
 
 next1x1:
-	DECQ    40(SP)
+	DECQ    48(SP)
 	JNZ     segment1x1
-	MOVQ    64(SP), CX
-	CMPQ    CX, 72(SP)
+	MOVQ    72(SP), CX
+	CMPQ    CX, 80(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 64(SP)
+	MOVQ    CX, 72(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    176(AX), SI
+	MOVQ    192(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    144(AX), R8
+	MOVQ    160(AX), R8
 	SHLQ    $0x02, R8
 	CMPQ    8(AX), $0x08
 	JNE     storeTail1x1
@@ -156,7 +165,7 @@ storeWholeOnly1x1:
 	JMP     storeEnd1x1
 
 storeTail1x1:
-	MOVQ       80(SP), CX
+	MOVQ       88(SP), CX
 	VMOVUPS    (CX), Y12
 	TESTQ      BX, BX
 	JZ         storeTailOnly1x1
@@ -177,7 +186,7 @@ storeEnd1x1:
 init2x1:
 	MOVQ       args+0(FP), AX
 	MOVQ       24(SP), BX
-	MOVQ       176(AX), SI
+	MOVQ       192(AX), SI
 	SHLQ       $0x02, SI
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
@@ -185,7 +194,7 @@ init2x1:
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero2x1
-	MOVQ       112(AX), SI
+	MOVQ       128(AX), SI
 	SHLQ       $0x02, SI
 	CMPQ       8(AX), $0x08
 	JNE        loadTail2x1
@@ -195,7 +204,7 @@ init2x1:
 	JMP        loadEnd2x1
 
 loadTail2x1:
-	MOVQ       80(SP), CX
+	MOVQ       88(SP), CX
 	VMOVUPS    (CX), Y12
 	VMASKMOVPS (DX), Y12, Y0
 	ADDQ       SI, DX
@@ -211,24 +220,30 @@ zero2x1:
 	VXORPS Y1, Y1, Y1
 
 sum2x1:
-	MOVQ    56(AX), BX
-	MOVQ    80(AX), R11
+	MOVQ    72(AX), BX
+	MOVQ    32(AX), R15
+	MOVQ    32(SP), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    64(AX), DX
+	LEAQ    (CX)(DX*8), CX
+	MOVQ    CX, 32(SP)
+	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 40(SP)
-	MOVQ    56(SP), R13
-	MOVQ    48(SP), R14
-	MOVQ    64(SP), BP
-	CMPQ    BP, 72(SP)
+	MOVQ    CX, 48(SP)
+	MOVQ    64(SP), R13
+	MOVQ    56(SP), R14
+	MOVQ    72(SP), BP
+	CMPQ    BP, 80(SP)
 	CMOVQCC BX, BP
 
 segment2x1:
-	MOVQ    32(SP), AX
+	MOVQ    40(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
-	ADDQ    $+48, 32(SP)
-	XORQ    AX, AX
+	ADDQ    $+48, 40(SP)
+	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest2x1
 	PCALIGN $0x20
@@ -274,18 +289,18 @@ rest2x1:
 	JMP          rest2x1
 
 next2x1:
-	DECQ    40(SP)
+	DECQ    48(SP)
 	JNZ     segment2x1
-	MOVQ    64(SP), CX
-	CMPQ    CX, 72(SP)
+	MOVQ    72(SP), CX
+	CMPQ    CX, 80(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 64(SP)
+	MOVQ    CX, 72(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    176(AX), SI
+	MOVQ    192(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    144(AX), R8
+	MOVQ    160(AX), R8
 	SHLQ    $0x02, R8
 	CMPQ    8(AX), $0x08
 	JNE     storeTail2x1
@@ -306,7 +321,7 @@ storeWholeOnly2x1:
 	JMP     storeEnd2x1
 
 storeTail2x1:
-	MOVQ       80(SP), CX
+	MOVQ       88(SP), CX
 	VMOVUPS    (CX), Y12
 	TESTQ      BX, BX
 	JZ         storeTailOnly2x1
@@ -332,7 +347,7 @@ storeEnd2x1:
 init3x1:
 	MOVQ       args+0(FP), AX
 	MOVQ       24(SP), BX
-	MOVQ       176(AX), SI
+	MOVQ       192(AX), SI
 	SHLQ       $0x02, SI
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
@@ -342,7 +357,7 @@ init3x1:
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero3x1
-	MOVQ       112(AX), SI
+	MOVQ       128(AX), SI
 	SHLQ       $0x02, SI
 	CMPQ       8(AX), $0x08
 	JNE        loadTail3x1
@@ -354,7 +369,7 @@ init3x1:
 	JMP        loadEnd3x1
 
 loadTail3x1:
-	MOVQ       80(SP), CX
+	MOVQ       88(SP), CX
 	VMOVUPS    (CX), Y12
 	VMASKMOVPS (DX), Y12, Y0
 	ADDQ       SI, DX
@@ -373,25 +388,31 @@ zero3x1:
 	VXORPS Y2, Y2, Y2
 
 sum3x1:
-	MOVQ    56(AX), BX
-	MOVQ    80(AX), R11
+	MOVQ    72(AX), BX
+	MOVQ    32(AX), R15
+	MOVQ    32(SP), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    64(AX), DX
+	LEAQ    (CX)(DX*8), CX
+	MOVQ    CX, 32(SP)
+	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 40(SP)
-	MOVQ    56(SP), R13
-	MOVQ    48(SP), R14
-	MOVQ    64(SP), BP
-	CMPQ    BP, 72(SP)
+	MOVQ    CX, 48(SP)
+	MOVQ    64(SP), R13
+	MOVQ    56(SP), R14
+	MOVQ    72(SP), BP
+	CMPQ    BP, 80(SP)
 	CMOVQCC BX, BP
 
 segment3x1:
-	MOVQ    32(SP), AX
+	MOVQ    40(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
-	ADDQ    $+48, 32(SP)
-	XORQ    AX, AX
+	ADDQ    $+48, 40(SP)
+	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest3x1
 	PCALIGN $0x20
@@ -447,18 +468,18 @@ rest3x1:
 	JMP          rest3x1
 
 next3x1:
-	DECQ    40(SP)
+	DECQ    48(SP)
 	JNZ     segment3x1
-	MOVQ    64(SP), CX
-	CMPQ    CX, 72(SP)
+	MOVQ    72(SP), CX
+	CMPQ    CX, 80(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 64(SP)
+	MOVQ    CX, 72(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    176(AX), SI
+	MOVQ    192(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    144(AX), R8
+	MOVQ    160(AX), R8
 	SHLQ    $0x02, R8
 	CMPQ    8(AX), $0x08
 	JNE     storeTail3x1
@@ -484,7 +505,7 @@ storeWholeOnly3x1:
 	JMP     storeEnd3x1
 
 storeTail3x1:
-	MOVQ       80(SP), CX
+	MOVQ       88(SP), CX
 	VMOVUPS    (CX), Y12
 	TESTQ      BX, BX
 	JZ         storeTailOnly3x1
@@ -515,7 +536,7 @@ storeEnd3x1:
 init4x1:
 	MOVQ       args+0(FP), AX
 	MOVQ       24(SP), BX
-	MOVQ       176(AX), SI
+	MOVQ       192(AX), SI
 	SHLQ       $0x02, SI
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
@@ -527,7 +548,7 @@ init4x1:
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero4x1
-	MOVQ       112(AX), SI
+	MOVQ       128(AX), SI
 	SHLQ       $0x02, SI
 	CMPQ       8(AX), $0x08
 	JNE        loadTail4x1
@@ -541,7 +562,7 @@ init4x1:
 	JMP        loadEnd4x1
 
 loadTail4x1:
-	MOVQ       80(SP), CX
+	MOVQ       88(SP), CX
 	VMOVUPS    (CX), Y12
 	VMASKMOVPS (DX), Y12, Y0
 	ADDQ       SI, DX
@@ -563,26 +584,32 @@ zero4x1:
 	VXORPS Y3, Y3, Y3
 
 sum4x1:
-	MOVQ    56(AX), BX
-	MOVQ    80(AX), R11
+	MOVQ    72(AX), BX
+	MOVQ    32(AX), R15
+	MOVQ    32(SP), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    64(AX), DX
+	LEAQ    (CX)(DX*8), CX
+	MOVQ    CX, 32(SP)
+	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 40(SP)
-	MOVQ    56(SP), R13
-	MOVQ    48(SP), R14
-	MOVQ    64(SP), BP
-	CMPQ    BP, 72(SP)
+	MOVQ    CX, 48(SP)
+	MOVQ    64(SP), R13
+	MOVQ    56(SP), R14
+	MOVQ    72(SP), BP
+	CMPQ    BP, 80(SP)
 	CMOVQCC BX, BP
 
 segment4x1:
-	MOVQ    32(SP), AX
+	MOVQ    40(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
 	MOVQ    24(AX), R8
-	ADDQ    $+48, 32(SP)
-	XORQ    AX, AX
+	ADDQ    $+48, 40(SP)
+	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest4x1
 	PCALIGN $0x20
@@ -648,18 +675,18 @@ rest4x1:
 	JMP          rest4x1
 
 next4x1:
-	DECQ    40(SP)
+	DECQ    48(SP)
 	JNZ     segment4x1
-	MOVQ    64(SP), CX
-	CMPQ    CX, 72(SP)
+	MOVQ    72(SP), CX
+	CMPQ    CX, 80(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 64(SP)
+	MOVQ    CX, 72(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    176(AX), SI
+	MOVQ    192(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    144(AX), R8
+	MOVQ    160(AX), R8
 	SHLQ    $0x02, R8
 	CMPQ    8(AX), $0x08
 	JNE     storeTail4x1
@@ -690,7 +717,7 @@ storeWholeOnly4x1:
 	JMP     storeEnd4x1
 
 storeTail4x1:
-	MOVQ       80(SP), CX
+	MOVQ       88(SP), CX
 	VMOVUPS    (CX), Y12
 	TESTQ      BX, BX
 	JZ         storeTailOnly4x1
@@ -726,7 +753,7 @@ storeEnd4x1:
 init5x1:
 	MOVQ       args+0(FP), AX
 	MOVQ       24(SP), BX
-	MOVQ       176(AX), SI
+	MOVQ       192(AX), SI
 	SHLQ       $0x02, SI
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
@@ -740,7 +767,7 @@ init5x1:
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero5x1
-	MOVQ       112(AX), SI
+	MOVQ       128(AX), SI
 	SHLQ       $0x02, SI
 	CMPQ       8(AX), $0x08
 	JNE        loadTail5x1
@@ -756,7 +783,7 @@ init5x1:
 	JMP        loadEnd5x1
 
 loadTail5x1:
-	MOVQ       80(SP), CX
+	MOVQ       88(SP), CX
 	VMOVUPS    (CX), Y12
 	VMASKMOVPS (DX), Y12, Y0
 	ADDQ       SI, DX
@@ -781,27 +808,33 @@ zero5x1:
 	VXORPS Y4, Y4, Y4
 
 sum5x1:
-	MOVQ    56(AX), BX
-	MOVQ    80(AX), R11
+	MOVQ    72(AX), BX
+	MOVQ    32(AX), R15
+	MOVQ    32(SP), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    64(AX), DX
+	LEAQ    (CX)(DX*8), CX
+	MOVQ    CX, 32(SP)
+	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 40(SP)
-	MOVQ    56(SP), R13
-	MOVQ    48(SP), R14
-	MOVQ    64(SP), BP
-	CMPQ    BP, 72(SP)
+	MOVQ    CX, 48(SP)
+	MOVQ    64(SP), R13
+	MOVQ    56(SP), R14
+	MOVQ    72(SP), BP
+	CMPQ    BP, 80(SP)
 	CMOVQCC BX, BP
 
 segment5x1:
-	MOVQ    32(SP), AX
+	MOVQ    40(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
 	MOVQ    24(AX), R8
 	MOVQ    32(AX), R9
-	ADDQ    $+48, 32(SP)
-	XORQ    AX, AX
+	ADDQ    $+48, 40(SP)
+	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest5x1
 	PCALIGN $0x20
@@ -877,18 +910,18 @@ rest5x1:
 	JMP          rest5x1
 
 next5x1:
-	DECQ    40(SP)
+	DECQ    48(SP)
 	JNZ     segment5x1
-	MOVQ    64(SP), CX
-	CMPQ    CX, 72(SP)
+	MOVQ    72(SP), CX
+	CMPQ    CX, 80(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 64(SP)
+	MOVQ    CX, 72(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    176(AX), SI
+	MOVQ    192(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    144(AX), R8
+	MOVQ    160(AX), R8
 	SHLQ    $0x02, R8
 	CMPQ    8(AX), $0x08
 	JNE     storeTail5x1
@@ -924,7 +957,7 @@ storeWholeOnly5x1:
 	JMP     storeEnd5x1
 
 storeTail5x1:
-	MOVQ       80(SP), CX
+	MOVQ       88(SP), CX
 	VMOVUPS    (CX), Y12
 	TESTQ      BX, BX
 	JZ         storeTailOnly5x1
@@ -965,7 +998,7 @@ storeEnd5x1:
 init6x1:
 	MOVQ       args+0(FP), AX
 	MOVQ       24(SP), BX
-	MOVQ       176(AX), SI
+	MOVQ       192(AX), SI
 	SHLQ       $0x02, SI
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
@@ -981,7 +1014,7 @@ init6x1:
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero6x1
-	MOVQ       112(AX), SI
+	MOVQ       128(AX), SI
 	SHLQ       $0x02, SI
 	CMPQ       8(AX), $0x08
 	JNE        loadTail6x1
@@ -999,7 +1032,7 @@ init6x1:
 	JMP        loadEnd6x1
 
 loadTail6x1:
-	MOVQ       80(SP), CX
+	MOVQ       88(SP), CX
 	VMOVUPS    (CX), Y12
 	VMASKMOVPS (DX), Y12, Y0
 	ADDQ       SI, DX
@@ -1027,28 +1060,34 @@ zero6x1:
 	VXORPS Y5, Y5, Y5
 
 sum6x1:
-	MOVQ    56(AX), BX
-	MOVQ    80(AX), R11
+	MOVQ    72(AX), BX
+	MOVQ    32(AX), R15
+	MOVQ    32(SP), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    64(AX), DX
+	LEAQ    (CX)(DX*8), CX
+	MOVQ    CX, 32(SP)
+	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 40(SP)
-	MOVQ    56(SP), R13
-	MOVQ    48(SP), R14
-	MOVQ    64(SP), BP
-	CMPQ    BP, 72(SP)
+	MOVQ    CX, 48(SP)
+	MOVQ    64(SP), R13
+	MOVQ    56(SP), R14
+	MOVQ    72(SP), BP
+	CMPQ    BP, 80(SP)
 	CMOVQCC BX, BP
 
 segment6x1:
-	MOVQ    32(SP), AX
+	MOVQ    40(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
 	MOVQ    24(AX), R8
 	MOVQ    32(AX), R9
 	MOVQ    40(AX), R10
-	ADDQ    $+48, 32(SP)
-	XORQ    AX, AX
+	ADDQ    $+48, 40(SP)
+	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest6x1
 	PCALIGN $0x20
@@ -1134,18 +1173,18 @@ rest6x1:
 	JMP          rest6x1
 
 next6x1:
-	DECQ    40(SP)
+	DECQ    48(SP)
 	JNZ     segment6x1
-	MOVQ    64(SP), CX
-	CMPQ    CX, 72(SP)
+	MOVQ    72(SP), CX
+	CMPQ    CX, 80(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 64(SP)
+	MOVQ    CX, 72(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    176(AX), SI
+	MOVQ    192(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    144(AX), R8
+	MOVQ    160(AX), R8
 	SHLQ    $0x02, R8
 	CMPQ    8(AX), $0x08
 	JNE     storeTail6x1
@@ -1186,7 +1225,7 @@ storeWholeOnly6x1:
 	JMP     storeEnd6x1
 
 storeTail6x1:
-	MOVQ       80(SP), CX
+	MOVQ       88(SP), CX
 	VMOVUPS    (CX), Y12
 	TESTQ      BX, BX
 	JZ         storeTailOnly6x1
@@ -1234,29 +1273,32 @@ storeEnd6x1:
 panel2:
 	MOVQ (AX), CX
 	MOVQ CX, (SP)
-	MOVQ 88(AX), CX
+	MOVQ 104(AX), CX
 	MOVQ CX, 8(SP)
-	MOVQ 120(AX), CX
+	MOVQ 136(AX), CX
 	MOVQ CX, 16(SP)
-	MOVQ 152(AX), CX
+	MOVQ 168(AX), CX
 	MOVQ CX, 24(SP)
-	MOVQ 32(AX), CX
+	MOVQ 40(AX), CX
 	MOVQ CX, 32(SP)
-	MOVQ 184(AX), CX
-	MOVQ CX, 64(SP)
-	MOVQ 192(AX), DX
-	LEAQ (CX)(DX*4), CX
+	MOVQ 200(AX), CX
 	MOVQ CX, 72(SP)
+	MOVQ 208(AX), DX
+	LEAQ (CX)(DX*4), CX
+	MOVQ CX, 80(SP)
 	MOVQ 24(AX), CX
-	MOVQ CX, 48(SP)
+	MOVQ 32(AX), DX
+	LEAQ (CX)(DX*1), SI
+	MOVQ SI, 56(SP)
 	ANDQ $-4, CX
-	MOVQ CX, 56(SP)
+	ADDQ DX, CX
+	MOVQ CX, 64(SP)
 	MOVQ 8(AX), CX
 	SUBQ $0x08, CX
 	LEAQ gemm_window<>+0(SB), DX
 	NEGQ CX
 	LEAQ 32(DX)(CX*4), DX
-	MOVQ DX, 80(SP)
+	MOVQ DX, 88(SP)
 
 rows2:
 	MOVQ       (SP), CX
@@ -1272,13 +1314,13 @@ rows2:
 	JEQ        init2x2
 	MOVQ       args+0(FP), AX
 	MOVQ       24(SP), BX
-	MOVQ       176(AX), SI
+	MOVQ       192(AX), SI
 	SHLQ       $0x02, SI
 	PREFETCHT0 (BX)
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero1x2
-	MOVQ       112(AX), SI
+	MOVQ       128(AX), SI
 	SHLQ       $0x02, SI
 	CMPQ       8(AX), $0x10
 	JNE        loadTail1x2
@@ -1287,7 +1329,7 @@ rows2:
 	JMP        loadEnd1x2
 
 loadTail1x2:
-	MOVQ       80(SP), CX
+	MOVQ       88(SP), CX
 	VMOVUPS    (CX), Y12
 	VMOVUPS    (DX), Y0
 	VMASKMOVPS 32(DX), Y12, Y1
@@ -1302,23 +1344,29 @@ zero1x2:
 	VXORPS Y1, Y1, Y1
 
 sum1x2:
-	MOVQ    56(AX), BX
-	MOVQ    80(AX), R11
+	MOVQ    72(AX), BX
+	MOVQ    32(AX), R15
+	MOVQ    32(SP), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    64(AX), DX
+	LEAQ    (CX)(DX*8), CX
+	MOVQ    CX, 32(SP)
+	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 40(SP)
-	MOVQ    56(SP), R13
-	MOVQ    48(SP), R14
-	MOVQ    64(SP), BP
-	CMPQ    BP, 72(SP)
+	MOVQ    CX, 48(SP)
+	MOVQ    64(SP), R13
+	MOVQ    56(SP), R14
+	MOVQ    72(SP), BP
+	CMPQ    BP, 80(SP)
 	CMOVQCC BX, BP
 
 segment1x2:
-	MOVQ    32(SP), AX
+	MOVQ    40(SP), AX
 	MOVQ    (AX), DX
-	ADDQ    $+48, 32(SP)
-	XORQ    AX, AX
+	ADDQ    $+48, 40(SP)
+	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest1x2
 	PCALIGN $0x20
@@ -1364,18 +1412,18 @@ rest1x2:
 	JMP          rest1x2
 
 next1x2:
-	DECQ    40(SP)
+	DECQ    48(SP)
 	JNZ     segment1x2
-	MOVQ    64(SP), CX
-	CMPQ    CX, 72(SP)
+	MOVQ    72(SP), CX
+	CMPQ    CX, 80(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 64(SP)
+	MOVQ    CX, 72(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    176(AX), SI
+	MOVQ    192(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    144(AX), R8
+	MOVQ    160(AX), R8
 	SHLQ    $0x02, R8
 	CMPQ    8(AX), $0x10
 	JNE     storeTail1x2
@@ -1394,7 +1442,7 @@ storeWholeOnly1x2:
 	JMP     storeEnd1x2
 
 storeTail1x2:
-	MOVQ       80(SP), CX
+	MOVQ       88(SP), CX
 	VMOVUPS    (CX), Y12
 	TESTQ      BX, BX
 	JZ         storeTailOnly1x2
@@ -1418,7 +1466,7 @@ storeEnd1x2:
 init2x2:
 	MOVQ       args+0(FP), AX
 	MOVQ       24(SP), BX
-	MOVQ       176(AX), SI
+	MOVQ       192(AX), SI
 	SHLQ       $0x02, SI
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
@@ -1426,7 +1474,7 @@ init2x2:
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero2x2
-	MOVQ       112(AX), SI
+	MOVQ       128(AX), SI
 	SHLQ       $0x02, SI
 	CMPQ       8(AX), $0x10
 	JNE        loadTail2x2
@@ -1438,7 +1486,7 @@ init2x2:
 	JMP        loadEnd2x2
 
 loadTail2x2:
-	MOVQ       80(SP), CX
+	MOVQ       88(SP), CX
 	VMOVUPS    (CX), Y12
 	VMOVUPS    (DX), Y0
 	VMASKMOVPS 32(DX), Y12, Y1
@@ -1458,24 +1506,30 @@ zero2x2:
 	VXORPS Y3, Y3, Y3
 
 sum2x2:
-	MOVQ    56(AX), BX
-	MOVQ    80(AX), R11
+	MOVQ    72(AX), BX
+	MOVQ    32(AX), R15
+	MOVQ    32(SP), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    64(AX), DX
+	LEAQ    (CX)(DX*8), CX
+	MOVQ    CX, 32(SP)
+	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 40(SP)
-	MOVQ    56(SP), R13
-	MOVQ    48(SP), R14
-	MOVQ    64(SP), BP
-	CMPQ    BP, 72(SP)
+	MOVQ    CX, 48(SP)
+	MOVQ    64(SP), R13
+	MOVQ    56(SP), R14
+	MOVQ    72(SP), BP
+	CMPQ    BP, 80(SP)
 	CMOVQCC BX, BP
 
 segment2x2:
-	MOVQ    32(SP), AX
+	MOVQ    40(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
-	ADDQ    $+48, 32(SP)
-	XORQ    AX, AX
+	ADDQ    $+48, 40(SP)
+	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest2x2
 	PCALIGN $0x20
@@ -1536,18 +1590,18 @@ rest2x2:
 	JMP          rest2x2
 
 next2x2:
-	DECQ    40(SP)
+	DECQ    48(SP)
 	JNZ     segment2x2
-	MOVQ    64(SP), CX
-	CMPQ    CX, 72(SP)
+	MOVQ    72(SP), CX
+	CMPQ    CX, 80(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 64(SP)
+	MOVQ    CX, 72(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    176(AX), SI
+	MOVQ    192(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    144(AX), R8
+	MOVQ    160(AX), R8
 	SHLQ    $0x02, R8
 	CMPQ    8(AX), $0x10
 	JNE     storeTail2x2
@@ -1574,7 +1628,7 @@ storeWholeOnly2x2:
 	JMP     storeEnd2x2
 
 storeTail2x2:
-	MOVQ       80(SP), CX
+	MOVQ       88(SP), CX
 	VMOVUPS    (CX), Y12
 	TESTQ      BX, BX
 	JZ         storeTailOnly2x2
@@ -1606,7 +1660,7 @@ storeEnd2x2:
 init3x2:
 	MOVQ       args+0(FP), AX
 	MOVQ       24(SP), BX
-	MOVQ       176(AX), SI
+	MOVQ       192(AX), SI
 	SHLQ       $0x02, SI
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
@@ -1616,7 +1670,7 @@ init3x2:
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero3x2
-	MOVQ       112(AX), SI
+	MOVQ       128(AX), SI
 	SHLQ       $0x02, SI
 	CMPQ       8(AX), $0x10
 	JNE        loadTail3x2
@@ -1631,7 +1685,7 @@ init3x2:
 	JMP        loadEnd3x2
 
 loadTail3x2:
-	MOVQ       80(SP), CX
+	MOVQ       88(SP), CX
 	VMOVUPS    (CX), Y12
 	VMOVUPS    (DX), Y0
 	VMASKMOVPS 32(DX), Y12, Y1
@@ -1656,25 +1710,31 @@ zero3x2:
 	VXORPS Y5, Y5, Y5
 
 sum3x2:
-	MOVQ    56(AX), BX
-	MOVQ    80(AX), R11
+	MOVQ    72(AX), BX
+	MOVQ    32(AX), R15
+	MOVQ    32(SP), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    64(AX), DX
+	LEAQ    (CX)(DX*8), CX
+	MOVQ    CX, 32(SP)
+	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 40(SP)
-	MOVQ    56(SP), R13
-	MOVQ    48(SP), R14
-	MOVQ    64(SP), BP
-	CMPQ    BP, 72(SP)
+	MOVQ    CX, 48(SP)
+	MOVQ    64(SP), R13
+	MOVQ    56(SP), R14
+	MOVQ    72(SP), BP
+	CMPQ    BP, 80(SP)
 	CMOVQCC BX, BP
 
 segment3x2:
-	MOVQ    32(SP), AX
+	MOVQ    40(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
-	ADDQ    $+48, 32(SP)
-	XORQ    AX, AX
+	ADDQ    $+48, 40(SP)
+	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest3x2
 	PCALIGN $0x20
@@ -1750,18 +1810,18 @@ rest3x2:
 	JMP          rest3x2
 
 next3x2:
-	DECQ    40(SP)
+	DECQ    48(SP)
 	JNZ     segment3x2
-	MOVQ    64(SP), CX
-	CMPQ    CX, 72(SP)
+	MOVQ    72(SP), CX
+	CMPQ    CX, 80(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 64(SP)
+	MOVQ    CX, 72(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    176(AX), SI
+	MOVQ    192(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    144(AX), R8
+	MOVQ    160(AX), R8
 	SHLQ    $0x02, R8
 	CMPQ    8(AX), $0x10
 	JNE     storeTail3x2
@@ -1796,7 +1856,7 @@ storeWholeOnly3x2:
 	JMP     storeEnd3x2
 
 storeTail3x2:
-	MOVQ       80(SP), CX
+	MOVQ       88(SP), CX
 	VMOVUPS    (CX), Y12
 	TESTQ      BX, BX
 	JZ         storeTailOnly3x2
@@ -1836,7 +1896,7 @@ storeEnd3x2:
 init4x2:
 	MOVQ       args+0(FP), AX
 	MOVQ       24(SP), BX
-	MOVQ       176(AX), SI
+	MOVQ       192(AX), SI
 	SHLQ       $0x02, SI
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
@@ -1848,7 +1908,7 @@ init4x2:
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero4x2
-	MOVQ       112(AX), SI
+	MOVQ       128(AX), SI
 	SHLQ       $0x02, SI
 	CMPQ       8(AX), $0x10
 	JNE        loadTail4x2
@@ -1866,7 +1926,7 @@ init4x2:
 	JMP        loadEnd4x2
 
 loadTail4x2:
-	MOVQ       80(SP), CX
+	MOVQ       88(SP), CX
 	VMOVUPS    (CX), Y12
 	VMOVUPS    (DX), Y0
 	VMASKMOVPS 32(DX), Y12, Y1
@@ -1896,26 +1956,32 @@ zero4x2:
 	VXORPS Y7, Y7, Y7
 
 sum4x2:
-	MOVQ    56(AX), BX
-	MOVQ    80(AX), R11
+	MOVQ    72(AX), BX
+	MOVQ    32(AX), R15
+	MOVQ    32(SP), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    64(AX), DX
+	LEAQ    (CX)(DX*8), CX
+	MOVQ    CX, 32(SP)
+	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 40(SP)
-	MOVQ    56(SP), R13
-	MOVQ    48(SP), R14
-	MOVQ    64(SP), BP
-	CMPQ    BP, 72(SP)
+	MOVQ    CX, 48(SP)
+	MOVQ    64(SP), R13
+	MOVQ    56(SP), R14
+	MOVQ    72(SP), BP
+	CMPQ    BP, 80(SP)
 	CMOVQCC BX, BP
 
 segment4x2:
-	MOVQ    32(SP), AX
+	MOVQ    40(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
 	MOVQ    24(AX), R8
-	ADDQ    $+48, 32(SP)
-	XORQ    AX, AX
+	ADDQ    $+48, 40(SP)
+	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest4x2
 	PCALIGN $0x20
@@ -2006,18 +2072,18 @@ rest4x2:
 	JMP          rest4x2
 
 next4x2:
-	DECQ    40(SP)
+	DECQ    48(SP)
 	JNZ     segment4x2
-	MOVQ    64(SP), CX
-	CMPQ    CX, 72(SP)
+	MOVQ    72(SP), CX
+	CMPQ    CX, 80(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 64(SP)
+	MOVQ    CX, 72(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    176(AX), SI
+	MOVQ    192(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    144(AX), R8
+	MOVQ    160(AX), R8
 	SHLQ    $0x02, R8
 	CMPQ    8(AX), $0x10
 	JNE     storeTail4x2
@@ -2060,7 +2126,7 @@ storeWholeOnly4x2:
 	JMP     storeEnd4x2
 
 storeTail4x2:
-	MOVQ       80(SP), CX
+	MOVQ       88(SP), CX
 	VMOVUPS    (CX), Y12
 	TESTQ      BX, BX
 	JZ         storeTailOnly4x2
@@ -2108,7 +2174,7 @@ storeEnd4x2:
 init5x2:
 	MOVQ       args+0(FP), AX
 	MOVQ       24(SP), BX
-	MOVQ       176(AX), SI
+	MOVQ       192(AX), SI
 	SHLQ       $0x02, SI
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
@@ -2122,7 +2188,7 @@ init5x2:
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero5x2
-	MOVQ       112(AX), SI
+	MOVQ       128(AX), SI
 	SHLQ       $0x02, SI
 	CMPQ       8(AX), $0x10
 	JNE        loadTail5x2
@@ -2143,7 +2209,7 @@ init5x2:
 	JMP        loadEnd5x2
 
 loadTail5x2:
-	MOVQ       80(SP), CX
+	MOVQ       88(SP), CX
 	VMOVUPS    (CX), Y12
 	VMOVUPS    (DX), Y0
 	VMASKMOVPS 32(DX), Y12, Y1
@@ -2178,27 +2244,33 @@ zero5x2:
 	VXORPS Y9, Y9, Y9
 
 sum5x2:
-	MOVQ    56(AX), BX
-	MOVQ    80(AX), R11
+	MOVQ    72(AX), BX
+	MOVQ    32(AX), R15
+	MOVQ    32(SP), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    64(AX), DX
+	LEAQ    (CX)(DX*8), CX
+	MOVQ    CX, 32(SP)
+	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 40(SP)
-	MOVQ    56(SP), R13
-	MOVQ    48(SP), R14
-	MOVQ    64(SP), BP
-	CMPQ    BP, 72(SP)
+	MOVQ    CX, 48(SP)
+	MOVQ    64(SP), R13
+	MOVQ    56(SP), R14
+	MOVQ    72(SP), BP
+	CMPQ    BP, 80(SP)
 	CMOVQCC BX, BP
 
 segment5x2:
-	MOVQ    32(SP), AX
+	MOVQ    40(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
 	MOVQ    24(AX), R8
 	MOVQ    32(AX), R9
-	ADDQ    $+48, 32(SP)
-	XORQ    AX, AX
+	ADDQ    $+48, 40(SP)
+	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest5x2
 	PCALIGN $0x20
@@ -2304,18 +2376,18 @@ rest5x2:
 	JMP          rest5x2
 
 next5x2:
-	DECQ    40(SP)
+	DECQ    48(SP)
 	JNZ     segment5x2
-	MOVQ    64(SP), CX
-	CMPQ    CX, 72(SP)
+	MOVQ    72(SP), CX
+	CMPQ    CX, 80(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 64(SP)
+	MOVQ    CX, 72(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    176(AX), SI
+	MOVQ    192(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    144(AX), R8
+	MOVQ    160(AX), R8
 	SHLQ    $0x02, R8
 	CMPQ    8(AX), $0x10
 	JNE     storeTail5x2
@@ -2366,7 +2438,7 @@ storeWholeOnly5x2:
 	JMP     storeEnd5x2
 
 storeTail5x2:
-	MOVQ       80(SP), CX
+	MOVQ       88(SP), CX
 	VMOVUPS    (CX), Y12
 	TESTQ      BX, BX
 	JZ         storeTailOnly5x2
@@ -2422,7 +2494,7 @@ storeEnd5x2:
 init6x2:
 	MOVQ       args+0(FP), AX
 	MOVQ       24(SP), BX
-	MOVQ       176(AX), SI
+	MOVQ       192(AX), SI
 	SHLQ       $0x02, SI
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
@@ -2438,7 +2510,7 @@ init6x2:
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero6x2
-	MOVQ       112(AX), SI
+	MOVQ       128(AX), SI
 	SHLQ       $0x02, SI
 	CMPQ       8(AX), $0x10
 	JNE        loadTail6x2
@@ -2462,7 +2534,7 @@ init6x2:
 	JMP        loadEnd6x2
 
 loadTail6x2:
-	MOVQ       80(SP), CX
+	MOVQ       88(SP), CX
 	VMOVUPS    (CX), Y12
 	VMOVUPS    (DX), Y0
 	VMASKMOVPS 32(DX), Y12, Y1
@@ -2502,28 +2574,34 @@ zero6x2:
 	VXORPS Y11, Y11, Y11
 
 sum6x2:
-	MOVQ    56(AX), BX
-	MOVQ    80(AX), R11
+	MOVQ    72(AX), BX
+	MOVQ    32(AX), R15
+	MOVQ    32(SP), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    64(AX), DX
+	LEAQ    (CX)(DX*8), CX
+	MOVQ    CX, 32(SP)
+	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 40(SP)
-	MOVQ    56(SP), R13
-	MOVQ    48(SP), R14
-	MOVQ    64(SP), BP
-	CMPQ    BP, 72(SP)
+	MOVQ    CX, 48(SP)
+	MOVQ    64(SP), R13
+	MOVQ    56(SP), R14
+	MOVQ    72(SP), BP
+	CMPQ    BP, 80(SP)
 	CMOVQCC BX, BP
 
 segment6x2:
-	MOVQ    32(SP), AX
+	MOVQ    40(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
 	MOVQ    24(AX), R8
 	MOVQ    32(AX), R9
 	MOVQ    40(AX), R10
-	ADDQ    $+48, 32(SP)
-	XORQ    AX, AX
+	ADDQ    $+48, 40(SP)
+	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest6x2
 	PCALIGN $0x20
@@ -2644,18 +2722,18 @@ rest6x2:
 	JMP          rest6x2
 
 next6x2:
-	DECQ    40(SP)
+	DECQ    48(SP)
 	JNZ     segment6x2
-	MOVQ    64(SP), CX
-	CMPQ    CX, 72(SP)
+	MOVQ    72(SP), CX
+	CMPQ    CX, 80(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 64(SP)
+	MOVQ    CX, 72(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    176(AX), SI
+	MOVQ    192(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    144(AX), R8
+	MOVQ    160(AX), R8
 	SHLQ    $0x02, R8
 	CMPQ    8(AX), $0x10
 	JNE     storeTail6x2
@@ -2714,7 +2792,7 @@ storeWholeOnly6x2:
 	JMP     storeEnd6x2
 
 storeTail6x2:
-	MOVQ       80(SP), CX
+	MOVQ       88(SP), CX
 	VMOVUPS    (CX), Y12
 	TESTQ      BX, BX
 	JZ         storeTailOnly6x2

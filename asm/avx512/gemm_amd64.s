@@ -6,7 +6,7 @@
 
 // func Tile(args *byte)
 // Requires: AVX, AVX512F, BMI2, CMOV, MMX+
-TEXT ·Tile(SB), NOSPLIT, $88-8
+TEXT ·Tile(SB), NOSPLIT, $96-8
 	MOVQ  args+0(FP), AX
 	CMPQ  8(AX), $+48
 	JG    panel4
@@ -16,23 +16,26 @@ TEXT ·Tile(SB), NOSPLIT, $88-8
 	JG    panel2
 	MOVQ  (AX), CX
 	MOVQ  CX, (SP)
-	MOVQ  88(AX), CX
+	MOVQ  104(AX), CX
 	MOVQ  CX, 8(SP)
-	MOVQ  120(AX), CX
+	MOVQ  136(AX), CX
 	MOVQ  CX, 16(SP)
-	MOVQ  152(AX), CX
+	MOVQ  168(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  32(AX), CX
+	MOVQ  40(AX), CX
 	MOVQ  CX, 32(SP)
-	MOVQ  184(AX), CX
-	MOVQ  CX, 64(SP)
-	MOVQ  192(AX), DX
-	LEAQ  (CX)(DX*4), CX
+	MOVQ  200(AX), CX
 	MOVQ  CX, 72(SP)
+	MOVQ  208(AX), DX
+	LEAQ  (CX)(DX*4), CX
+	MOVQ  CX, 80(SP)
 	MOVQ  24(AX), CX
-	MOVQ  CX, 48(SP)
+	MOVQ  32(AX), DX
+	LEAQ  (CX)(DX*1), SI
+	MOVQ  SI, 56(SP)
 	ANDQ  $-4, CX
-	MOVQ  CX, 56(SP)
+	ADDQ  DX, CX
+	MOVQ  CX, 64(SP)
 	MOVQ  8(AX), CX
 	SUBQ  $0x00, CX
 	MOVQ  $-1, DX
@@ -53,13 +56,13 @@ rows1:
 	JEQ        init2x1
 	MOVQ       args+0(FP), AX
 	MOVQ       24(SP), BX
-	MOVQ       176(AX), SI
+	MOVQ       192(AX), SI
 	SHLQ       $0x02, SI
 	PREFETCHT0 (BX)
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero1x1
-	MOVQ       112(AX), SI
+	MOVQ       128(AX), SI
 	SHLQ       $0x02, SI
 	CMPQ       8(AX), $0x10
 	JNE        loadTail1x1
@@ -78,23 +81,29 @@ zero1x1:
 	VPXORD Z0, Z0, Z0
 
 sum1x1:
-	MOVQ    56(AX), BX
-	MOVQ    80(AX), R11
+	MOVQ    72(AX), BX
+	MOVQ    32(AX), R15
+	MOVQ    32(SP), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    64(AX), DX
+	LEAQ    (CX)(DX*8), CX
+	MOVQ    CX, 32(SP)
+	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 40(SP)
-	MOVQ    56(SP), R13
-	MOVQ    48(SP), R14
-	MOVQ    64(SP), BP
-	CMPQ    BP, 72(SP)
+	MOVQ    CX, 48(SP)
+	MOVQ    64(SP), R13
+	MOVQ    56(SP), R14
+	MOVQ    72(SP), BP
+	CMPQ    BP, 80(SP)
 	CMOVQCC BX, BP
 
 segment1x1:
-	MOVQ    32(SP), AX
+	MOVQ    40(SP), AX
 	MOVQ    (AX), DX
-	ADDQ    $+48, 32(SP)
-	XORQ    AX, AX
+	ADDQ    $+48, 40(SP)
+	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest1x1
 	PCALIGN $0x20
@@ -133,18 +142,18 @@ rest1x1:
 	JMP          rest1x1
 
 next1x1:
-	DECQ    40(SP)
+	DECQ    48(SP)
 	JNZ     segment1x1
-	MOVQ    64(SP), CX
-	CMPQ    CX, 72(SP)
+	MOVQ    72(SP), CX
+	CMPQ    CX, 80(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 64(SP)
+	MOVQ    CX, 72(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    176(AX), SI
+	MOVQ    192(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    144(AX), R8
+	MOVQ    160(AX), R8
 	SHLQ    $0x02, R8
 	CMPQ    8(AX), $0x10
 	JNE     storeTail1x1
@@ -179,7 +188,7 @@ storeEnd1x1:
 init2x1:
 	MOVQ       args+0(FP), AX
 	MOVQ       24(SP), BX
-	MOVQ       176(AX), SI
+	MOVQ       192(AX), SI
 	SHLQ       $0x02, SI
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
@@ -187,7 +196,7 @@ init2x1:
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero2x1
-	MOVQ       112(AX), SI
+	MOVQ       128(AX), SI
 	SHLQ       $0x02, SI
 	CMPQ       8(AX), $0x10
 	JNE        loadTail2x1
@@ -211,24 +220,30 @@ zero2x1:
 	VPXORD Z1, Z1, Z1
 
 sum2x1:
-	MOVQ    56(AX), BX
-	MOVQ    80(AX), R11
+	MOVQ    72(AX), BX
+	MOVQ    32(AX), R15
+	MOVQ    32(SP), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    64(AX), DX
+	LEAQ    (CX)(DX*8), CX
+	MOVQ    CX, 32(SP)
+	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 40(SP)
-	MOVQ    56(SP), R13
-	MOVQ    48(SP), R14
-	MOVQ    64(SP), BP
-	CMPQ    BP, 72(SP)
+	MOVQ    CX, 48(SP)
+	MOVQ    64(SP), R13
+	MOVQ    56(SP), R14
+	MOVQ    72(SP), BP
+	CMPQ    BP, 80(SP)
 	CMOVQCC BX, BP
 
 segment2x1:
-	MOVQ    32(SP), AX
+	MOVQ    40(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
-	ADDQ    $+48, 32(SP)
-	XORQ    AX, AX
+	ADDQ    $+48, 40(SP)
+	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest2x1
 	PCALIGN $0x20
@@ -277,18 +292,18 @@ rest2x1:
 	JMP          rest2x1
 
 next2x1:
-	DECQ    40(SP)
+	DECQ    48(SP)
 	JNZ     segment2x1
-	MOVQ    64(SP), CX
-	CMPQ    CX, 72(SP)
+	MOVQ    72(SP), CX
+	CMPQ    CX, 80(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 64(SP)
+	MOVQ    CX, 72(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    176(AX), SI
+	MOVQ    192(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    144(AX), R8
+	MOVQ    160(AX), R8
 	SHLQ    $0x02, R8
 	CMPQ    8(AX), $0x10
 	JNE     storeTail2x1
@@ -333,7 +348,7 @@ storeEnd2x1:
 init3x1:
 	MOVQ       args+0(FP), AX
 	MOVQ       24(SP), BX
-	MOVQ       176(AX), SI
+	MOVQ       192(AX), SI
 	SHLQ       $0x02, SI
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
@@ -343,7 +358,7 @@ init3x1:
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero3x1
-	MOVQ       112(AX), SI
+	MOVQ       128(AX), SI
 	SHLQ       $0x02, SI
 	CMPQ       8(AX), $0x10
 	JNE        loadTail3x1
@@ -372,25 +387,31 @@ zero3x1:
 	VPXORD Z2, Z2, Z2
 
 sum3x1:
-	MOVQ    56(AX), BX
-	MOVQ    80(AX), R11
+	MOVQ    72(AX), BX
+	MOVQ    32(AX), R15
+	MOVQ    32(SP), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    64(AX), DX
+	LEAQ    (CX)(DX*8), CX
+	MOVQ    CX, 32(SP)
+	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 40(SP)
-	MOVQ    56(SP), R13
-	MOVQ    48(SP), R14
-	MOVQ    64(SP), BP
-	CMPQ    BP, 72(SP)
+	MOVQ    CX, 48(SP)
+	MOVQ    64(SP), R13
+	MOVQ    56(SP), R14
+	MOVQ    72(SP), BP
+	CMPQ    BP, 80(SP)
 	CMOVQCC BX, BP
 
 segment3x1:
-	MOVQ    32(SP), AX
+	MOVQ    40(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
-	ADDQ    $+48, 32(SP)
-	XORQ    AX, AX
+	ADDQ    $+48, 40(SP)
+	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest3x1
 	PCALIGN $0x20
@@ -449,18 +470,18 @@ rest3x1:
 	JMP          rest3x1
 
 next3x1:
-	DECQ    40(SP)
+	DECQ    48(SP)
 	JNZ     segment3x1
-	MOVQ    64(SP), CX
-	CMPQ    CX, 72(SP)
+	MOVQ    72(SP), CX
+	CMPQ    CX, 80(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 64(SP)
+	MOVQ    CX, 72(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    176(AX), SI
+	MOVQ    192(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    144(AX), R8
+	MOVQ    160(AX), R8
 	SHLQ    $0x02, R8
 	CMPQ    8(AX), $0x10
 	JNE     storeTail3x1
@@ -515,7 +536,7 @@ storeEnd3x1:
 init4x1:
 	MOVQ       args+0(FP), AX
 	MOVQ       24(SP), BX
-	MOVQ       176(AX), SI
+	MOVQ       192(AX), SI
 	SHLQ       $0x02, SI
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
@@ -527,7 +548,7 @@ init4x1:
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero4x1
-	MOVQ       112(AX), SI
+	MOVQ       128(AX), SI
 	SHLQ       $0x02, SI
 	CMPQ       8(AX), $0x10
 	JNE        loadTail4x1
@@ -561,26 +582,32 @@ zero4x1:
 	VPXORD Z3, Z3, Z3
 
 sum4x1:
-	MOVQ    56(AX), BX
-	MOVQ    80(AX), R11
+	MOVQ    72(AX), BX
+	MOVQ    32(AX), R15
+	MOVQ    32(SP), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    64(AX), DX
+	LEAQ    (CX)(DX*8), CX
+	MOVQ    CX, 32(SP)
+	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 40(SP)
-	MOVQ    56(SP), R13
-	MOVQ    48(SP), R14
-	MOVQ    64(SP), BP
-	CMPQ    BP, 72(SP)
+	MOVQ    CX, 48(SP)
+	MOVQ    64(SP), R13
+	MOVQ    56(SP), R14
+	MOVQ    72(SP), BP
+	CMPQ    BP, 80(SP)
 	CMOVQCC BX, BP
 
 segment4x1:
-	MOVQ    32(SP), AX
+	MOVQ    40(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
 	MOVQ    24(AX), R8
-	ADDQ    $+48, 32(SP)
-	XORQ    AX, AX
+	ADDQ    $+48, 40(SP)
+	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest4x1
 	PCALIGN $0x20
@@ -649,18 +676,18 @@ rest4x1:
 	JMP          rest4x1
 
 next4x1:
-	DECQ    40(SP)
+	DECQ    48(SP)
 	JNZ     segment4x1
-	MOVQ    64(SP), CX
-	CMPQ    CX, 72(SP)
+	MOVQ    72(SP), CX
+	CMPQ    CX, 80(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 64(SP)
+	MOVQ    CX, 72(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    176(AX), SI
+	MOVQ    192(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    144(AX), R8
+	MOVQ    160(AX), R8
 	SHLQ    $0x02, R8
 	CMPQ    8(AX), $0x10
 	JNE     storeTail4x1
@@ -725,7 +752,7 @@ storeEnd4x1:
 init5x1:
 	MOVQ       args+0(FP), AX
 	MOVQ       24(SP), BX
-	MOVQ       176(AX), SI
+	MOVQ       192(AX), SI
 	SHLQ       $0x02, SI
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
@@ -739,7 +766,7 @@ init5x1:
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero5x1
-	MOVQ       112(AX), SI
+	MOVQ       128(AX), SI
 	SHLQ       $0x02, SI
 	CMPQ       8(AX), $0x10
 	JNE        loadTail5x1
@@ -778,27 +805,33 @@ zero5x1:
 	VPXORD Z4, Z4, Z4
 
 sum5x1:
-	MOVQ    56(AX), BX
-	MOVQ    80(AX), R11
+	MOVQ    72(AX), BX
+	MOVQ    32(AX), R15
+	MOVQ    32(SP), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    64(AX), DX
+	LEAQ    (CX)(DX*8), CX
+	MOVQ    CX, 32(SP)
+	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 40(SP)
-	MOVQ    56(SP), R13
-	MOVQ    48(SP), R14
-	MOVQ    64(SP), BP
-	CMPQ    BP, 72(SP)
+	MOVQ    CX, 48(SP)
+	MOVQ    64(SP), R13
+	MOVQ    56(SP), R14
+	MOVQ    72(SP), BP
+	CMPQ    BP, 80(SP)
 	CMOVQCC BX, BP
 
 segment5x1:
-	MOVQ    32(SP), AX
+	MOVQ    40(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
 	MOVQ    24(AX), R8
 	MOVQ    32(AX), R9
-	ADDQ    $+48, 32(SP)
-	XORQ    AX, AX
+	ADDQ    $+48, 40(SP)
+	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest5x1
 	PCALIGN $0x20
@@ -877,18 +910,18 @@ rest5x1:
 	JMP          rest5x1
 
 next5x1:
-	DECQ    40(SP)
+	DECQ    48(SP)
 	JNZ     segment5x1
-	MOVQ    64(SP), CX
-	CMPQ    CX, 72(SP)
+	MOVQ    72(SP), CX
+	CMPQ    CX, 80(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 64(SP)
+	MOVQ    CX, 72(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    176(AX), SI
+	MOVQ    192(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    144(AX), R8
+	MOVQ    160(AX), R8
 	SHLQ    $0x02, R8
 	CMPQ    8(AX), $0x10
 	JNE     storeTail5x1
@@ -963,7 +996,7 @@ storeEnd5x1:
 init6x1:
 	MOVQ       args+0(FP), AX
 	MOVQ       24(SP), BX
-	MOVQ       176(AX), SI
+	MOVQ       192(AX), SI
 	SHLQ       $0x02, SI
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
@@ -979,7 +1012,7 @@ init6x1:
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero6x1
-	MOVQ       112(AX), SI
+	MOVQ       128(AX), SI
 	SHLQ       $0x02, SI
 	CMPQ       8(AX), $0x10
 	JNE        loadTail6x1
@@ -1023,28 +1056,34 @@ zero6x1:
 	VPXORD Z5, Z5, Z5
 
 sum6x1:
-	MOVQ    56(AX), BX
-	MOVQ    80(AX), R11
+	MOVQ    72(AX), BX
+	MOVQ    32(AX), R15
+	MOVQ    32(SP), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    64(AX), DX
+	LEAQ    (CX)(DX*8), CX
+	MOVQ    CX, 32(SP)
+	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 40(SP)
-	MOVQ    56(SP), R13
-	MOVQ    48(SP), R14
-	MOVQ    64(SP), BP
-	CMPQ    BP, 72(SP)
+	MOVQ    CX, 48(SP)
+	MOVQ    64(SP), R13
+	MOVQ    56(SP), R14
+	MOVQ    72(SP), BP
+	CMPQ    BP, 80(SP)
 	CMOVQCC BX, BP
 
 segment6x1:
-	MOVQ    32(SP), AX
+	MOVQ    40(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
 	MOVQ    24(AX), R8
 	MOVQ    32(AX), R9
 	MOVQ    40(AX), R10
-	ADDQ    $+48, 32(SP)
-	XORQ    AX, AX
+	ADDQ    $+48, 40(SP)
+	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest6x1
 	PCALIGN $0x20
@@ -1133,18 +1172,18 @@ rest6x1:
 	JMP          rest6x1
 
 next6x1:
-	DECQ    40(SP)
+	DECQ    48(SP)
 	JNZ     segment6x1
-	MOVQ    64(SP), CX
-	CMPQ    CX, 72(SP)
+	MOVQ    72(SP), CX
+	CMPQ    CX, 80(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 64(SP)
+	MOVQ    CX, 72(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    176(AX), SI
+	MOVQ    192(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    144(AX), R8
+	MOVQ    160(AX), R8
 	SHLQ    $0x02, R8
 	CMPQ    8(AX), $0x10
 	JNE     storeTail6x1
@@ -1231,23 +1270,26 @@ storeEnd6x1:
 panel2:
 	MOVQ  (AX), CX
 	MOVQ  CX, (SP)
-	MOVQ  88(AX), CX
+	MOVQ  104(AX), CX
 	MOVQ  CX, 8(SP)
-	MOVQ  120(AX), CX
+	MOVQ  136(AX), CX
 	MOVQ  CX, 16(SP)
-	MOVQ  152(AX), CX
+	MOVQ  168(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  32(AX), CX
+	MOVQ  40(AX), CX
 	MOVQ  CX, 32(SP)
-	MOVQ  184(AX), CX
-	MOVQ  CX, 64(SP)
-	MOVQ  192(AX), DX
-	LEAQ  (CX)(DX*4), CX
+	MOVQ  200(AX), CX
 	MOVQ  CX, 72(SP)
+	MOVQ  208(AX), DX
+	LEAQ  (CX)(DX*4), CX
+	MOVQ  CX, 80(SP)
 	MOVQ  24(AX), CX
-	MOVQ  CX, 48(SP)
+	MOVQ  32(AX), DX
+	LEAQ  (CX)(DX*1), SI
+	MOVQ  SI, 56(SP)
 	ANDQ  $-4, CX
-	MOVQ  CX, 56(SP)
+	ADDQ  DX, CX
+	MOVQ  CX, 64(SP)
 	MOVQ  8(AX), CX
 	SUBQ  $0x10, CX
 	MOVQ  $-1, DX
@@ -1268,14 +1310,14 @@ rows2:
 	JEQ        init2x2
 	MOVQ       args+0(FP), AX
 	MOVQ       24(SP), BX
-	MOVQ       176(AX), SI
+	MOVQ       192(AX), SI
 	SHLQ       $0x02, SI
 	PREFETCHT0 (BX)
 	PREFETCHT0 64(BX)
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero1x2
-	MOVQ       112(AX), SI
+	MOVQ       128(AX), SI
 	SHLQ       $0x02, SI
 	CMPQ       8(AX), $0x20
 	JNE        loadTail1x2
@@ -1297,23 +1339,29 @@ zero1x2:
 	VPXORD Z1, Z1, Z1
 
 sum1x2:
-	MOVQ    56(AX), BX
-	MOVQ    80(AX), R11
+	MOVQ    72(AX), BX
+	MOVQ    32(AX), R15
+	MOVQ    32(SP), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    64(AX), DX
+	LEAQ    (CX)(DX*8), CX
+	MOVQ    CX, 32(SP)
+	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 40(SP)
-	MOVQ    56(SP), R13
-	MOVQ    48(SP), R14
-	MOVQ    64(SP), BP
-	CMPQ    BP, 72(SP)
+	MOVQ    CX, 48(SP)
+	MOVQ    64(SP), R13
+	MOVQ    56(SP), R14
+	MOVQ    72(SP), BP
+	CMPQ    BP, 80(SP)
 	CMOVQCC BX, BP
 
 segment1x2:
-	MOVQ    32(SP), AX
+	MOVQ    40(SP), AX
 	MOVQ    (AX), DX
-	ADDQ    $+48, 32(SP)
-	XORQ    AX, AX
+	ADDQ    $+48, 40(SP)
+	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest1x2
 	PCALIGN $0x20
@@ -1362,18 +1410,18 @@ rest1x2:
 	JMP          rest1x2
 
 next1x2:
-	DECQ    40(SP)
+	DECQ    48(SP)
 	JNZ     segment1x2
-	MOVQ    64(SP), CX
-	CMPQ    CX, 72(SP)
+	MOVQ    72(SP), CX
+	CMPQ    CX, 80(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 64(SP)
+	MOVQ    CX, 72(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    176(AX), SI
+	MOVQ    192(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    144(AX), R8
+	MOVQ    160(AX), R8
 	SHLQ    $0x02, R8
 	CMPQ    8(AX), $0x20
 	JNE     storeTail1x2
@@ -1414,7 +1462,7 @@ storeEnd1x2:
 init2x2:
 	MOVQ       args+0(FP), AX
 	MOVQ       24(SP), BX
-	MOVQ       176(AX), SI
+	MOVQ       192(AX), SI
 	SHLQ       $0x02, SI
 	PREFETCHT0 (BX)
 	PREFETCHT0 64(BX)
@@ -1424,7 +1472,7 @@ init2x2:
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero2x2
-	MOVQ       112(AX), SI
+	MOVQ       128(AX), SI
 	SHLQ       $0x02, SI
 	CMPQ       8(AX), $0x20
 	JNE        loadTail2x2
@@ -1454,24 +1502,30 @@ zero2x2:
 	VPXORD Z3, Z3, Z3
 
 sum2x2:
-	MOVQ    56(AX), BX
-	MOVQ    80(AX), R11
+	MOVQ    72(AX), BX
+	MOVQ    32(AX), R15
+	MOVQ    32(SP), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    64(AX), DX
+	LEAQ    (CX)(DX*8), CX
+	MOVQ    CX, 32(SP)
+	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 40(SP)
-	MOVQ    56(SP), R13
-	MOVQ    48(SP), R14
-	MOVQ    64(SP), BP
-	CMPQ    BP, 72(SP)
+	MOVQ    CX, 48(SP)
+	MOVQ    64(SP), R13
+	MOVQ    56(SP), R14
+	MOVQ    72(SP), BP
+	CMPQ    BP, 80(SP)
 	CMOVQCC BX, BP
 
 segment2x2:
-	MOVQ    32(SP), AX
+	MOVQ    40(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
-	ADDQ    $+48, 32(SP)
-	XORQ    AX, AX
+	ADDQ    $+48, 40(SP)
+	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest2x2
 	PCALIGN $0x20
@@ -1535,18 +1589,18 @@ rest2x2:
 	JMP          rest2x2
 
 next2x2:
-	DECQ    40(SP)
+	DECQ    48(SP)
 	JNZ     segment2x2
-	MOVQ    64(SP), CX
-	CMPQ    CX, 72(SP)
+	MOVQ    72(SP), CX
+	CMPQ    CX, 80(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 64(SP)
+	MOVQ    CX, 72(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    176(AX), SI
+	MOVQ    192(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    144(AX), R8
+	MOVQ    160(AX), R8
 	SHLQ    $0x02, R8
 	CMPQ    8(AX), $0x20
 	JNE     storeTail2x2
@@ -1603,7 +1657,7 @@ storeEnd2x2:
 init3x2:
 	MOVQ       args+0(FP), AX
 	MOVQ       24(SP), BX
-	MOVQ       176(AX), SI
+	MOVQ       192(AX), SI
 	SHLQ       $0x02, SI
 	PREFETCHT0 (BX)
 	PREFETCHT0 64(BX)
@@ -1616,7 +1670,7 @@ init3x2:
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero3x2
-	MOVQ       112(AX), SI
+	MOVQ       128(AX), SI
 	SHLQ       $0x02, SI
 	CMPQ       8(AX), $0x20
 	JNE        loadTail3x2
@@ -1654,25 +1708,31 @@ zero3x2:
 	VPXORD Z5, Z5, Z5
 
 sum3x2:
-	MOVQ    56(AX), BX
-	MOVQ    80(AX), R11
+	MOVQ    72(AX), BX
+	MOVQ    32(AX), R15
+	MOVQ    32(SP), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    64(AX), DX
+	LEAQ    (CX)(DX*8), CX
+	MOVQ    CX, 32(SP)
+	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 40(SP)
-	MOVQ    56(SP), R13
-	MOVQ    48(SP), R14
-	MOVQ    64(SP), BP
-	CMPQ    BP, 72(SP)
+	MOVQ    CX, 48(SP)
+	MOVQ    64(SP), R13
+	MOVQ    56(SP), R14
+	MOVQ    72(SP), BP
+	CMPQ    BP, 80(SP)
 	CMOVQCC BX, BP
 
 segment3x2:
-	MOVQ    32(SP), AX
+	MOVQ    40(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
-	ADDQ    $+48, 32(SP)
-	XORQ    AX, AX
+	ADDQ    $+48, 40(SP)
+	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest3x2
 	PCALIGN $0x20
@@ -1751,18 +1811,18 @@ rest3x2:
 	JMP          rest3x2
 
 next3x2:
-	DECQ    40(SP)
+	DECQ    48(SP)
 	JNZ     segment3x2
-	MOVQ    64(SP), CX
-	CMPQ    CX, 72(SP)
+	MOVQ    72(SP), CX
+	CMPQ    CX, 80(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 64(SP)
+	MOVQ    CX, 72(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    176(AX), SI
+	MOVQ    192(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    144(AX), R8
+	MOVQ    160(AX), R8
 	SHLQ    $0x02, R8
 	CMPQ    8(AX), $0x20
 	JNE     storeTail3x2
@@ -1835,7 +1895,7 @@ storeEnd3x2:
 init4x2:
 	MOVQ       args+0(FP), AX
 	MOVQ       24(SP), BX
-	MOVQ       176(AX), SI
+	MOVQ       192(AX), SI
 	SHLQ       $0x02, SI
 	PREFETCHT0 (BX)
 	PREFETCHT0 64(BX)
@@ -1851,7 +1911,7 @@ init4x2:
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero4x2
-	MOVQ       112(AX), SI
+	MOVQ       128(AX), SI
 	SHLQ       $0x02, SI
 	CMPQ       8(AX), $0x20
 	JNE        loadTail4x2
@@ -1897,26 +1957,32 @@ zero4x2:
 	VPXORD Z7, Z7, Z7
 
 sum4x2:
-	MOVQ    56(AX), BX
-	MOVQ    80(AX), R11
+	MOVQ    72(AX), BX
+	MOVQ    32(AX), R15
+	MOVQ    32(SP), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    64(AX), DX
+	LEAQ    (CX)(DX*8), CX
+	MOVQ    CX, 32(SP)
+	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 40(SP)
-	MOVQ    56(SP), R13
-	MOVQ    48(SP), R14
-	MOVQ    64(SP), BP
-	CMPQ    BP, 72(SP)
+	MOVQ    CX, 48(SP)
+	MOVQ    64(SP), R13
+	MOVQ    56(SP), R14
+	MOVQ    72(SP), BP
+	CMPQ    BP, 80(SP)
 	CMOVQCC BX, BP
 
 segment4x2:
-	MOVQ    32(SP), AX
+	MOVQ    40(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
 	MOVQ    24(AX), R8
-	ADDQ    $+48, 32(SP)
-	XORQ    AX, AX
+	ADDQ    $+48, 40(SP)
+	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest4x2
 	PCALIGN $0x20
@@ -2010,18 +2076,18 @@ rest4x2:
 	JMP          rest4x2
 
 next4x2:
-	DECQ    40(SP)
+	DECQ    48(SP)
 	JNZ     segment4x2
-	MOVQ    64(SP), CX
-	CMPQ    CX, 72(SP)
+	MOVQ    72(SP), CX
+	CMPQ    CX, 80(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 64(SP)
+	MOVQ    CX, 72(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    176(AX), SI
+	MOVQ    192(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    144(AX), R8
+	MOVQ    160(AX), R8
 	SHLQ    $0x02, R8
 	CMPQ    8(AX), $0x20
 	JNE     storeTail4x2
@@ -2110,7 +2176,7 @@ storeEnd4x2:
 init5x2:
 	MOVQ       args+0(FP), AX
 	MOVQ       24(SP), BX
-	MOVQ       176(AX), SI
+	MOVQ       192(AX), SI
 	SHLQ       $0x02, SI
 	PREFETCHT0 (BX)
 	PREFETCHT0 64(BX)
@@ -2129,7 +2195,7 @@ init5x2:
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero5x2
-	MOVQ       112(AX), SI
+	MOVQ       128(AX), SI
 	SHLQ       $0x02, SI
 	CMPQ       8(AX), $0x20
 	JNE        loadTail5x2
@@ -2183,27 +2249,33 @@ zero5x2:
 	VPXORD Z9, Z9, Z9
 
 sum5x2:
-	MOVQ    56(AX), BX
-	MOVQ    80(AX), R11
+	MOVQ    72(AX), BX
+	MOVQ    32(AX), R15
+	MOVQ    32(SP), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    64(AX), DX
+	LEAQ    (CX)(DX*8), CX
+	MOVQ    CX, 32(SP)
+	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 40(SP)
-	MOVQ    56(SP), R13
-	MOVQ    48(SP), R14
-	MOVQ    64(SP), BP
-	CMPQ    BP, 72(SP)
+	MOVQ    CX, 48(SP)
+	MOVQ    64(SP), R13
+	MOVQ    56(SP), R14
+	MOVQ    72(SP), BP
+	CMPQ    BP, 80(SP)
 	CMOVQCC BX, BP
 
 segment5x2:
-	MOVQ    32(SP), AX
+	MOVQ    40(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
 	MOVQ    24(AX), R8
 	MOVQ    32(AX), R9
-	ADDQ    $+48, 32(SP)
-	XORQ    AX, AX
+	ADDQ    $+48, 40(SP)
+	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest5x2
 	PCALIGN $0x20
@@ -2312,18 +2384,18 @@ rest5x2:
 	JMP          rest5x2
 
 next5x2:
-	DECQ    40(SP)
+	DECQ    48(SP)
 	JNZ     segment5x2
-	MOVQ    64(SP), CX
-	CMPQ    CX, 72(SP)
+	MOVQ    72(SP), CX
+	CMPQ    CX, 80(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 64(SP)
+	MOVQ    CX, 72(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    176(AX), SI
+	MOVQ    192(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    144(AX), R8
+	MOVQ    160(AX), R8
 	SHLQ    $0x02, R8
 	CMPQ    8(AX), $0x20
 	JNE     storeTail5x2
@@ -2428,7 +2500,7 @@ storeEnd5x2:
 init6x2:
 	MOVQ       args+0(FP), AX
 	MOVQ       24(SP), BX
-	MOVQ       176(AX), SI
+	MOVQ       192(AX), SI
 	SHLQ       $0x02, SI
 	PREFETCHT0 (BX)
 	PREFETCHT0 64(BX)
@@ -2450,7 +2522,7 @@ init6x2:
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero6x2
-	MOVQ       112(AX), SI
+	MOVQ       128(AX), SI
 	SHLQ       $0x02, SI
 	CMPQ       8(AX), $0x20
 	JNE        loadTail6x2
@@ -2512,28 +2584,34 @@ zero6x2:
 	VPXORD Z11, Z11, Z11
 
 sum6x2:
-	MOVQ    56(AX), BX
-	MOVQ    80(AX), R11
+	MOVQ    72(AX), BX
+	MOVQ    32(AX), R15
+	MOVQ    32(SP), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    64(AX), DX
+	LEAQ    (CX)(DX*8), CX
+	MOVQ    CX, 32(SP)
+	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 40(SP)
-	MOVQ    56(SP), R13
-	MOVQ    48(SP), R14
-	MOVQ    64(SP), BP
-	CMPQ    BP, 72(SP)
+	MOVQ    CX, 48(SP)
+	MOVQ    64(SP), R13
+	MOVQ    56(SP), R14
+	MOVQ    72(SP), BP
+	CMPQ    BP, 80(SP)
 	CMOVQCC BX, BP
 
 segment6x2:
-	MOVQ    32(SP), AX
+	MOVQ    40(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
 	MOVQ    24(AX), R8
 	MOVQ    32(AX), R9
 	MOVQ    40(AX), R10
-	ADDQ    $+48, 32(SP)
-	XORQ    AX, AX
+	ADDQ    $+48, 40(SP)
+	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest6x2
 	PCALIGN $0x20
@@ -2657,18 +2735,18 @@ rest6x2:
 	JMP          rest6x2
 
 next6x2:
-	DECQ    40(SP)
+	DECQ    48(SP)
 	JNZ     segment6x2
-	MOVQ    64(SP), CX
-	CMPQ    CX, 72(SP)
+	MOVQ    72(SP), CX
+	CMPQ    CX, 80(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 64(SP)
+	MOVQ    CX, 72(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    176(AX), SI
+	MOVQ    192(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    144(AX), R8
+	MOVQ    160(AX), R8
 	SHLQ    $0x02, R8
 	CMPQ    8(AX), $0x20
 	JNE     storeTail6x2
@@ -2791,23 +2869,26 @@ storeEnd6x2:
 panel3:
 	MOVQ  (AX), CX
 	MOVQ  CX, (SP)
-	MOVQ  88(AX), CX
+	MOVQ  104(AX), CX
 	MOVQ  CX, 8(SP)
-	MOVQ  120(AX), CX
+	MOVQ  136(AX), CX
 	MOVQ  CX, 16(SP)
-	MOVQ  152(AX), CX
+	MOVQ  168(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  32(AX), CX
+	MOVQ  40(AX), CX
 	MOVQ  CX, 32(SP)
-	MOVQ  184(AX), CX
-	MOVQ  CX, 64(SP)
-	MOVQ  192(AX), DX
-	LEAQ  (CX)(DX*4), CX
+	MOVQ  200(AX), CX
 	MOVQ  CX, 72(SP)
+	MOVQ  208(AX), DX
+	LEAQ  (CX)(DX*4), CX
+	MOVQ  CX, 80(SP)
 	MOVQ  24(AX), CX
-	MOVQ  CX, 48(SP)
+	MOVQ  32(AX), DX
+	LEAQ  (CX)(DX*1), SI
+	MOVQ  SI, 56(SP)
 	ANDQ  $-4, CX
-	MOVQ  CX, 56(SP)
+	ADDQ  DX, CX
+	MOVQ  CX, 64(SP)
 	MOVQ  8(AX), CX
 	SUBQ  $0x20, CX
 	MOVQ  $-1, DX
@@ -2828,7 +2909,7 @@ rows3:
 	JEQ        init2x3
 	MOVQ       args+0(FP), AX
 	MOVQ       24(SP), BX
-	MOVQ       176(AX), SI
+	MOVQ       192(AX), SI
 	SHLQ       $0x02, SI
 	PREFETCHT0 (BX)
 	PREFETCHT0 64(BX)
@@ -2836,7 +2917,7 @@ rows3:
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero1x3
-	MOVQ       112(AX), SI
+	MOVQ       128(AX), SI
 	SHLQ       $0x02, SI
 	CMPQ       8(AX), $0x30
 	JNE        loadTail1x3
@@ -2861,23 +2942,29 @@ zero1x3:
 	VPXORD Z2, Z2, Z2
 
 sum1x3:
-	MOVQ    56(AX), BX
-	MOVQ    80(AX), R11
+	MOVQ    72(AX), BX
+	MOVQ    32(AX), R15
+	MOVQ    32(SP), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    64(AX), DX
+	LEAQ    (CX)(DX*8), CX
+	MOVQ    CX, 32(SP)
+	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 40(SP)
-	MOVQ    56(SP), R13
-	MOVQ    48(SP), R14
-	MOVQ    64(SP), BP
-	CMPQ    BP, 72(SP)
+	MOVQ    CX, 48(SP)
+	MOVQ    64(SP), R13
+	MOVQ    56(SP), R14
+	MOVQ    72(SP), BP
+	CMPQ    BP, 80(SP)
 	CMOVQCC BX, BP
 
 segment1x3:
-	MOVQ    32(SP), AX
+	MOVQ    40(SP), AX
 	MOVQ    (AX), DX
-	ADDQ    $+48, 32(SP)
-	XORQ    AX, AX
+	ADDQ    $+48, 40(SP)
+	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest1x3
 	PCALIGN $0x20
@@ -2936,18 +3023,18 @@ rest1x3:
 	JMP          rest1x3
 
 next1x3:
-	DECQ    40(SP)
+	DECQ    48(SP)
 	JNZ     segment1x3
-	MOVQ    64(SP), CX
-	CMPQ    CX, 72(SP)
+	MOVQ    72(SP), CX
+	CMPQ    CX, 80(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 64(SP)
+	MOVQ    CX, 72(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    176(AX), SI
+	MOVQ    192(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    144(AX), R8
+	MOVQ    160(AX), R8
 	SHLQ    $0x02, R8
 	CMPQ    8(AX), $0x30
 	JNE     storeTail1x3
@@ -2994,7 +3081,7 @@ storeEnd1x3:
 init2x3:
 	MOVQ       args+0(FP), AX
 	MOVQ       24(SP), BX
-	MOVQ       176(AX), SI
+	MOVQ       192(AX), SI
 	SHLQ       $0x02, SI
 	PREFETCHT0 (BX)
 	PREFETCHT0 64(BX)
@@ -3006,7 +3093,7 @@ init2x3:
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero2x3
-	MOVQ       112(AX), SI
+	MOVQ       128(AX), SI
 	SHLQ       $0x02, SI
 	CMPQ       8(AX), $0x30
 	JNE        loadTail2x3
@@ -3042,24 +3129,30 @@ zero2x3:
 	VPXORD Z5, Z5, Z5
 
 sum2x3:
-	MOVQ    56(AX), BX
-	MOVQ    80(AX), R11
+	MOVQ    72(AX), BX
+	MOVQ    32(AX), R15
+	MOVQ    32(SP), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    64(AX), DX
+	LEAQ    (CX)(DX*8), CX
+	MOVQ    CX, 32(SP)
+	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 40(SP)
-	MOVQ    56(SP), R13
-	MOVQ    48(SP), R14
-	MOVQ    64(SP), BP
-	CMPQ    BP, 72(SP)
+	MOVQ    CX, 48(SP)
+	MOVQ    64(SP), R13
+	MOVQ    56(SP), R14
+	MOVQ    72(SP), BP
+	CMPQ    BP, 80(SP)
 	CMOVQCC BX, BP
 
 segment2x3:
-	MOVQ    32(SP), AX
+	MOVQ    40(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
-	ADDQ    $+48, 32(SP)
-	XORQ    AX, AX
+	ADDQ    $+48, 40(SP)
+	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest2x3
 	PCALIGN $0x20
@@ -3138,18 +3231,18 @@ rest2x3:
 	JMP          rest2x3
 
 next2x3:
-	DECQ    40(SP)
+	DECQ    48(SP)
 	JNZ     segment2x3
-	MOVQ    64(SP), CX
-	CMPQ    CX, 72(SP)
+	MOVQ    72(SP), CX
+	CMPQ    CX, 80(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 64(SP)
+	MOVQ    CX, 72(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    176(AX), SI
+	MOVQ    192(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    144(AX), R8
+	MOVQ    160(AX), R8
 	SHLQ    $0x02, R8
 	CMPQ    8(AX), $0x30
 	JNE     storeTail2x3
@@ -3218,7 +3311,7 @@ storeEnd2x3:
 init3x3:
 	MOVQ       args+0(FP), AX
 	MOVQ       24(SP), BX
-	MOVQ       176(AX), SI
+	MOVQ       192(AX), SI
 	SHLQ       $0x02, SI
 	PREFETCHT0 (BX)
 	PREFETCHT0 64(BX)
@@ -3234,7 +3327,7 @@ init3x3:
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero3x3
-	MOVQ       112(AX), SI
+	MOVQ       128(AX), SI
 	SHLQ       $0x02, SI
 	CMPQ       8(AX), $0x30
 	JNE        loadTail3x3
@@ -3281,25 +3374,31 @@ zero3x3:
 	VPXORD Z8, Z8, Z8
 
 sum3x3:
-	MOVQ    56(AX), BX
-	MOVQ    80(AX), R11
+	MOVQ    72(AX), BX
+	MOVQ    32(AX), R15
+	MOVQ    32(SP), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    64(AX), DX
+	LEAQ    (CX)(DX*8), CX
+	MOVQ    CX, 32(SP)
+	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 40(SP)
-	MOVQ    56(SP), R13
-	MOVQ    48(SP), R14
-	MOVQ    64(SP), BP
-	CMPQ    BP, 72(SP)
+	MOVQ    CX, 48(SP)
+	MOVQ    64(SP), R13
+	MOVQ    56(SP), R14
+	MOVQ    72(SP), BP
+	CMPQ    BP, 80(SP)
 	CMOVQCC BX, BP
 
 segment3x3:
-	MOVQ    32(SP), AX
+	MOVQ    40(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
-	ADDQ    $+48, 32(SP)
-	XORQ    AX, AX
+	ADDQ    $+48, 40(SP)
+	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest3x3
 	PCALIGN $0x20
@@ -3398,18 +3497,18 @@ rest3x3:
 	JMP          rest3x3
 
 next3x3:
-	DECQ    40(SP)
+	DECQ    48(SP)
 	JNZ     segment3x3
-	MOVQ    64(SP), CX
-	CMPQ    CX, 72(SP)
+	MOVQ    72(SP), CX
+	CMPQ    CX, 80(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 64(SP)
+	MOVQ    CX, 72(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    176(AX), SI
+	MOVQ    192(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    144(AX), R8
+	MOVQ    160(AX), R8
 	SHLQ    $0x02, R8
 	CMPQ    8(AX), $0x30
 	JNE     storeTail3x3
@@ -3500,7 +3599,7 @@ storeEnd3x3:
 init4x3:
 	MOVQ       args+0(FP), AX
 	MOVQ       24(SP), BX
-	MOVQ       176(AX), SI
+	MOVQ       192(AX), SI
 	SHLQ       $0x02, SI
 	PREFETCHT0 (BX)
 	PREFETCHT0 64(BX)
@@ -3520,7 +3619,7 @@ init4x3:
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero4x3
-	MOVQ       112(AX), SI
+	MOVQ       128(AX), SI
 	SHLQ       $0x02, SI
 	CMPQ       8(AX), $0x30
 	JNE        loadTail4x3
@@ -3578,26 +3677,32 @@ zero4x3:
 	VPXORD Z11, Z11, Z11
 
 sum4x3:
-	MOVQ    56(AX), BX
-	MOVQ    80(AX), R11
+	MOVQ    72(AX), BX
+	MOVQ    32(AX), R15
+	MOVQ    32(SP), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    64(AX), DX
+	LEAQ    (CX)(DX*8), CX
+	MOVQ    CX, 32(SP)
+	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 40(SP)
-	MOVQ    56(SP), R13
-	MOVQ    48(SP), R14
-	MOVQ    64(SP), BP
-	CMPQ    BP, 72(SP)
+	MOVQ    CX, 48(SP)
+	MOVQ    64(SP), R13
+	MOVQ    56(SP), R14
+	MOVQ    72(SP), BP
+	CMPQ    BP, 80(SP)
 	CMOVQCC BX, BP
 
 segment4x3:
-	MOVQ    32(SP), AX
+	MOVQ    40(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
 	MOVQ    24(AX), R8
-	ADDQ    $+48, 32(SP)
-	XORQ    AX, AX
+	ADDQ    $+48, 40(SP)
+	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest4x3
 	PCALIGN $0x20
@@ -3716,18 +3821,18 @@ rest4x3:
 	JMP          rest4x3
 
 next4x3:
-	DECQ    40(SP)
+	DECQ    48(SP)
 	JNZ     segment4x3
-	MOVQ    64(SP), CX
-	CMPQ    CX, 72(SP)
+	MOVQ    72(SP), CX
+	CMPQ    CX, 80(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 64(SP)
+	MOVQ    CX, 72(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    176(AX), SI
+	MOVQ    192(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    144(AX), R8
+	MOVQ    160(AX), R8
 	SHLQ    $0x02, R8
 	CMPQ    8(AX), $0x30
 	JNE     storeTail4x3
@@ -3840,7 +3945,7 @@ storeEnd4x3:
 init5x3:
 	MOVQ       args+0(FP), AX
 	MOVQ       24(SP), BX
-	MOVQ       176(AX), SI
+	MOVQ       192(AX), SI
 	SHLQ       $0x02, SI
 	PREFETCHT0 (BX)
 	PREFETCHT0 64(BX)
@@ -3864,7 +3969,7 @@ init5x3:
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero5x3
-	MOVQ       112(AX), SI
+	MOVQ       128(AX), SI
 	SHLQ       $0x02, SI
 	CMPQ       8(AX), $0x30
 	JNE        loadTail5x3
@@ -3933,27 +4038,33 @@ zero5x3:
 	VPXORD Z14, Z14, Z14
 
 sum5x3:
-	MOVQ    56(AX), BX
-	MOVQ    80(AX), R11
+	MOVQ    72(AX), BX
+	MOVQ    32(AX), R15
+	MOVQ    32(SP), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    64(AX), DX
+	LEAQ    (CX)(DX*8), CX
+	MOVQ    CX, 32(SP)
+	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 40(SP)
-	MOVQ    56(SP), R13
-	MOVQ    48(SP), R14
-	MOVQ    64(SP), BP
-	CMPQ    BP, 72(SP)
+	MOVQ    CX, 48(SP)
+	MOVQ    64(SP), R13
+	MOVQ    56(SP), R14
+	MOVQ    72(SP), BP
+	CMPQ    BP, 80(SP)
 	CMOVQCC BX, BP
 
 segment5x3:
-	MOVQ    32(SP), AX
+	MOVQ    40(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
 	MOVQ    24(AX), R8
 	MOVQ    32(AX), R9
-	ADDQ    $+48, 32(SP)
-	XORQ    AX, AX
+	ADDQ    $+48, 40(SP)
+	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest5x3
 	PCALIGN $0x20
@@ -4092,18 +4203,18 @@ rest5x3:
 	JMP          rest5x3
 
 next5x3:
-	DECQ    40(SP)
+	DECQ    48(SP)
 	JNZ     segment5x3
-	MOVQ    64(SP), CX
-	CMPQ    CX, 72(SP)
+	MOVQ    72(SP), CX
+	CMPQ    CX, 80(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 64(SP)
+	MOVQ    CX, 72(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    176(AX), SI
+	MOVQ    192(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    144(AX), R8
+	MOVQ    160(AX), R8
 	SHLQ    $0x02, R8
 	CMPQ    8(AX), $0x30
 	JNE     storeTail5x3
@@ -4238,7 +4349,7 @@ storeEnd5x3:
 init6x3:
 	MOVQ       args+0(FP), AX
 	MOVQ       24(SP), BX
-	MOVQ       176(AX), SI
+	MOVQ       192(AX), SI
 	SHLQ       $0x02, SI
 	PREFETCHT0 (BX)
 	PREFETCHT0 64(BX)
@@ -4266,7 +4377,7 @@ init6x3:
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero6x3
-	MOVQ       112(AX), SI
+	MOVQ       128(AX), SI
 	SHLQ       $0x02, SI
 	CMPQ       8(AX), $0x30
 	JNE        loadTail6x3
@@ -4346,28 +4457,34 @@ zero6x3:
 	VPXORD Z17, Z17, Z17
 
 sum6x3:
-	MOVQ    56(AX), BX
-	MOVQ    80(AX), R11
+	MOVQ    72(AX), BX
+	MOVQ    32(AX), R15
+	MOVQ    32(SP), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    64(AX), DX
+	LEAQ    (CX)(DX*8), CX
+	MOVQ    CX, 32(SP)
+	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 40(SP)
-	MOVQ    56(SP), R13
-	MOVQ    48(SP), R14
-	MOVQ    64(SP), BP
-	CMPQ    BP, 72(SP)
+	MOVQ    CX, 48(SP)
+	MOVQ    64(SP), R13
+	MOVQ    56(SP), R14
+	MOVQ    72(SP), BP
+	CMPQ    BP, 80(SP)
 	CMOVQCC BX, BP
 
 segment6x3:
-	MOVQ    32(SP), AX
+	MOVQ    40(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
 	MOVQ    24(AX), R8
 	MOVQ    32(AX), R9
 	MOVQ    40(AX), R10
-	ADDQ    $+48, 32(SP)
-	XORQ    AX, AX
+	ADDQ    $+48, 40(SP)
+	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest6x3
 	PCALIGN $0x20
@@ -4526,18 +4643,18 @@ rest6x3:
 	JMP          rest6x3
 
 next6x3:
-	DECQ    40(SP)
+	DECQ    48(SP)
 	JNZ     segment6x3
-	MOVQ    64(SP), CX
-	CMPQ    CX, 72(SP)
+	MOVQ    72(SP), CX
+	CMPQ    CX, 80(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 64(SP)
+	MOVQ    CX, 72(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    176(AX), SI
+	MOVQ    192(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    144(AX), R8
+	MOVQ    160(AX), R8
 	SHLQ    $0x02, R8
 	CMPQ    8(AX), $0x30
 	JNE     storeTail6x3
@@ -4696,23 +4813,26 @@ storeEnd6x3:
 panel4:
 	MOVQ  (AX), CX
 	MOVQ  CX, (SP)
-	MOVQ  88(AX), CX
+	MOVQ  104(AX), CX
 	MOVQ  CX, 8(SP)
-	MOVQ  120(AX), CX
+	MOVQ  136(AX), CX
 	MOVQ  CX, 16(SP)
-	MOVQ  152(AX), CX
+	MOVQ  168(AX), CX
 	MOVQ  CX, 24(SP)
-	MOVQ  32(AX), CX
+	MOVQ  40(AX), CX
 	MOVQ  CX, 32(SP)
-	MOVQ  184(AX), CX
-	MOVQ  CX, 64(SP)
-	MOVQ  192(AX), DX
-	LEAQ  (CX)(DX*4), CX
+	MOVQ  200(AX), CX
 	MOVQ  CX, 72(SP)
+	MOVQ  208(AX), DX
+	LEAQ  (CX)(DX*4), CX
+	MOVQ  CX, 80(SP)
 	MOVQ  24(AX), CX
-	MOVQ  CX, 48(SP)
+	MOVQ  32(AX), DX
+	LEAQ  (CX)(DX*1), SI
+	MOVQ  SI, 56(SP)
 	ANDQ  $-4, CX
-	MOVQ  CX, 56(SP)
+	ADDQ  DX, CX
+	MOVQ  CX, 64(SP)
 	MOVQ  8(AX), CX
 	SUBQ  $0x30, CX
 	MOVQ  $-1, DX
@@ -4733,7 +4853,7 @@ rows4:
 	JEQ        init2x4
 	MOVQ       args+0(FP), AX
 	MOVQ       24(SP), BX
-	MOVQ       176(AX), SI
+	MOVQ       192(AX), SI
 	SHLQ       $0x02, SI
 	PREFETCHT0 (BX)
 	PREFETCHT0 64(BX)
@@ -4742,7 +4862,7 @@ rows4:
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero1x4
-	MOVQ       112(AX), SI
+	MOVQ       128(AX), SI
 	SHLQ       $0x02, SI
 	CMPQ       8(AX), $0x40
 	JNE        loadTail1x4
@@ -4770,23 +4890,29 @@ zero1x4:
 	VPXORD Z3, Z3, Z3
 
 sum1x4:
-	MOVQ    56(AX), BX
-	MOVQ    80(AX), R11
+	MOVQ    72(AX), BX
+	MOVQ    32(AX), R15
+	MOVQ    32(SP), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    64(AX), DX
+	LEAQ    (CX)(DX*8), CX
+	MOVQ    CX, 32(SP)
+	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 40(SP)
-	MOVQ    56(SP), R13
-	MOVQ    48(SP), R14
-	MOVQ    64(SP), BP
-	CMPQ    BP, 72(SP)
+	MOVQ    CX, 48(SP)
+	MOVQ    64(SP), R13
+	MOVQ    56(SP), R14
+	MOVQ    72(SP), BP
+	CMPQ    BP, 80(SP)
 	CMOVQCC BX, BP
 
 segment1x4:
-	MOVQ    32(SP), AX
+	MOVQ    40(SP), AX
 	MOVQ    (AX), DX
-	ADDQ    $+48, 32(SP)
-	XORQ    AX, AX
+	ADDQ    $+48, 40(SP)
+	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest1x4
 	PCALIGN $0x20
@@ -4855,18 +4981,18 @@ rest1x4:
 	JMP          rest1x4
 
 next1x4:
-	DECQ    40(SP)
+	DECQ    48(SP)
 	JNZ     segment1x4
-	MOVQ    64(SP), CX
-	CMPQ    CX, 72(SP)
+	MOVQ    72(SP), CX
+	CMPQ    CX, 80(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 64(SP)
+	MOVQ    CX, 72(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    176(AX), SI
+	MOVQ    192(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    144(AX), R8
+	MOVQ    160(AX), R8
 	SHLQ    $0x02, R8
 	CMPQ    8(AX), $0x40
 	JNE     storeTail1x4
@@ -4919,7 +5045,7 @@ storeEnd1x4:
 init2x4:
 	MOVQ       args+0(FP), AX
 	MOVQ       24(SP), BX
-	MOVQ       176(AX), SI
+	MOVQ       192(AX), SI
 	SHLQ       $0x02, SI
 	PREFETCHT0 (BX)
 	PREFETCHT0 64(BX)
@@ -4933,7 +5059,7 @@ init2x4:
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero2x4
-	MOVQ       112(AX), SI
+	MOVQ       128(AX), SI
 	SHLQ       $0x02, SI
 	CMPQ       8(AX), $0x40
 	JNE        loadTail2x4
@@ -4975,24 +5101,30 @@ zero2x4:
 	VPXORD Z7, Z7, Z7
 
 sum2x4:
-	MOVQ    56(AX), BX
-	MOVQ    80(AX), R11
+	MOVQ    72(AX), BX
+	MOVQ    32(AX), R15
+	MOVQ    32(SP), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    64(AX), DX
+	LEAQ    (CX)(DX*8), CX
+	MOVQ    CX, 32(SP)
+	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 40(SP)
-	MOVQ    56(SP), R13
-	MOVQ    48(SP), R14
-	MOVQ    64(SP), BP
-	CMPQ    BP, 72(SP)
+	MOVQ    CX, 48(SP)
+	MOVQ    64(SP), R13
+	MOVQ    56(SP), R14
+	MOVQ    72(SP), BP
+	CMPQ    BP, 80(SP)
 	CMOVQCC BX, BP
 
 segment2x4:
-	MOVQ    32(SP), AX
+	MOVQ    40(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
-	ADDQ    $+48, 32(SP)
-	XORQ    AX, AX
+	ADDQ    $+48, 40(SP)
+	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest2x4
 	PCALIGN $0x20
@@ -5086,18 +5218,18 @@ rest2x4:
 	JMP          rest2x4
 
 next2x4:
-	DECQ    40(SP)
+	DECQ    48(SP)
 	JNZ     segment2x4
-	MOVQ    64(SP), CX
-	CMPQ    CX, 72(SP)
+	MOVQ    72(SP), CX
+	CMPQ    CX, 80(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 64(SP)
+	MOVQ    CX, 72(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    176(AX), SI
+	MOVQ    192(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    144(AX), R8
+	MOVQ    160(AX), R8
 	SHLQ    $0x02, R8
 	CMPQ    8(AX), $0x40
 	JNE     storeTail2x4
@@ -5178,7 +5310,7 @@ storeEnd2x4:
 init3x4:
 	MOVQ       args+0(FP), AX
 	MOVQ       24(SP), BX
-	MOVQ       176(AX), SI
+	MOVQ       192(AX), SI
 	SHLQ       $0x02, SI
 	PREFETCHT0 (BX)
 	PREFETCHT0 64(BX)
@@ -5197,7 +5329,7 @@ init3x4:
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero3x4
-	MOVQ       112(AX), SI
+	MOVQ       128(AX), SI
 	SHLQ       $0x02, SI
 	CMPQ       8(AX), $0x40
 	JNE        loadTail3x4
@@ -5253,25 +5385,31 @@ zero3x4:
 	VPXORD Z11, Z11, Z11
 
 sum3x4:
-	MOVQ    56(AX), BX
-	MOVQ    80(AX), R11
+	MOVQ    72(AX), BX
+	MOVQ    32(AX), R15
+	MOVQ    32(SP), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    64(AX), DX
+	LEAQ    (CX)(DX*8), CX
+	MOVQ    CX, 32(SP)
+	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 40(SP)
-	MOVQ    56(SP), R13
-	MOVQ    48(SP), R14
-	MOVQ    64(SP), BP
-	CMPQ    BP, 72(SP)
+	MOVQ    CX, 48(SP)
+	MOVQ    64(SP), R13
+	MOVQ    56(SP), R14
+	MOVQ    72(SP), BP
+	CMPQ    BP, 80(SP)
 	CMOVQCC BX, BP
 
 segment3x4:
-	MOVQ    32(SP), AX
+	MOVQ    40(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
-	ADDQ    $+48, 32(SP)
-	XORQ    AX, AX
+	ADDQ    $+48, 40(SP)
+	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest3x4
 	PCALIGN $0x20
@@ -5390,18 +5528,18 @@ rest3x4:
 	JMP          rest3x4
 
 next3x4:
-	DECQ    40(SP)
+	DECQ    48(SP)
 	JNZ     segment3x4
-	MOVQ    64(SP), CX
-	CMPQ    CX, 72(SP)
+	MOVQ    72(SP), CX
+	CMPQ    CX, 80(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 64(SP)
+	MOVQ    CX, 72(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    176(AX), SI
+	MOVQ    192(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    144(AX), R8
+	MOVQ    160(AX), R8
 	SHLQ    $0x02, R8
 	CMPQ    8(AX), $0x40
 	JNE     storeTail3x4
@@ -5510,7 +5648,7 @@ storeEnd3x4:
 init4x4:
 	MOVQ       args+0(FP), AX
 	MOVQ       24(SP), BX
-	MOVQ       176(AX), SI
+	MOVQ       192(AX), SI
 	SHLQ       $0x02, SI
 	PREFETCHT0 (BX)
 	PREFETCHT0 64(BX)
@@ -5534,7 +5672,7 @@ init4x4:
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero4x4
-	MOVQ       112(AX), SI
+	MOVQ       128(AX), SI
 	SHLQ       $0x02, SI
 	CMPQ       8(AX), $0x40
 	JNE        loadTail4x4
@@ -5604,26 +5742,32 @@ zero4x4:
 	VPXORD Z15, Z15, Z15
 
 sum4x4:
-	MOVQ    56(AX), BX
-	MOVQ    80(AX), R11
+	MOVQ    72(AX), BX
+	MOVQ    32(AX), R15
+	MOVQ    32(SP), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    64(AX), DX
+	LEAQ    (CX)(DX*8), CX
+	MOVQ    CX, 32(SP)
+	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 40(SP)
-	MOVQ    56(SP), R13
-	MOVQ    48(SP), R14
-	MOVQ    64(SP), BP
-	CMPQ    BP, 72(SP)
+	MOVQ    CX, 48(SP)
+	MOVQ    64(SP), R13
+	MOVQ    56(SP), R14
+	MOVQ    72(SP), BP
+	CMPQ    BP, 80(SP)
 	CMOVQCC BX, BP
 
 segment4x4:
-	MOVQ    32(SP), AX
+	MOVQ    40(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
 	MOVQ    24(AX), R8
-	ADDQ    $+48, 32(SP)
-	XORQ    AX, AX
+	ADDQ    $+48, 40(SP)
+	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest4x4
 	PCALIGN $0x20
@@ -5767,18 +5911,18 @@ rest4x4:
 	JMP          rest4x4
 
 next4x4:
-	DECQ    40(SP)
+	DECQ    48(SP)
 	JNZ     segment4x4
-	MOVQ    64(SP), CX
-	CMPQ    CX, 72(SP)
+	MOVQ    72(SP), CX
+	CMPQ    CX, 80(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 64(SP)
+	MOVQ    CX, 72(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    176(AX), SI
+	MOVQ    192(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    144(AX), R8
+	MOVQ    160(AX), R8
 	SHLQ    $0x02, R8
 	CMPQ    8(AX), $0x40
 	JNE     storeTail4x4
@@ -5915,7 +6059,7 @@ storeEnd4x4:
 init5x4:
 	MOVQ       args+0(FP), AX
 	MOVQ       24(SP), BX
-	MOVQ       176(AX), SI
+	MOVQ       192(AX), SI
 	SHLQ       $0x02, SI
 	PREFETCHT0 (BX)
 	PREFETCHT0 64(BX)
@@ -5944,7 +6088,7 @@ init5x4:
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero5x4
-	MOVQ       112(AX), SI
+	MOVQ       128(AX), SI
 	SHLQ       $0x02, SI
 	CMPQ       8(AX), $0x40
 	JNE        loadTail5x4
@@ -6028,27 +6172,33 @@ zero5x4:
 	VPXORD Z19, Z19, Z19
 
 sum5x4:
-	MOVQ    56(AX), BX
-	MOVQ    80(AX), R11
+	MOVQ    72(AX), BX
+	MOVQ    32(AX), R15
+	MOVQ    32(SP), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    64(AX), DX
+	LEAQ    (CX)(DX*8), CX
+	MOVQ    CX, 32(SP)
+	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 40(SP)
-	MOVQ    56(SP), R13
-	MOVQ    48(SP), R14
-	MOVQ    64(SP), BP
-	CMPQ    BP, 72(SP)
+	MOVQ    CX, 48(SP)
+	MOVQ    64(SP), R13
+	MOVQ    56(SP), R14
+	MOVQ    72(SP), BP
+	CMPQ    BP, 80(SP)
 	CMOVQCC BX, BP
 
 segment5x4:
-	MOVQ    32(SP), AX
+	MOVQ    40(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
 	MOVQ    24(AX), R8
 	MOVQ    32(AX), R9
-	ADDQ    $+48, 32(SP)
-	XORQ    AX, AX
+	ADDQ    $+48, 40(SP)
+	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest5x4
 	PCALIGN $0x20
@@ -6217,18 +6367,18 @@ rest5x4:
 	JMP          rest5x4
 
 next5x4:
-	DECQ    40(SP)
+	DECQ    48(SP)
 	JNZ     segment5x4
-	MOVQ    64(SP), CX
-	CMPQ    CX, 72(SP)
+	MOVQ    72(SP), CX
+	CMPQ    CX, 80(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 64(SP)
+	MOVQ    CX, 72(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    176(AX), SI
+	MOVQ    192(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    144(AX), R8
+	MOVQ    160(AX), R8
 	SHLQ    $0x02, R8
 	CMPQ    8(AX), $0x40
 	JNE     storeTail5x4
@@ -6393,7 +6543,7 @@ storeEnd5x4:
 init6x4:
 	MOVQ       args+0(FP), AX
 	MOVQ       24(SP), BX
-	MOVQ       176(AX), SI
+	MOVQ       192(AX), SI
 	SHLQ       $0x02, SI
 	PREFETCHT0 (BX)
 	PREFETCHT0 64(BX)
@@ -6427,7 +6577,7 @@ init6x4:
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero6x4
-	MOVQ       112(AX), SI
+	MOVQ       128(AX), SI
 	SHLQ       $0x02, SI
 	CMPQ       8(AX), $0x40
 	JNE        loadTail6x4
@@ -6525,28 +6675,34 @@ zero6x4:
 	VPXORD Z23, Z23, Z23
 
 sum6x4:
-	MOVQ    56(AX), BX
-	MOVQ    80(AX), R11
+	MOVQ    72(AX), BX
+	MOVQ    32(AX), R15
+	MOVQ    32(SP), CX
+	MOVQ    CX, 40(SP)
+	MOVQ    64(AX), DX
+	LEAQ    (CX)(DX*8), CX
+	MOVQ    CX, 32(SP)
+	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 40(SP)
-	MOVQ    56(SP), R13
-	MOVQ    48(SP), R14
-	MOVQ    64(SP), BP
-	CMPQ    BP, 72(SP)
+	MOVQ    CX, 48(SP)
+	MOVQ    64(SP), R13
+	MOVQ    56(SP), R14
+	MOVQ    72(SP), BP
+	CMPQ    BP, 80(SP)
 	CMOVQCC BX, BP
 
 segment6x4:
-	MOVQ    32(SP), AX
+	MOVQ    40(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
 	MOVQ    24(AX), R8
 	MOVQ    32(AX), R9
 	MOVQ    40(AX), R10
-	ADDQ    $+48, 32(SP)
-	XORQ    AX, AX
+	ADDQ    $+48, 40(SP)
+	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest6x4
 	PCALIGN $0x20
@@ -6740,18 +6896,18 @@ rest6x4:
 	JMP          rest6x4
 
 next6x4:
-	DECQ    40(SP)
+	DECQ    48(SP)
 	JNZ     segment6x4
-	MOVQ    64(SP), CX
-	CMPQ    CX, 72(SP)
+	MOVQ    72(SP), CX
+	CMPQ    CX, 80(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 64(SP)
+	MOVQ    CX, 72(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    176(AX), SI
+	MOVQ    192(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    144(AX), R8
+	MOVQ    160(AX), R8
 	SHLQ    $0x02, R8
 	CMPQ    8(AX), $0x40
 	JNE     storeTail6x4

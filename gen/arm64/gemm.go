@@ -148,6 +148,11 @@ func tiles(e *emitter) {
 		e.storeSome(0, tail, at, tmp)
 	})
 	e.label("advance")
+	e.get("AStride", R(4))
+	e.get("Segments", R(5))
+	e.LSL(3, R(5), R(5)) // of MR pointers, which the tile has gone past
+	e.SUB(R(5), R(4), R(4))
+	e.ADD("R4<<3", tileTable, tileTable)
 	for _, p := range []R{tileInit, tileAdd, tileDst} {
 		e.MUL(n, stride(p), R(4))
 		e.ADD(R(4), p)
@@ -227,6 +232,9 @@ func (t tile) sum() {
 	t.get("Segments", tileSegments)
 	t.stride("K", tileCount)
 	t.AND(-4*unroll, tileCount, tileWhole)
+	t.stride("From", tileK)
+	t.ADD(tileK, tileCount)
+	t.ADD(tileK, tileWhole)
 
 	// loadB reads B at one k, the u-th of two, and goes on to the next.
 	loadB := func(u int) {
@@ -280,9 +288,10 @@ func (t tile) sum() {
 		t.LDP(at(tileTable, 8*r), R(r), R(r+1))
 	}
 	t.ADD(8*mr, tileTable)
-	t.MOVD(0, tileK)
-	t.CBZ(tileWhole, t.label("rest"))
-	t.MOVD(8, tileK2)
+	t.stride("From", tileK)
+	t.CMP(tileWhole, tileK)
+	t.BGE(t.label("rest"))
+	t.ADD(8, tileK, tileK2)
 	t.align(32)
 	t.mark("loop")
 	round()

@@ -4,8 +4,10 @@ package layout
 var (
 	Tile = mirror("TileArgs", `
 		Rows Cols int
-		Segments K int
-		A B slice
+		Segments K From int
+		A slice
+		AStride int
+		B slice
 		BStride int
 		Init slice
 		InitStride int

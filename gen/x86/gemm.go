@@ -45,15 +45,15 @@ func tiles(e *emitter) {
 type locals struct {
 	rows           Mem // still to do
 	init, add, dst Mem // at the first of them; init and add may be nil
-	table          Mem // the next row pointers
+	first, table   Mem // the tile's row pointers, and those of the next segment
 	segments       Mem // still to do in this tile
-	count, whole   Mem // K, and how much of it the unrolled loop does
+	count, whole   Mem // where K ends, and the part of it that the unrolled loop does
 	ahead, end     Mem // what to ask for next, and where that ends
 	window         Mem // AVX2: where the mask of the last vector lies
 }
 
 func newLocals(e *emitter) (l locals) {
-	for _, m := range []*Mem{&l.rows, &l.init, &l.add, &l.dst, &l.table, &l.segments, &l.count, &l.whole, &l.ahead, &l.end, &l.window} {
+	for _, m := range []*Mem{&l.rows, &l.init, &l.add, &l.dst, &l.first, &l.table, &l.segments, &l.count, &l.whole, &l.ahead, &l.end, &l.window} {
 		*m = e.AllocLocal(8)
 	}
 	return l
@@ -104,7 +104,7 @@ func (p *panel) start() {
 	for _, f := range []struct {
 		name string
 		to   Mem
-	}{{"Rows", p.rows}, {"Init", p.init}, {"Add", p.add}, {"Dst", p.dst}, {"A", p.table}, {"Ahead", p.ahead}} {
+	}{{"Rows", p.rows}, {"Init", p.init}, {"Add", p.add}, {"Dst", p.dst}, {"A", p.first}, {"Ahead", p.ahead}} {
 		p.get(f.name, reg.RCX)
 		p.MOVQ(reg.RCX, f.to)
 	}
@@ -112,8 +112,11 @@ func (p *panel) start() {
 	p.LEAQ(Mem{Base: reg.RCX, Index: reg.RDX, Scale: 4}, reg.RCX)
 	p.MOVQ(reg.RCX, p.end)
 	p.get("K", reg.RCX)
-	p.MOVQ(reg.RCX, p.count)
+	p.get("From", reg.RDX)
+	p.LEAQ(Mem{Base: reg.RCX, Index: reg.RDX, Scale: 1}, reg.RSI)
+	p.MOVQ(reg.RSI, p.count)
 	p.ANDQ(I8(-unroll), reg.RCX)
+	p.ADDQ(reg.RDX, reg.RCX)
 	p.MOVQ(reg.RCX, p.whole)
 
 	// The mask of the last vector: K1 stays what it is; AVX2 loads it from a window whenever
@@ -216,8 +219,15 @@ func (t *tile) sum() {
 	k, b, ahead := reg.RAX, reg.RBX, reg.RBP
 	stride, three := reg.R11, reg.R12 // of B; times three
 	whole, count := reg.R13, reg.R14
+	from := reg.R15
 	t.Label(t.label("sum"))
 	t.get("B", b)
+	t.get("From", from)
+	t.MOVQ(t.first, reg.RCX)
+	t.MOVQ(reg.RCX, t.table)
+	t.get("AStride", reg.RDX)
+	t.LEAQ(Mem{Base: reg.RCX, Index: reg.RDX, Scale: 8}, reg.RCX)
+	t.MOVQ(reg.RCX, t.first)
 	t.stride("BStride", stride)
 	t.LEAQ(Mem{Base: stride, Index: stride, Scale: 2}, three)
 	t.get("Segments", reg.RCX)
@@ -255,7 +265,7 @@ func (t *tile) sum() {
 		t.MOVQ(Mem{Base: k, Disp: 8 * r}, rowPointers[r])
 	}
 	t.ADDQ(I32(8*t.MR), t.table)
-	t.XORQ(k, k)
+	t.MOVQ(from, k)
 	t.CMPQ(k, whole)
 	t.JEQ(t.jump("rest"))
 	t.align(32)
