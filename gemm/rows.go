@@ -13,6 +13,10 @@ type rows struct {
 
 // cutRows cuts total rows of so many images into spans of at most span rows.
 func cutRows(total, images, span, mr int) rows {
+	if images == 1 && span >= total {
+		n := (total + mr - 1) / mr
+		return rows{total: total, perImage: total, perSpan: total, tilesPerImage: n, tilesInSpan: n, mr: mr}
+	}
 	r := rows{total: total, perImage: total / images, mr: mr}
 	r.perSpan = min(span, r.perImage)
 	full, rest := r.perImage/r.perSpan, r.perImage%r.perSpan
@@ -26,6 +30,9 @@ func (r *rows) tiles() int { return r.total / r.perImage * r.tilesPerImage }
 
 // row returns the first row of tile t.
 func (r *rows) row(t int) int {
+	if r.perSpan == r.total {
+		return min(t*r.mr, r.total)
+	}
 	image, t := t/r.tilesPerImage, t%r.tilesPerImage
 	return image*r.perImage + t/r.tilesInSpan*r.perSpan + t%r.tilesInSpan*r.mr
 }
@@ -35,6 +42,9 @@ func (r *rows) image(t int) int { return t / r.tilesPerImage }
 
 // spanEnd returns the first tile of the span after that of tile t.
 func (r *rows) spanEnd(t int) int {
+	if r.perSpan == r.total {
+		return r.tilesInSpan
+	}
 	image, t := t/r.tilesPerImage, t%r.tilesPerImage
 	return image*r.tilesPerImage + min((t/r.tilesInSpan+1)*r.tilesInSpan, r.tilesPerImage)
 }
