@@ -21,6 +21,7 @@ func (l *Loader) Conv(name string, in, out int, g conv.Geometry) *Conv {
 	w := l.reserve(out * in * g.KH * g.KW)
 	if l.read(w, name+".weight", out, in, g.KH, g.KW) {
 		c.w = conv.Pack(l.Engine, w, out, in, g)
+		l.bytes += c.w.Bytes()
 	}
 	return c
 }

@@ -69,6 +69,7 @@ func (l *Loader) stack(name string, in int, bias bool, pack func(*engine.Engine,
 	}
 	if ok {
 		linear.w = pack(l.Engine, w)
+		l.bytes += linear.w.Bytes()
 	}
 	return linear
 }

@@ -10,7 +10,8 @@ import (
 	"github.com/lanewise/lanewise/safetensors"
 )
 
-// Loader reads the weights of a model, one tensor at a time, and packs them for an engine's Set.
+// Loader reads the weights of a model, one tensor at a time, and packs them for an engine's Set. One
+// tensor at a time is in memory as float32, whatever the checkpoint's format and the packed weights' is.
 //
 // Its methods do not fail: what is missing, has another shape or holds values that are not finite
 // is collected, and Err reports all of it. Until Err returned nil, nothing that was loaded may be
@@ -23,6 +24,7 @@ type Loader struct {
 	used     map[string]bool
 	problems []error
 	scratch  []float32 // memory for one tensor, as PyTorch has it
+	bytes    int
 }
 
 // NewLoader returns a loader of the named model ("unet"), whose name begins every error.
@@ -47,6 +49,10 @@ func (l *Loader) Err() error {
 func (l *Loader) Unused() []string {
 	return slices.DeleteFunc(l.from.Names(), func(name string) bool { return l.used[name] })
 }
+
+// Bytes returns how much memory the weights of linear layers and convolutions take that were loaded
+// so far. Engine's Storage has a say in it.
+func (l *Loader) Bytes() int { return l.bytes }
 
 // Fail adds an error about a tensor or module.
 func (l *Loader) Fail(name, format string, args ...any) {

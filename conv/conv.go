@@ -61,6 +61,9 @@ func Pack(e *engine.Engine, w []float32, out, in int, g Geometry) *Packed {
 	return &Packed{Geometry: g, In: in, Out: out, panels: gemm.PackTaps(e, m, taps)}
 }
 
+// Bytes returns how much memory the weights take.
+func (p *Packed) Bytes() int { return p.panels.Bytes() }
+
 // Size returns the size of the output for an input of h × w pixels; with Upsample for one that is
 // enlarged to twice its size. It is 0 where the kernel does not fit.
 func (p *Packed) Size(h, w int) (oh, ow int) {

@@ -24,12 +24,27 @@ type Options struct {
 	Workers int
 	// Set is the kernels to use; nil means kernels.Default.
 	Set *kernels.Set
+	// Storage is how operators that run on the engine keep the weights that they lay out.
+	Storage Storage
 }
+
+// Storage is a choice of how to keep weights in memory. None of them loses a bit: results
+// are the same under each.
+type Storage uint8
+
+const (
+	// Compact keeps matrices whose every value is a bfloat16, or else every one a binary16, in
+	// that format, half as wide: the checkpoints that are distributed so. Others stay float32.
+	Compact Storage = iota
+	// Float32 keeps all as float32, which takes twice the memory and saves the widening.
+	Float32
+)
 
 // Engine is a Set of kernels with goroutines and memory to run them on. It is safe for
 // concurrent use: regions of concurrent callers run one after the other.
 type Engine struct {
 	set     *kernels.Set
+	storage Storage
 	workers []*Worker // workers[0] is the caller's
 
 	region sync.Mutex // held by the caller whose region runs
@@ -71,7 +86,7 @@ func New(o Options) (*Engine, error) {
 	if o.Workers <= 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
-	e := &Engine{set: o.Set, workers: make([]*Worker, o.Workers), parked: make([]parkingPlace, o.Workers)}
+	e := &Engine{set: o.Set, storage: o.Storage, workers: make([]*Worker, o.Workers), parked: make([]parkingPlace, o.Workers)}
 	for i := range e.workers {
 		e.workers[i] = &Worker{Index: i, Set: e.set}
 	}
@@ -85,6 +100,9 @@ func New(o Options) (*Engine, error) {
 
 // Set returns the kernels that this engine runs.
 func (e *Engine) Set() *kernels.Set { return e.set }
+
+// Storage returns how operators keep weights.
+func (e *Engine) Storage() Storage { return e.storage }
 
 // Workers returns how many tiles run at once.
 func (e *Engine) Workers() int { return len(e.workers) }

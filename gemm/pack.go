@@ -11,14 +11,19 @@ import (
 // Packed is a weight matrix laid out for one Set: panels of NR output columns, the last one as wide
 // as it has to be in whole vectors, each panel k × width values with k outermost and columns beyond
 // the last zero. It is immutable and may be shared.
+//
+// Its memory holds float32, or a format of 16 bits where that represents every weight; engine.Storage
+// says which, and results do not.
 type Packed struct {
 	In, Out int  // columns of a and of dst
 	GLU     bool // a panel of values and a panel of gates alternate, and Out counts pairs
 
-	taps  int // the chain of an output element is taps × In values long
-	set   *kernels.Set
-	data  []float32
-	zeros []float32 // In values: a row of padding, a mean of zero
+	taps   int // the chain of an output element is taps × In values long
+	set    *kernels.Set
+	data   []float32        // nil where half holds the panels
+	half   []uint16         // nil where data does
+	format kernels.HalfType // of half
+	zeros  []float32        // In values: a row of padding, a mean of zero
 }
 
 // Pack lays out w, out × in as PyTorch stores the weight of a linear layer.
@@ -49,7 +54,15 @@ func pack(e *engine.Engine, w tensor.Mat, taps int, glu bool) *Packed {
 	if glu {
 		p.Out /= 2
 	}
-	p.data = tensor.Aligned(p.offset(p.units()))
+	size, compact := p.offset(p.units()), false
+	if e.Storage() == engine.Compact {
+		p.format, compact = halfType(e, w)
+	}
+	if compact {
+		p.half = halves(tensor.Aligned((size + 1) / 2))
+	} else {
+		p.data = tensor.Aligned(size)
+	}
 	p.zeros = make([]float32, p.In)
 	e.For(p.panels(), engine.Scratch{Floats: max(packBlock, taps) * p.set.GEMM.NR}, &packing{p, w})
 	return p
@@ -88,11 +101,11 @@ func (p *Packed) offset(unit int) int {
 	return p.chain() * p.halves() * g.Width(min(unit*g.NR, p.Out))
 }
 
-// panel returns k values k0 up to k1 of a panel.
-func (p *Packed) panel(unit, half, k0, k1 int) []float32 {
+// span returns where k values k0 up to k1 of a panel begin and end.
+func (p *Packed) span(unit, half, k0, k1 int) (from, to int) {
 	w := p.width(unit)
-	from := p.offset(unit) + half*p.chain()*w
-	return p.data[from+k0*w : from+k1*w : from+k1*w]
+	panel := p.offset(unit) + half*p.chain()*w
+	return panel + k0*w, panel + k1*w
 }
 
 // packing is the job of filling panels, one a tile.
@@ -105,25 +118,25 @@ type packing struct {
 // a second-level cache holds while the taps are sorted.
 const packBlock = 256
 
-// Tile fills panel i: by transposition, and for several taps, whose rows of values come out with
-// the taps innermost, by sorting these.
+// Tile fills panel i: by transposition in place, or where values are narrowed, or have to be sorted
+// since they come out with the taps innermost, by way of scratch.
 func (j *packing) Tile(w *engine.Worker, i int) {
 	p := j.p
 	unit, half := i/p.halves(), i%p.halves()
 	first, columns, width, taps := half*p.Out+unit*p.set.GEMM.NR, p.columns(unit), p.width(unit), p.taps
-	dst := p.panel(unit, half, 0, p.chain())
+	from, _ := p.span(unit, half, 0, p.chain())
 	channels := max(1, packBlock/taps)
 	for c0 := 0; c0 < p.In; c0 += channels {
 		c1 := min(c0+channels, p.In)
-		if taps == 1 {
-			j.transpose(w, dst[c0*width:], width, first, columns, c0, c1)
+		if taps == 1 && p.data != nil {
+			j.transpose(w, p.data[from+c0*width:], width, first, columns, c0, c1)
 			continue
 		}
-		sorted := w.Floats()
-		j.transpose(w, sorted, width, first, columns, c0*taps, c1*taps)
+		rows := w.Floats()
+		j.transpose(w, rows, width, first, columns, c0*taps, c1*taps)
 		for k := range (c1 - c0) * taps {
 			c, tap := c0+k/taps, k%taps
-			copy(dst[(tap*p.In+c)*width:][:width], sorted[k*width:])
+			p.store(from+(tap*p.In+c)*width, rows[k*width:][:width])
 		}
 	}
 }

@@ -18,19 +18,22 @@ const (
 // plan cuts the product into chunks, blocks and groups.
 func (p *Product) plan() {
 	g := &p.w.set.GEMM
-	kc := g.KC
-	if p.dst.Rows <= g.MR {
+	kc, mc, sums := g.KC, g.MC, sumsMax
+	switch {
+	case p.dst.Rows <= g.MR:
 		kc = max(kc, thinChain)
+	case p.w.half != nil:
+		mc, sums = 2*mc, 2*sums
 	}
 	p.chunks = cutChain(p.w.taps, p.w.In, kc)
 	tiles := p.rows.tiles()
 	p.units, p.groups = p.w.units(), 1
-	p.blocks = (tiles*g.MR + g.MC - 1) / g.MC
+	p.blocks = (tiles*g.MR + mc - 1) / mc
 	if p.ep.Moments != nil {
 		p.blocks = p.rows.spans()
 	}
 	if p.keepsSums() {
-		most := max(1, sumsMax/(min(p.BlockRows(), g.MC)*g.NR*p.w.halves())) // units of a group
+		most := max(1, sums/(min(p.BlockRows(), mc)*g.NR*p.w.halves())) // units of a group
 		p.groups = (p.units + most - 1) / most
 	}
 	if p.workers == 1 {
@@ -120,13 +123,17 @@ func (p *Product) blockTiles() int {
 func (p *Product) keepsSums() bool { return p.Chunks() > 1 }
 
 // runs cuts what one call of the kernel does of a chunk: as much of a panel as the first-level cache
-// holds, where enough rows pass by to have use for it.
+// holds, where enough rows pass by to have use for it, or so few that widening is what counts.
 func (p *Product) runs(rows int, c Chunk) cuts {
 	g := &p.w.set.GEMM
-	if g.KR == 0 || rows <= reuse*g.MR {
-		return cutChain(c.Taps, c.K, c.Taps*c.K)
+	limit := c.Taps * c.K
+	if g.KR > 0 && rows > reuse*g.MR {
+		limit = g.KR
 	}
-	return cutChain(c.Taps, c.K, g.KR)
+	if p.w.half != nil && rows <= fewRows {
+		limit = min(limit, halfPiece/g.NR)
+	}
+	return cutChain(c.Taps, c.K, limit)
 }
 
 // sumsLen is how much scratch the sums of a task need.
@@ -135,7 +142,7 @@ func (p *Product) sumsLen() int {
 	switch {
 	case p.keepsSums():
 		return panel * ((p.units + p.groups - 1) / p.groups)
-	case p.staged || p.w.set.GEMM.KR > 0:
+	case p.staged || p.w.half != nil || p.w.set.GEMM.KR > 0:
 		return panel
 	}
 	return 0

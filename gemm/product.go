@@ -47,6 +47,7 @@ type Block struct {
 	then       int // the first unit of the task that this worker probably does next
 	pointers   []*float32
 	sums       []float32 // of the task's units
+	wide       []float32 // for the piece of a panel that is widened
 }
 
 // Chunk is a piece of the chain: some taps with all their channels, or a part of the channels of
@@ -84,7 +85,7 @@ func (p *Product) Begin(e *engine.Engine, dst tensor.Mat, w *Packed, ep Epilogue
 // of the product.
 func (p *Product) Run(e *engine.Engine, scratch int, job engine.Job) {
 	e.For(p.Tasks(), engine.Scratch{
-		Floats:   p.sumsLen() + scratch,
+		Floats:   p.sumsLen() + p.wideLen() + scratch,
 		Pointers: p.blockTiles() * p.chunks.tapsPerPiece * p.w.set.GEMM.MR,
 	}, job)
 }
@@ -136,7 +137,8 @@ func (p *Product) Block(w *engine.Worker, task int) Block {
 	b.Rows = p.rows.row(b.tile+b.Tiles) - b.Row
 	b.pointers = w.Pointers()
 	f := w.Floats()
-	b.sums, b.Scratch = f[:p.sumsLen()], f[p.sumsLen():]
+	b.sums, f = f[:p.sumsLen()], f[p.sumsLen():]
+	b.wide, b.Scratch = f[:p.wideLen()], f[p.wideLen():]
 	return b
 }
 
@@ -161,12 +163,12 @@ func (p *Product) Multiply(w *engine.Worker, b *Block, c Chunk) {
 	for i := range b.units * halves {
 		unit, half := b.unit+i/halves, i%halves
 		t.Cols, t.BStride = p.w.columns(unit), p.w.width(unit)
-		panel, next := p.panel(unit, half, c), p.next(b, unit, half, c)
+		next := p.next(b, unit, half, c)
 		for run := range runs.pieces() {
 			tap0, tap1, k0, k1 := runs.piece(run)
 			t.Segments, t.From, t.K = tap1-tap0, k0, k1-k0
 			k0, k1 = tap0*c.K+k0, (tap1-1)*c.K+k1 // in the chunk
-			t.B = panel[k0*t.BStride : k1*t.BStride]
+			t.B = p.w.operand(w, b.wide, unit, half, c.offset+k0, c.offset+k1)
 			t.Ahead = next[min(k0*t.BStride, len(next)):min(k1*t.BStride, len(next))]
 			p.sweep(w, b, unit, half, b.pointers[tap0*g.MR:], c.first && run == 0, c.last && run == runs.pieces()-1)
 		}
@@ -208,9 +210,9 @@ func (p *Product) sweep(w *engine.Worker, b *Block, unit, half int, pointers []*
 	}
 }
 
-// panel returns the part of a panel that chunk c multiplies.
-func (p *Product) panel(unit, half int, c Chunk) []float32 {
-	return p.w.panel(unit, half, c.offset, c.offset+c.Taps*c.K)
+// memory is the part of a panel that chunk c multiplies, where it lies.
+func (p *Product) memory(unit, half int, c Chunk) []float32 {
+	return p.w.memory(unit, half, c.offset, c.offset+c.Taps*c.K)
 }
 
 // next returns what the task reads after a panel in chunk c; after the last, what the worker's next
@@ -218,13 +220,13 @@ func (p *Product) panel(unit, half int, c Chunk) []float32 {
 func (p *Product) next(b *Block, unit, half int, c Chunk) []float32 {
 	switch {
 	case half+1 < p.w.halves():
-		return p.panel(unit, half+1, c)
+		return p.memory(unit, half+1, c)
 	case unit+1 < b.unit+b.units:
-		return p.panel(unit+1, 0, c)
+		return p.memory(unit+1, 0, c)
 	case !c.last:
-		return p.panel(b.unit, 0, p.Chunk(c.index+1))
+		return p.memory(b.unit, 0, p.Chunk(c.index+1))
 	}
-	return p.panel(b.then, 0, p.Chunk(0))
+	return p.memory(b.then, 0, p.Chunk(0))
 }
 
 // bias returns what the accumulators of an image's rows start from at a column of the weights, nil

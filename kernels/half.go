@@ -13,6 +13,24 @@ const (
 // String returns the format's name as checkpoints have it.
 func (t HalfType) String() string { return [...]string{"BF16", "F16"}[t] }
 
+// Narrow returns v in format t and whether that is exact: widening it again would give v, bit for
+// bit. The bits mean nothing where it is not.
+func (t HalfType) Narrow(v float32) (half uint16, exact bool) {
+	b := math.Float32bits(v)
+	if t == BFloat16 {
+		return uint16(b >> 16), b&0xffff == 0
+	}
+	sign, rest := uint16(b>>16)&0x8000, b&0x7fffffff
+	switch {
+	case rest-113<<23 < 30<<23: // a normal number there as here
+		return sign | uint16((rest-112<<23)>>13), rest&0x1fff == 0
+	case rest < 113<<23: // subnormal there: a multiple of 2⁻²⁴, or nothing
+		n := math.Float32frombits(rest) * 0x1p24
+		return sign | uint16(n), float32(uint16(n)) == n
+	}
+	return sign | 0x7c00, rest == 0x7f800000 // infinite; a NaN need not keep its bits
+}
+
 // WidenArgs asks for half-width values as float32, which represents every one of them exactly:
 //
 //	Dst[i] = float32(Src[i])       // for i < len(Src)

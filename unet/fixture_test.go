@@ -87,28 +87,46 @@ type weight struct {
 // files writes a model directory.
 func files(t testing.TB, c any, weights map[string]weight) fstest.MapFS {
 	t.Helper()
+	return filesOf(t, c, weights, "F32")
+}
+
+// filesOf writes a model directory whose checkpoint is of the given type, which has every value of the
+// weights.
+func filesOf(t testing.TB, c any, weights map[string]weight, dtype string) fstest.MapFS {
+	t.Helper()
 	text, err := json.MarshalIndent(c, "", "  ")
 	if err != nil {
 		t.Fatal(err)
 	}
 	return fstest.MapFS{
 		"config.json":                         {Data: text},
-		"diffusion_pytorch_model.safetensors": {Data: encode(t, weights)},
+		"diffusion_pytorch_model.safetensors": {Data: encode(t, weights, dtype)},
 	}
 }
 
-// encode writes a safetensors file.
-func encode(t testing.TB, weights map[string]weight) []byte {
+// halfTypes are the types of 16 bits that checkpoints have.
+var halfTypes = map[string]kernels.HalfType{"BF16": kernels.BFloat16, "F16": kernels.Float16}
+
+// encode writes a safetensors file of the given type.
+func encode(t testing.TB, weights map[string]weight, dtype string) []byte {
 	t.Helper()
 	header := map[string]any{}
 	var data bytes.Buffer
 	for _, name := range slices.Sorted(maps.Keys(weights)) {
 		w := weights[name]
 		from := data.Len()
-		if err := binary.Write(&data, binary.LittleEndian, w.data); err != nil {
-			t.Fatal(err)
+		for _, v := range w.data {
+			if dtype == "F32" {
+				data.Write(binary.LittleEndian.AppendUint32(nil, math.Float32bits(v)))
+				continue
+			}
+			half, exact := halfTypes[dtype].Narrow(v)
+			if !exact {
+				t.Fatalf("%s: %g is not %s", name, v, dtype)
+			}
+			data.Write(binary.LittleEndian.AppendUint16(nil, half))
 		}
-		header[name] = map[string]any{"dtype": "F32", "shape": w.shape, "data_offsets": []int{from, data.Len()}}
+		header[name] = map[string]any{"dtype": dtype, "shape": w.shape, "data_offsets": []int{from, data.Len()}}
 	}
 	text, err := json.Marshal(header)
 	if err != nil {

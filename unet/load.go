@@ -18,6 +18,9 @@ type Model struct {
 	// Unknown lists keys of config.json that mean nothing here, Unused tensors of the checkpoint
 	// that nothing asked for. Both were ignored.
 	Unknown, Unused []string
+	// Bytes is how much memory the weights of linear layers and convolutions take: half as much for
+	// a checkpoint of a half-width format, unless the engine's Storage says otherwise.
+	Bytes int
 
 	engine *engine.Engine
 
@@ -70,7 +73,7 @@ func Load(e *engine.Engine, fsys fs.FS) (*Model, error) {
 	if err := l.Err(); err != nil {
 		return nil, err
 	}
-	m.Unknown, m.Unused = file.Unknown(), l.Unused()
+	m.Unknown, m.Unused, m.Bytes = file.Unknown(), l.Unused(), l.Bytes()
 	return m, nil
 }
 

@@ -36,7 +36,13 @@ func Each(t *testing.T, f func(t *testing.T, set *kernels.Set)) {
 // Engine returns an engine over set that is closed when the test ends.
 func Engine(t testing.TB, set *kernels.Set, workers int) *engine.Engine {
 	t.Helper()
-	e, err := engine.New(engine.Options{Workers: workers, Set: set})
+	return EngineOf(t, engine.Options{Workers: workers, Set: set})
+}
+
+// EngineOf returns an engine made with o that is closed when the test ends.
+func EngineOf(t testing.TB, o engine.Options) *engine.Engine {
+	t.Helper()
+	e, err := engine.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,6 +58,21 @@ func Random(seed uint64, n int) []float32 {
 		s[i] = float32(r.NormFloat64())
 	}
 	return s
+}
+
+// Truncate makes every value of s one of a half-width format, by dropping the digits that this has not.
+func Truncate(s []float32, t kernels.HalfType) {
+	const tiny = 0x1p-14 // the least float16 with all digits
+	mask := uint32(1<<16 - 1)
+	if t == kernels.Float16 {
+		mask = 1<<13 - 1
+	}
+	for i, v := range s {
+		s[i] = math.Float32frombits(math.Float32bits(v) &^ mask)
+		if t == kernels.Float16 && v < tiny && v > -tiny {
+			s[i] = 0
+		}
+	}
 }
 
 // canary is a NaN that no kernel produces: what Fill wrote and Untouched looks for.
