@@ -37,10 +37,10 @@ func attentionRow(shape []int) row {
 				p.restore = restore
 				mq, mv, y := p.plain(all, queries, size), p.plain(all, keys, size), p.plain(all, queries, size)
 				mk := p.tensor([]int{all, size, keys}, []int{keys * size, 1, size}, false) // transposed where it lies
-				scores, weights := p.plain(all, queries, keys), p.plain(all, queries, keys)
+				scores := p.plain(all, queries, keys)
 				p.matmul(scores, mq, mk, scale)
-				p.softmax(weights, scores, 2)
-				p.matmul(y, weights, mv, 1)
+				p.softmax(scores, scores, 2)
+				p.matmul(y, scores, mv, 1)
 				p.fill(mq, apart(queries, q))
 				p.fill(mv, apart(keys, v))
 				p.fill(mk, apart(keys, k))

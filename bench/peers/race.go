@@ -36,9 +36,11 @@ type entry struct {
 	work     float64   // of one run
 	want     []float32 // what it must compute; nil is what Lanewise does
 
-	times int       // runs in a burst
-	rates []float64 // of each round
-	note  string    // why it does not take part
+	kernel string        // what the library calls its implementation, where it says so
+	first  time.Duration // of the first run
+	times  int           // runs in a burst
+	rates  []float64     // of each round
+	note   string        // why it does not take part
 }
 
 // lanewise enters a contender for every instruction set: compute is one run of it, into dst.
@@ -49,7 +51,7 @@ func (r *race) lanewise(dst func() []float32, compute func(o *ours, dst []float3
 	}
 }
 
-// enter lets a library run, if it is there. What it cannot do is noted and takes no part.
+// add lets a library run, if it is there. What it cannot do is noted and takes no part.
 func (r *race) add(p *peer, variant string, create func() (contender, error)) *entry {
 	e := &entry{peer: p, variant: variant, work: r.work}
 	if !r.loaded(p) {
@@ -58,6 +60,8 @@ func (r *race) add(p *peer, variant string, create func() (contender, error)) *e
 	var err error
 	if e.runner, err = create(); err != nil {
 		e.runner, e.note = nil, err.Error()
+	} else if s, ok := e.runner.(fmt.Stringer); ok {
+		e.kernel = s.String()
 	}
 	r.entries = append(r.entries, e)
 	return e
@@ -112,10 +116,12 @@ func (r *race) check() error {
 		if e.note != "" {
 			continue
 		}
+		start := time.Now()
 		if err := e.runner.Run(1); err != nil {
 			e.note = err.Error()
 			continue
 		}
+		e.first = time.Since(start)
 		got, err := e.runner.Output()
 		rest()
 		if err != nil {
@@ -160,6 +166,10 @@ func distance(got, want []float32) float64 {
 
 // calibrate finds how many runs take a burst.
 func (e *entry) calibrate(burst time.Duration) error {
+	if e.first > 4*burst { // cold, but not as much as that
+		e.times = 1
+		return nil
+	}
 	for times := 1; ; times *= 2 {
 		start := time.Now()
 		if err := e.runner.Run(times); err != nil {

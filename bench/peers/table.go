@@ -132,7 +132,7 @@ func (t *table) add(r *race) {
 }
 
 // csvHead names the fields of writeCSV.
-var csvHead = []string{"kind", "shape", "workers", "library", "variant", "unit", "median", "lowest", "highest", "ratio", "note"}
+var csvHead = []string{"kind", "shape", "workers", "library", "variant", "unit", "median", "lowest", "highest", "ratio", "implementation", "note"}
 
 // writeCSV writes a line for every contender of a race. Its ratio is that of the first Lanewise to
 // it, the median over the rounds.
@@ -148,7 +148,7 @@ func writeCSV(w *csv.Writer, r *race) error {
 		} else {
 			name = e.peer.name
 		}
-		line := []string{r.kind, r.shape, fmt.Sprint(r.workers), name, e.variant, r.unit, "", "", "", "", e.note}
+		line := []string{r.kind, r.shape, fmt.Sprint(r.workers), name, e.variant, r.unit, "", "", "", "", e.kernel, e.note}
 		if e.rates != nil {
 			for i, v := range []float64{median(e.rates), slices.Min(e.rates), slices.Max(e.rates), ratio(first.rates, e.rates)} {
 				line[6+i] = fmt.Sprintf("%.4g", v)

@@ -68,7 +68,7 @@ func ran(t *testing.T) (*race, []*peer) {
 		entries: []*entry{
 			{lanewise: o, rates: []float64{100, 50, 100}},
 			{peer: c, variant: "slow", rates: []float64{10, 500, 10}},
-			{peer: c, variant: "fast", rates: []float64{80, 40, 81}},
+			{peer: c, variant: "fast", kernel: "jit:x", rates: []float64{80, 40, 81}},
 			{peer: pure, rates: []float64{20, 10, 21}},
 			{peer: missing, variant: "x", note: "not implemented"},
 		},
@@ -95,11 +95,11 @@ func TestCSV(t *testing.T) {
 	if err := writeCSV(w, r); err != nil {
 		t.Fatal(err)
 	}
-	want := `gemm,1×2×3,2,Lanewise generic,,GFLOP/s,100,50,100,1,
-gemm,1×2×3,2,C,slow,GFLOP/s,10,10,500,10,
-gemm,1×2×3,2,C,fast,GFLOP/s,80,40,81,1.25,
-gemm,1×2×3,2,Go,,GFLOP/s,20,10,21,5,
-gemm,1×2×3,2,none,x,GFLOP/s,,,,,not implemented
+	want := `gemm,1×2×3,2,Lanewise generic,,GFLOP/s,100,50,100,1,,
+gemm,1×2×3,2,C,slow,GFLOP/s,10,10,500,10,,
+gemm,1×2×3,2,C,fast,GFLOP/s,80,40,81,1.25,jit:x,
+gemm,1×2×3,2,Go,,GFLOP/s,20,10,21,5,,
+gemm,1×2×3,2,none,x,GFLOP/s,,,,,,not implemented
 `
 	if b.String() != want {
 		t.Errorf("\n%swant\n%s", b.String(), want)
