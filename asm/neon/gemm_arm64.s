@@ -18,7 +18,7 @@ TEXT ·Tile(SB), NOSPLIT, $384-8
 	MOVD 168(R19), R25
 	MOVD 104(R19), R21
 	CBNZ R21, started
-	MOVD $tile_zeros<>(SB), R21
+	MOVD $gemm_zeros<>(SB), R21
 	MOVD $0, R22
 started:
 	MOVD 136(R19), R23
@@ -5382,7 +5382,7 @@ advance:
 	MOVD 16(R19), R5
 	LSL $3, R5, R5
 	SUB R5, R4, R4
-	ADD R4<<3, R14, R14
+	ADD R4<<3, R14
 	MUL R1, R22, R4
 	ADD R4, R21
 	MUL R1, R24, R4
@@ -5392,8 +5392,6 @@ advance:
 	SUBS $8, R20
 	BGT next
 	RET
-	
-	GLOBL tile_zeros<>(SB), RODATA|NOPTR, $48
 
 // func Widen(args unsafe.Pointer)
 TEXT ·Widen(SB), NOSPLIT, $0-8
@@ -5462,3 +5460,5 @@ halfOne:
 	RET
 end:
 	RET
+
+GLOBL gemm_zeros<>(SB), RODATA|NOPTR, $48

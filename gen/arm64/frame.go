@@ -45,6 +45,7 @@ type emitter struct {
 	args    *layout.Struct
 	argptr  R
 	consts  []uint32 // a vector of each lies in the family's table
+	blank   int      // bytes of zeros besides
 	labels  int      // made by unique
 	emitted []Word
 }
@@ -89,6 +90,9 @@ func (e *emitter) assembly() []byte {
 	}
 	if len(e.consts) > 0 {
 		fmt.Fprintf(&b, "GLOBL %s(SB), RODATA|NOPTR, $%d\n", e.table(), len(e.consts)*bytesV)
+	}
+	if e.blank > 0 {
+		fmt.Fprintf(&b, "\nGLOBL %s_zeros<>(SB), RODATA|NOPTR, $%d\n", e.family, e.blank)
 	}
 	return b.Bytes()
 }
@@ -182,6 +186,12 @@ func (e *emitter) constantBits(base R, bits uint32) Mem {
 		e.consts = append(e.consts, bits)
 	}
 	return at(base, i*bytesV)
+}
+
+// zeros is where n bytes of zeros lie, as an operand of MOVD.
+func (e *emitter) zeros(n int) string {
+	e.blank = max(e.blank, n)
+	return fmt.Sprintf("$%s_zeros<>(SB)", e.family)
 }
 
 // mask makes the mask that selects the first n lanes, n from 0 to 4, which is clobbered; base is what

@@ -66,7 +66,7 @@ func tiles(e *emitter) {
 	// Without Init, the rows start from zeros at a stride of 0.
 	e.get("Init", tileInit)
 	e.CBNZ(tileInit, "started")
-	e.MOVD("$tile_zeros<>(SB)", tileInit)
+	e.MOVD(e.zeros(4*nr), tileInit)
 	e.MOVD(0, stride(tileInit))
 	e.label("started")
 	e.get("Add", tileAdd)
@@ -79,7 +79,7 @@ func tiles(e *emitter) {
 	e.get("Ahead", tileAhead)
 	e.CBZ(tileAhead, "behind")
 	e.MOVD(e.length("Ahead"), tileEnd)
-	e.ADD("R17<<2", tileAhead, tileEnd)
+	e.ADD(shifted{tileEnd, 2}, tileAhead, tileEnd)
 	e.B("next")
 	e.label("behind")
 	e.MOVD(tileEnd, tileAhead)
@@ -152,7 +152,7 @@ func tiles(e *emitter) {
 	e.get("Segments", R(5))
 	e.LSL(3, R(5), R(5)) // of MR pointers, which the tile has gone past
 	e.SUB(R(5), R(4), R(4))
-	e.ADD("R4<<3", tileTable, tileTable)
+	e.ADD(shifted{R(4), 3}, tileTable)
 	for _, p := range []R{tileInit, tileAdd, tileDst} {
 		e.MUL(n, stride(p), R(4))
 		e.ADD(R(4), p)
@@ -160,8 +160,6 @@ func tiles(e *emitter) {
 	e.SUBS(mr, tileRows)
 	e.BGT("next")
 	e.RET()
-	e.line("")
-	e.line(fmt.Sprintf("GLOBL tile_zeros<>(SB), RODATA|NOPTR, $%d", 4*nr))
 }
 
 // tile is the body for one number of rows, and of vectors in a row.

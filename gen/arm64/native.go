@@ -9,6 +9,20 @@ import (
 // runtime; R29 and R30 hold the frame and the return address.
 type R uint8
 
+// String is the register's name; it panics for one that a kernel must leave alone.
+func (r R) String() string {
+	if r == 18 || r > 26 {
+		panic(fmt.Sprintf("R%d is not a kernel's to use", uint8(r)))
+	}
+	return fmt.Sprintf("R%d", uint8(r))
+}
+
+// shifted is a register's value shifted left, as the first operand of an addition.
+type shifted struct {
+	r R
+	n int
+}
+
 // Mem is memory at Base plus Disp bytes, or plus the register Index where Indexed is set.
 type Mem struct {
 	Base    R
@@ -30,21 +44,23 @@ func text(operand any) string {
 	case int:
 		return fmt.Sprintf("$%d", o)
 	case R:
-		return fmt.Sprintf("R%d", o)
+		return o.String()
+	case shifted:
+		return fmt.Sprintf("%v<<%d", o.r, o.n)
 	case V:
 		return fmt.Sprintf("F%d", o)
 	case [2]R:
-		return fmt.Sprintf("(R%d, R%d)", o[0], o[1])
+		return fmt.Sprintf("(%v, %v)", o[0], o[1])
 	case [2]V:
 		return fmt.Sprintf("(F%d, F%d)", o[0], o[1])
 	case Mem:
 		switch {
 		case o.Indexed:
-			return fmt.Sprintf("(R%d)(R%d)", o.Base, o.Index)
+			return fmt.Sprintf("(%v)(%v)", o.Base, o.Index)
 		case o.Disp == 0:
-			return fmt.Sprintf("(R%d)", o.Base)
+			return fmt.Sprintf("(%v)", o.Base)
 		}
-		return fmt.Sprintf("%d(R%d)", o.Disp, o.Base)
+		return fmt.Sprintf("%d(%v)", o.Disp, o.Base)
 	case string:
 		return o
 	}

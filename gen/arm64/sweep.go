@@ -12,7 +12,7 @@ var (
 	sweepRows = R(0)
 	sweepCols = R(1)
 	sweepAt   = R(2)       // offset in the row, in bytes
-	sweepLeft = R(3)       // values from there on, not counting the vectors at hand, but those of the last
+	sweepLeft = R(3)       // values left in the row: besides the vectors at hand, where there are several
 	sweepTmp  = [2]R{4, 5} // clobbered by load and store
 	tables    = R(17)      // where constants lie
 )
