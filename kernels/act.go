@@ -28,17 +28,14 @@ type ActivateArgs struct {
 // The functions below are the exact order of operations that all makers keep (each a float32
 // operation, rounded to nearest even). None of them overflows or meets an infinity with a zero.
 //
-// Those that are x times the logistic function of a u that grows with x are x/(1 + e^−u) with x cut
-// below at −89, where e^−u is +Inf. So results that are smaller than 4e−37 become −0.
+// Those that are x times the logistic function of a u that grows with x are x/(1 + e^−u) with u cut
+// below where e^−u is +Inf. So results that are smaller than 4e−37 become −0.
 //
 // The others that tend to x on one side and to 0 on the other are max(x, 0) − |x|·tail(|x|), in
-// which nothing cancels and the tail has its own relative accuracy. There |x| is cut at 104, beyond
-// which the tail is 0.
+// which nothing cancels and the tail has its own relative accuracy. There |x| is cut where the tail
+// is 0.
 
-const (
-	logisticCut = -expMax
-	tailCut     = -expMin
-)
+const tailCut = -expMin
 
 // actFuncs are the functions by their names.
 var actFuncs = [acts]func(float32) float32{
@@ -96,72 +93,43 @@ func magnitude(x float32) float32 {
 	return a
 }
 
-// sigmoid is within 2.6 ulp; below 2⁻¹²⁸ it is 0.
-func sigmoid(x float32) float32 { return logistic(1, x) }
-
-// logistic returns x·σ(u).
-func logistic(x, u float32) float32 { return x / (1 + exp(-u)) }
-
-// cut returns max(x, logisticCut).
-func cut(x float32) float32 {
-	if x < logisticCut {
-		return logisticCut
-	}
-	return x
-}
-
-// silu is within 2.6 ulp.
-func silu(x float32) float32 {
-	x = cut(x)
-	return logistic(x, x)
-}
-
-const quickScale = float32(1.702)
-
-// quickGELU is within 2.6 ulp for positive x, and for negative within 2.6 + 1.22·|u| ulp with u = 1.702·x,
-// since e^−u is as sensitive as that to the last place of u.
-func quickGELU(x float32) float32 {
-	x = cut(x)
-	return logistic(x, float32(x*quickScale))
-}
-
-// 2√(2/π) and 0.044715 times that.
-const (
-	geluTanhLinear = float32(1.5957691216057308)
-	geluTanhCubic  = float32(0.07135481282820226)
-)
-
-// geluTanh is within 2.6 ulp for positive x, and for negative within 2.6 + 3.5·|u| ulp with
-// u = 2√(2/π)(x + 0.044715x³).
-func geluTanh(x float32) float32 {
-	x = cut(x)
-	return logistic(x, float32(x*fma(float32(x*x), geluTanhCubic, geluTanhLinear)))
-}
-
-// millsNum and millsDen are the coefficients, rising, of a rational function that is within 2⁻²⁶
-// of e^(a²/2)·Φ(−a), Mills' ratio over √(2π), relatively, for 0 ≤ a ≤ 14.5 (beyond, Φ underflows). It
-// is minimax but for the rounding of its coefficients, one after the other. All are positive, so
-// that nothing cancels.
+// millsNum and millsDen are the coefficients, rising, of Mills' ratio over √(2π), which is
+// e^(m²/2)·Φ(−m), times e^(δm²): 2ln2 is bellStep·(1 + 2δ) in 17 bits, so that n·bellStep is exact for
+// |n| ≤ 127, and 2ⁿ·e^(−r/2 − δr) = e^(−m²/2 − δm²) for m² = r − n·bellStep. The rational function is
+// minimax in relative error for m·Φ(−m) ≥ 2⁻¹⁷, within 2⁻²⁴·⁶, and in absolute error below, where
+// its relative error grows to 2⁻¹³. All coefficients are positive, so that nothing cancels.
+//
+// bellPoly is minimax for e^(−r/2 − δr) with |r| ≤ ln 2 and its first coefficient held at 1, within
+// 2⁻²³·³. All were rounded to float32 one after the other.
 var (
-	millsNum = [5]float32{0.5, 0x1.c019c0p-2, 0x1.7627e6p-3, 0x1.4b4ed2p-5, 0x1.0bc314p-8}
-	millsDen = [6]float32{1, 0x1.ac4f0ep+0, 0x1.334768p+0, 0x1.df440cp-2, 0x1.9f4286p-4, 0x1.4f95fep-7}
+	millsNum = [4]float32{0.5, 0x1.51aadep-2, 0x1.a0a9e4p-4, 0x1.aa5e54p-7}
+	millsDen = [5]float32{1, 0x1.75178p+0, 0x1.bb8b04p-1, 0x1.04854p-2, 0x1.0b4fep-5}
+	bellPoly = [6]float32{1, -0x1.00001ep-1, 0x1.fffe52p-4, -0x1.555ac4p-6, 0x1.573a7cp-9, -0x1.0fb6dep-12}
 )
 
-// gelu is max(x, 0) − a·Φ(−a) with a = |x| and Φ(−a) = e^(−a²/2)·num(a)/den(a); within 7.5 ulp.
+const (
+	bellStep = float32(0x1.62e4p0)
+	bellCut  = 13.27 // where n is −127, which makes the tail 0
+)
+
+// gelu is max(x, 0) − m·Φ(−m) with m = |x| and Φ(−m) = 2ⁿ·bell(r)·num(m)/den(m). It is within 6 ulp
+// of results down to −2⁻¹⁷, and from there within 2⁻⁴⁰ and 2⁻¹² of the truth; below 4e−39 it is 0.
 func gelu(x float32) float32 {
-	a := magnitude(x)
-	s := float32(a * a)
-	low := fma(a, a, -s) // a² = s + low, exactly
-	e := exp(float32(-0.5 * s))
-	e = fma(float32(-0.5*low), e, e)
-	num, den := millsNum[4], millsDen[5]
+	m := atMost(math.Float32frombits(math.Float32bits(x)&^(1<<31)), bellCut)
+	w := fma(float32(m*(-0.5*log2e)), m, magic+bias)
+	n := w - (magic + bias)
+	r := fma(m, m, float32(n*bellStep))
+	num, den, p := millsNum[3], millsDen[4], bellPoly[5]
+	for k := 2; k >= 0; k-- {
+		num = fma(num, m, millsNum[k])
+	}
 	for k := 3; k >= 0; k-- {
-		num = fma(num, a, millsNum[k])
+		den = fma(den, m, millsDen[k])
 	}
 	for k := 4; k >= 0; k-- {
-		den = fma(den, a, millsDen[k])
+		p = fma(p, r, bellPoly[k])
 	}
-	return relu(x) - float32(float32(a*e)*num)/den
+	return fma(-float32(m*num)/den, float32(p*biased2(w)), relu(x))
 }
 
 // tanhOdd are the coefficients of P in tanh(a) = a + a³·P(a²), within 2⁻²⁷ for a < tanhSmall.

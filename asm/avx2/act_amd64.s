@@ -58,8 +58,15 @@ notmore1:
 	RET
 
 identity:
-	TESTQ CX, CX
-	JZ    done8
+	VMOVUPS act_c2d00000<>+0(SB), Y8
+	VMOVUPS act_42b20000<>+0(SB), Y9
+	VMOVUPS act_3fb8aa3b<>+0(SB), Y10
+	VMOVUPS act_3f317218<>+0(SB), Y11
+	VMOVUPS act_b102e308<>+0(SB), Y12
+	VMOVUPS act_3f800000<>+0(SB), Y13
+	VMOVUPS act_3f800000<>+0(SB), Y14
+	TESTQ   CX, CX
+	JZ      done8
 
 row2:
 	XORQ    R10, R10
@@ -147,8 +154,15 @@ done8:
 	RET
 
 relu:
-	TESTQ CX, CX
-	JZ    done21
+	VMOVUPS act_c2d00000<>+0(SB), Y8
+	VMOVUPS act_42b20000<>+0(SB), Y9
+	VMOVUPS act_3fb8aa3b<>+0(SB), Y10
+	VMOVUPS act_3f317218<>+0(SB), Y11
+	VMOVUPS act_b102e308<>+0(SB), Y12
+	VMOVUPS act_3f800000<>+0(SB), Y13
+	VMOVUPS act_3f800000<>+0(SB), Y14
+	TESTQ   CX, CX
+	JZ      done21
 
 row15:
 	XORQ    R10, R10
@@ -244,8 +258,13 @@ done21:
 	RET
 
 silu:
-	TESTQ CX, CX
-	JZ    done34
+	VMOVUPS act_c2b20000<>+0(SB), Y10
+	VMOVUPS act_42b00000<>+0(SB), Y11
+	VMOVUPS act_4b40007f<>+0(SB), Y12
+	VMOVUPS act_3f317218<>+0(SB), Y13
+	VMOVUPS act_3f800000<>+0(SB), Y14
+	TESTQ   CX, CX
+	JZ      done34
 
 row28:
 	XORQ    R10, R10
@@ -257,64 +276,38 @@ row28:
 some29:
 	VMOVUPS      (SI)(R10*1), Y0
 	VMOVUPS      32(SI)(R10*1), Y1
-	VMOVUPS      act_c2b20000<>+0(SB), Y2
-	VMOVUPS      act_c2b20000<>+0(SB), Y3
-	VMAXPS       Y0, Y2, Y0
-	VMAXPS       Y1, Y3, Y1
-	VXORPS       act_80000000<>+0(SB), Y0, Y2
-	VXORPS       act_80000000<>+0(SB), Y1, Y3
-	VMOVUPS      act_c2d00000<>+0(SB), Y4
-	VMAXPS       Y2, Y4, Y2
-	VMOVUPS      act_c2d00000<>+0(SB), Y5
-	VMAXPS       Y3, Y5, Y3
-	VMOVUPS      act_4b400000<>+0(SB), Y6
-	VMOVAPS      Y6, Y4
-	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y2, Y4
-	VSUBPS       Y6, Y4, Y6
-	VMOVUPS      act_4b400000<>+0(SB), Y7
-	VMOVAPS      Y7, Y5
-	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y3, Y5
-	VSUBPS       Y7, Y5, Y7
-	VFNMADD231PS act_3f317218<>+0(SB), Y6, Y2
-	VFNMADD231PS act_b102e308<>+0(SB), Y6, Y2
-	VFNMADD231PS act_3f317218<>+0(SB), Y7, Y3
-	VFNMADD231PS act_b102e308<>+0(SB), Y7, Y3
-	VMOVUPS      act_3ab52894<>+0(SB), Y6
-	VMOVUPS      act_3ab52894<>+0(SB), Y7
-	VFMADD213PS  act_3c091cbd<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3c091cbd<>+0(SB), Y3, Y7
-	VFMADD213PS  act_3d2aac56<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3d2aac56<>+0(SB), Y3, Y7
-	VFMADD213PS  act_3e2aaa49<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3e2aaa49<>+0(SB), Y3, Y7
-	VFMADD213PS  act_3efffffe<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3efffffe<>+0(SB), Y3, Y7
-	VFMADD213PS  act_3f800000<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3f800000<>+0(SB), Y3, Y7
-	VFMADD213PS  act_3f800000<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3f800000<>+0(SB), Y3, Y7
-	VPSUBD       act_4b400000<>+0(SB), Y4, Y4
-	VPSRAD       $0x01, Y4, Y2
-	VPSUBD       Y2, Y4, Y4
-	VPSLLD       $0x17, Y2, Y2
-	VPADDD       act_3f800000<>+0(SB), Y2, Y2
-	VMULPS       Y2, Y6, Y6
+	VMAXPS       Y0, Y10, Y0
+	VMAXPS       Y1, Y10, Y1
+	VMINPS       Y0, Y11, Y2
+	VMINPS       Y1, Y11, Y3
+	VMOVUPS      act_3fb8aa3b<>+0(SB), Y4
+	VMOVUPS      act_3fb8aa3b<>+0(SB), Y5
+	VFNMADD213PS Y12, Y2, Y4
+	VFNMADD213PS Y12, Y3, Y5
+	VSUBPS       Y12, Y4, Y6
+	VSUBPS       Y12, Y5, Y7
+	VFNMSUB231PS Y13, Y6, Y2
+	VFNMSUB231PS Y13, Y7, Y3
+	VMOVUPS      act_3ab52894<>+0(SB), Y8
+	VMOVUPS      act_3ab52894<>+0(SB), Y9
+	VFMADD213PS  act_3c091cbd<>+0(SB), Y2, Y8
+	VFMADD213PS  act_3c091cbd<>+0(SB), Y3, Y9
+	VFMADD213PS  act_3d2aac56<>+0(SB), Y2, Y8
+	VFMADD213PS  act_3d2aac56<>+0(SB), Y3, Y9
+	VFMADD213PS  act_3e2aaa49<>+0(SB), Y2, Y8
+	VFMADD213PS  act_3e2aaa49<>+0(SB), Y3, Y9
+	VFMADD213PS  act_3efffffe<>+0(SB), Y2, Y8
+	VFMADD213PS  act_3efffffe<>+0(SB), Y3, Y9
+	VFMADD213PS  Y14, Y2, Y8
+	VFMADD213PS  Y14, Y3, Y9
+	VFMADD213PS  Y14, Y2, Y8
+	VFMADD213PS  Y14, Y3, Y9
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       act_3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y6, Y6
-	VPSUBD       act_4b400000<>+0(SB), Y5, Y5
-	VPSRAD       $0x01, Y5, Y3
-	VPSUBD       Y3, Y5, Y5
-	VPSLLD       $0x17, Y3, Y3
-	VPADDD       act_3f800000<>+0(SB), Y3, Y3
-	VMULPS       Y3, Y7, Y7
 	VPSLLD       $0x17, Y5, Y5
-	VPADDD       act_3f800000<>+0(SB), Y5, Y5
-	VMULPS       Y5, Y7, Y7
-	VADDPS       act_3f800000<>+0(SB), Y6, Y6
-	VDIVPS       Y6, Y0, Y0
-	VADDPS       act_3f800000<>+0(SB), Y7, Y7
-	VDIVPS       Y7, Y1, Y1
+	VFMADD213PS  Y14, Y4, Y8
+	VFMADD213PS  Y14, Y5, Y9
+	VDIVPS       Y8, Y0, Y0
+	VDIVPS       Y9, Y1, Y1
 	TESTQ        R8, R8
 	JZ           ungated35
 	VMOVUPS      (R8)(R10*1), Y2
@@ -343,35 +336,22 @@ ones30:
 
 one31:
 	VMOVUPS      (SI)(R10*1), Y0
-	VMOVUPS      act_c2b20000<>+0(SB), Y2
-	VMAXPS       Y0, Y2, Y0
-	VXORPS       act_80000000<>+0(SB), Y0, Y2
-	VMOVUPS      act_c2d00000<>+0(SB), Y4
-	VMAXPS       Y2, Y4, Y2
-	VMOVUPS      act_4b400000<>+0(SB), Y6
-	VMOVAPS      Y6, Y4
-	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y2, Y4
-	VSUBPS       Y6, Y4, Y6
-	VFNMADD231PS act_3f317218<>+0(SB), Y6, Y2
-	VFNMADD231PS act_b102e308<>+0(SB), Y6, Y2
-	VMOVUPS      act_3ab52894<>+0(SB), Y6
-	VFMADD213PS  act_3c091cbd<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3d2aac56<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3e2aaa49<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3efffffe<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3f800000<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3f800000<>+0(SB), Y2, Y6
-	VPSUBD       act_4b400000<>+0(SB), Y4, Y4
-	VPSRAD       $0x01, Y4, Y2
-	VPSUBD       Y2, Y4, Y4
-	VPSLLD       $0x17, Y2, Y2
-	VPADDD       act_3f800000<>+0(SB), Y2, Y2
-	VMULPS       Y2, Y6, Y6
+	VMAXPS       Y0, Y10, Y0
+	VMINPS       Y0, Y11, Y2
+	VMOVUPS      act_3fb8aa3b<>+0(SB), Y4
+	VFNMADD213PS Y12, Y2, Y4
+	VSUBPS       Y12, Y4, Y6
+	VFNMSUB231PS Y13, Y6, Y2
+	VMOVUPS      act_3ab52894<>+0(SB), Y8
+	VFMADD213PS  act_3c091cbd<>+0(SB), Y2, Y8
+	VFMADD213PS  act_3d2aac56<>+0(SB), Y2, Y8
+	VFMADD213PS  act_3e2aaa49<>+0(SB), Y2, Y8
+	VFMADD213PS  act_3efffffe<>+0(SB), Y2, Y8
+	VFMADD213PS  Y14, Y2, Y8
+	VFMADD213PS  Y14, Y2, Y8
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       act_3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y6, Y6
-	VADDPS       act_3f800000<>+0(SB), Y6, Y6
-	VDIVPS       Y6, Y0, Y0
+	VFMADD213PS  Y14, Y4, Y8
+	VDIVPS       Y8, Y0, Y0
 	TESTQ        R8, R8
 	JZ           ungated37
 	VMOVUPS      (R8)(R10*1), Y2
@@ -393,35 +373,22 @@ rest32:
 	ADDQ         $0x08, R11
 	JZ           end33
 	VMASKMOVPS   (SI)(R10*1), Y15, Y0
-	VMOVUPS      act_c2b20000<>+0(SB), Y2
-	VMAXPS       Y0, Y2, Y0
-	VXORPS       act_80000000<>+0(SB), Y0, Y2
-	VMOVUPS      act_c2d00000<>+0(SB), Y4
-	VMAXPS       Y2, Y4, Y2
-	VMOVUPS      act_4b400000<>+0(SB), Y6
-	VMOVAPS      Y6, Y4
-	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y2, Y4
-	VSUBPS       Y6, Y4, Y6
-	VFNMADD231PS act_3f317218<>+0(SB), Y6, Y2
-	VFNMADD231PS act_b102e308<>+0(SB), Y6, Y2
-	VMOVUPS      act_3ab52894<>+0(SB), Y6
-	VFMADD213PS  act_3c091cbd<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3d2aac56<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3e2aaa49<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3efffffe<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3f800000<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3f800000<>+0(SB), Y2, Y6
-	VPSUBD       act_4b400000<>+0(SB), Y4, Y4
-	VPSRAD       $0x01, Y4, Y2
-	VPSUBD       Y2, Y4, Y4
-	VPSLLD       $0x17, Y2, Y2
-	VPADDD       act_3f800000<>+0(SB), Y2, Y2
-	VMULPS       Y2, Y6, Y6
+	VMAXPS       Y0, Y10, Y0
+	VMINPS       Y0, Y11, Y2
+	VMOVUPS      act_3fb8aa3b<>+0(SB), Y4
+	VFNMADD213PS Y12, Y2, Y4
+	VSUBPS       Y12, Y4, Y6
+	VFNMSUB231PS Y13, Y6, Y2
+	VMOVUPS      act_3ab52894<>+0(SB), Y8
+	VFMADD213PS  act_3c091cbd<>+0(SB), Y2, Y8
+	VFMADD213PS  act_3d2aac56<>+0(SB), Y2, Y8
+	VFMADD213PS  act_3e2aaa49<>+0(SB), Y2, Y8
+	VFMADD213PS  act_3efffffe<>+0(SB), Y2, Y8
+	VFMADD213PS  Y14, Y2, Y8
+	VFMADD213PS  Y14, Y2, Y8
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       act_3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y6, Y6
-	VADDPS       act_3f800000<>+0(SB), Y6, Y6
-	VDIVPS       Y6, Y0, Y0
+	VFMADD213PS  Y14, Y4, Y8
+	VDIVPS       Y8, Y0, Y0
 	TESTQ        R8, R8
 	JZ           ungated39
 	VMASKMOVPS   (R8)(R10*1), Y15, Y2
@@ -449,8 +416,13 @@ done34:
 	RET
 
 quick_gelu:
-	TESTQ CX, CX
-	JZ    done47
+	VMOVUPS act_c250cccd<>+0(SB), Y10
+	VMOVUPS act_424e0000<>+0(SB), Y11
+	VMOVUPS act_4b40007f<>+0(SB), Y12
+	VMOVUPS act_3ed083aa<>+0(SB), Y13
+	VMOVUPS act_3f800000<>+0(SB), Y14
+	TESTQ   CX, CX
+	JZ      done47
 
 row41:
 	XORQ    R10, R10
@@ -462,68 +434,38 @@ row41:
 some42:
 	VMOVUPS      (SI)(R10*1), Y0
 	VMOVUPS      32(SI)(R10*1), Y1
-	VMOVUPS      act_c2b20000<>+0(SB), Y2
-	VMOVUPS      act_c2b20000<>+0(SB), Y3
-	VMAXPS       Y0, Y2, Y0
-	VMAXPS       Y1, Y3, Y1
-	VMULPS       act_bfd9db23<>+0(SB), Y0, Y2
-	VMULPS       act_bfd9db23<>+0(SB), Y1, Y3
-	VMOVUPS      act_c2d00000<>+0(SB), Y4
-	VMAXPS       Y2, Y4, Y2
-	VMOVUPS      act_c2d00000<>+0(SB), Y5
-	VMAXPS       Y3, Y5, Y3
-	VMOVUPS      act_42b20000<>+0(SB), Y4
-	VMINPS       Y2, Y4, Y2
-	VMOVUPS      act_42b20000<>+0(SB), Y5
-	VMINPS       Y3, Y5, Y3
-	VMOVUPS      act_4b400000<>+0(SB), Y6
-	VMOVAPS      Y6, Y4
-	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y2, Y4
-	VSUBPS       Y6, Y4, Y6
-	VMOVUPS      act_4b400000<>+0(SB), Y7
-	VMOVAPS      Y7, Y5
-	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y3, Y5
-	VSUBPS       Y7, Y5, Y7
-	VFNMADD231PS act_3f317218<>+0(SB), Y6, Y2
-	VFNMADD231PS act_b102e308<>+0(SB), Y6, Y2
-	VFNMADD231PS act_3f317218<>+0(SB), Y7, Y3
-	VFNMADD231PS act_b102e308<>+0(SB), Y7, Y3
-	VMOVUPS      act_3ab52894<>+0(SB), Y6
-	VMOVUPS      act_3ab52894<>+0(SB), Y7
-	VFMADD213PS  act_3c091cbd<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3c091cbd<>+0(SB), Y3, Y7
-	VFMADD213PS  act_3d2aac56<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3d2aac56<>+0(SB), Y3, Y7
-	VFMADD213PS  act_3e2aaa49<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3e2aaa49<>+0(SB), Y3, Y7
-	VFMADD213PS  act_3efffffe<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3efffffe<>+0(SB), Y3, Y7
-	VFMADD213PS  act_3f800000<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3f800000<>+0(SB), Y3, Y7
-	VFMADD213PS  act_3f800000<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3f800000<>+0(SB), Y3, Y7
-	VPSUBD       act_4b400000<>+0(SB), Y4, Y4
-	VPSRAD       $0x01, Y4, Y2
-	VPSUBD       Y2, Y4, Y4
-	VPSLLD       $0x17, Y2, Y2
-	VPADDD       act_3f800000<>+0(SB), Y2, Y2
-	VMULPS       Y2, Y6, Y6
+	VMAXPS       Y0, Y10, Y0
+	VMAXPS       Y1, Y10, Y1
+	VMINPS       Y0, Y11, Y2
+	VMINPS       Y1, Y11, Y3
+	VMOVUPS      act_401d265f<>+0(SB), Y4
+	VMOVUPS      act_401d265f<>+0(SB), Y5
+	VFNMADD213PS Y12, Y2, Y4
+	VFNMADD213PS Y12, Y3, Y5
+	VSUBPS       Y12, Y4, Y6
+	VSUBPS       Y12, Y5, Y7
+	VFNMSUB231PS Y13, Y6, Y2
+	VFNMSUB231PS Y13, Y7, Y3
+	VMOVUPS      act_3d09a18f<>+0(SB), Y8
+	VMOVUPS      act_3d09a18f<>+0(SB), Y9
+	VFMADD213PS  act_3df4d9f8<>+0(SB), Y2, Y8
+	VFMADD213PS  act_3df4d9f8<>+0(SB), Y3, Y9
+	VFMADD213PS  act_3eb3066f<>+0(SB), Y2, Y8
+	VFMADD213PS  act_3eb3066f<>+0(SB), Y3, Y9
+	VFMADD213PS  act_3f525c18<>+0(SB), Y2, Y8
+	VFMADD213PS  act_3f525c18<>+0(SB), Y3, Y9
+	VFMADD213PS  act_3fb9653b<>+0(SB), Y2, Y8
+	VFMADD213PS  act_3fb9653b<>+0(SB), Y3, Y9
+	VFMADD213PS  act_3fd9db23<>+0(SB), Y2, Y8
+	VFMADD213PS  act_3fd9db23<>+0(SB), Y3, Y9
+	VFMADD213PS  Y14, Y2, Y8
+	VFMADD213PS  Y14, Y3, Y9
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       act_3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y6, Y6
-	VPSUBD       act_4b400000<>+0(SB), Y5, Y5
-	VPSRAD       $0x01, Y5, Y3
-	VPSUBD       Y3, Y5, Y5
-	VPSLLD       $0x17, Y3, Y3
-	VPADDD       act_3f800000<>+0(SB), Y3, Y3
-	VMULPS       Y3, Y7, Y7
 	VPSLLD       $0x17, Y5, Y5
-	VPADDD       act_3f800000<>+0(SB), Y5, Y5
-	VMULPS       Y5, Y7, Y7
-	VADDPS       act_3f800000<>+0(SB), Y6, Y6
-	VDIVPS       Y6, Y0, Y0
-	VADDPS       act_3f800000<>+0(SB), Y7, Y7
-	VDIVPS       Y7, Y1, Y1
+	VFMADD213PS  Y14, Y4, Y8
+	VFMADD213PS  Y14, Y5, Y9
+	VDIVPS       Y8, Y0, Y0
+	VDIVPS       Y9, Y1, Y1
 	TESTQ        R8, R8
 	JZ           ungated48
 	VMOVUPS      (R8)(R10*1), Y2
@@ -552,37 +494,22 @@ ones43:
 
 one44:
 	VMOVUPS      (SI)(R10*1), Y0
-	VMOVUPS      act_c2b20000<>+0(SB), Y2
-	VMAXPS       Y0, Y2, Y0
-	VMULPS       act_bfd9db23<>+0(SB), Y0, Y2
-	VMOVUPS      act_c2d00000<>+0(SB), Y4
-	VMAXPS       Y2, Y4, Y2
-	VMOVUPS      act_42b20000<>+0(SB), Y4
-	VMINPS       Y2, Y4, Y2
-	VMOVUPS      act_4b400000<>+0(SB), Y6
-	VMOVAPS      Y6, Y4
-	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y2, Y4
-	VSUBPS       Y6, Y4, Y6
-	VFNMADD231PS act_3f317218<>+0(SB), Y6, Y2
-	VFNMADD231PS act_b102e308<>+0(SB), Y6, Y2
-	VMOVUPS      act_3ab52894<>+0(SB), Y6
-	VFMADD213PS  act_3c091cbd<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3d2aac56<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3e2aaa49<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3efffffe<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3f800000<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3f800000<>+0(SB), Y2, Y6
-	VPSUBD       act_4b400000<>+0(SB), Y4, Y4
-	VPSRAD       $0x01, Y4, Y2
-	VPSUBD       Y2, Y4, Y4
-	VPSLLD       $0x17, Y2, Y2
-	VPADDD       act_3f800000<>+0(SB), Y2, Y2
-	VMULPS       Y2, Y6, Y6
+	VMAXPS       Y0, Y10, Y0
+	VMINPS       Y0, Y11, Y2
+	VMOVUPS      act_401d265f<>+0(SB), Y4
+	VFNMADD213PS Y12, Y2, Y4
+	VSUBPS       Y12, Y4, Y6
+	VFNMSUB231PS Y13, Y6, Y2
+	VMOVUPS      act_3d09a18f<>+0(SB), Y8
+	VFMADD213PS  act_3df4d9f8<>+0(SB), Y2, Y8
+	VFMADD213PS  act_3eb3066f<>+0(SB), Y2, Y8
+	VFMADD213PS  act_3f525c18<>+0(SB), Y2, Y8
+	VFMADD213PS  act_3fb9653b<>+0(SB), Y2, Y8
+	VFMADD213PS  act_3fd9db23<>+0(SB), Y2, Y8
+	VFMADD213PS  Y14, Y2, Y8
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       act_3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y6, Y6
-	VADDPS       act_3f800000<>+0(SB), Y6, Y6
-	VDIVPS       Y6, Y0, Y0
+	VFMADD213PS  Y14, Y4, Y8
+	VDIVPS       Y8, Y0, Y0
 	TESTQ        R8, R8
 	JZ           ungated50
 	VMOVUPS      (R8)(R10*1), Y2
@@ -604,37 +531,22 @@ rest45:
 	ADDQ         $0x08, R11
 	JZ           end46
 	VMASKMOVPS   (SI)(R10*1), Y15, Y0
-	VMOVUPS      act_c2b20000<>+0(SB), Y2
-	VMAXPS       Y0, Y2, Y0
-	VMULPS       act_bfd9db23<>+0(SB), Y0, Y2
-	VMOVUPS      act_c2d00000<>+0(SB), Y4
-	VMAXPS       Y2, Y4, Y2
-	VMOVUPS      act_42b20000<>+0(SB), Y4
-	VMINPS       Y2, Y4, Y2
-	VMOVUPS      act_4b400000<>+0(SB), Y6
-	VMOVAPS      Y6, Y4
-	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y2, Y4
-	VSUBPS       Y6, Y4, Y6
-	VFNMADD231PS act_3f317218<>+0(SB), Y6, Y2
-	VFNMADD231PS act_b102e308<>+0(SB), Y6, Y2
-	VMOVUPS      act_3ab52894<>+0(SB), Y6
-	VFMADD213PS  act_3c091cbd<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3d2aac56<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3e2aaa49<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3efffffe<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3f800000<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3f800000<>+0(SB), Y2, Y6
-	VPSUBD       act_4b400000<>+0(SB), Y4, Y4
-	VPSRAD       $0x01, Y4, Y2
-	VPSUBD       Y2, Y4, Y4
-	VPSLLD       $0x17, Y2, Y2
-	VPADDD       act_3f800000<>+0(SB), Y2, Y2
-	VMULPS       Y2, Y6, Y6
+	VMAXPS       Y0, Y10, Y0
+	VMINPS       Y0, Y11, Y2
+	VMOVUPS      act_401d265f<>+0(SB), Y4
+	VFNMADD213PS Y12, Y2, Y4
+	VSUBPS       Y12, Y4, Y6
+	VFNMSUB231PS Y13, Y6, Y2
+	VMOVUPS      act_3d09a18f<>+0(SB), Y8
+	VFMADD213PS  act_3df4d9f8<>+0(SB), Y2, Y8
+	VFMADD213PS  act_3eb3066f<>+0(SB), Y2, Y8
+	VFMADD213PS  act_3f525c18<>+0(SB), Y2, Y8
+	VFMADD213PS  act_3fb9653b<>+0(SB), Y2, Y8
+	VFMADD213PS  act_3fd9db23<>+0(SB), Y2, Y8
+	VFMADD213PS  Y14, Y2, Y8
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       act_3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y6, Y6
-	VADDPS       act_3f800000<>+0(SB), Y6, Y6
-	VDIVPS       Y6, Y0, Y0
+	VFMADD213PS  Y14, Y4, Y8
+	VDIVPS       Y8, Y0, Y0
 	TESTQ        R8, R8
 	JZ           ungated52
 	VMASKMOVPS   (R8)(R10*1), Y15, Y2
@@ -662,8 +574,11 @@ done47:
 	RET
 
 gelu:
-	TESTQ CX, CX
-	JZ    done60
+	VMOVUPS act_415451ec<>+0(SB), Y12
+	VMOVUPS act_4b40007f<>+0(SB), Y13
+	VMOVUPS act_bf38aa3b<>+0(SB), Y14
+	TESTQ   CX, CX
+	JZ      done60
 
 row54:
 	XORQ    R10, R10
@@ -675,114 +590,66 @@ row54:
 some55:
 	VMOVUPS      (SI)(R10*1), Y0
 	VMOVUPS      32(SI)(R10*1), Y1
-	VMOVUPS      act_c2d00000<>+0(SB), Y6
-	VORPS        act_80000000<>+0(SB), Y0, Y2
-	VMAXPS       Y2, Y6, Y2
-	VMOVUPS      act_c2d00000<>+0(SB), Y7
-	VORPS        act_80000000<>+0(SB), Y1, Y3
-	VMAXPS       Y3, Y7, Y3
-	VMULPS       Y2, Y2, Y6
-	VMOVAPS      Y6, Y4
-	VFMSUB231PS  Y2, Y2, Y4
-	VMULPS       act_bf000000<>+0(SB), Y4, Y4
-	VMULPS       act_bf000000<>+0(SB), Y6, Y6
-	VMULPS       Y3, Y3, Y7
-	VMOVAPS      Y7, Y5
-	VFMSUB231PS  Y3, Y3, Y5
-	VMULPS       act_bf000000<>+0(SB), Y5, Y5
-	VMULPS       act_bf000000<>+0(SB), Y7, Y7
-	VMOVUPS      act_c2d00000<>+0(SB), Y8
-	VMAXPS       Y6, Y8, Y6
-	VMOVUPS      act_c2d00000<>+0(SB), Y9
-	VMAXPS       Y7, Y9, Y7
-	VMOVUPS      act_42b20000<>+0(SB), Y8
-	VMINPS       Y6, Y8, Y6
-	VMOVUPS      act_42b20000<>+0(SB), Y9
-	VMINPS       Y7, Y9, Y7
-	VMOVUPS      act_4b400000<>+0(SB), Y10
-	VMOVAPS      Y10, Y8
-	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y6, Y8
-	VSUBPS       Y10, Y8, Y10
-	VMOVUPS      act_4b400000<>+0(SB), Y11
-	VMOVAPS      Y11, Y9
-	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y7, Y9
-	VSUBPS       Y11, Y9, Y11
-	VFNMADD231PS act_3f317218<>+0(SB), Y10, Y6
-	VFNMADD231PS act_b102e308<>+0(SB), Y10, Y6
-	VFNMADD231PS act_3f317218<>+0(SB), Y11, Y7
-	VFNMADD231PS act_b102e308<>+0(SB), Y11, Y7
-	VMOVUPS      act_3ab52894<>+0(SB), Y10
-	VMOVUPS      act_3ab52894<>+0(SB), Y11
-	VFMADD213PS  act_3c091cbd<>+0(SB), Y6, Y10
-	VFMADD213PS  act_3c091cbd<>+0(SB), Y7, Y11
-	VFMADD213PS  act_3d2aac56<>+0(SB), Y6, Y10
-	VFMADD213PS  act_3d2aac56<>+0(SB), Y7, Y11
-	VFMADD213PS  act_3e2aaa49<>+0(SB), Y6, Y10
-	VFMADD213PS  act_3e2aaa49<>+0(SB), Y7, Y11
-	VFMADD213PS  act_3efffffe<>+0(SB), Y6, Y10
-	VFMADD213PS  act_3efffffe<>+0(SB), Y7, Y11
-	VFMADD213PS  act_3f800000<>+0(SB), Y6, Y10
-	VFMADD213PS  act_3f800000<>+0(SB), Y7, Y11
-	VFMADD213PS  act_3f800000<>+0(SB), Y6, Y10
-	VFMADD213PS  act_3f800000<>+0(SB), Y7, Y11
-	VPSUBD       act_4b400000<>+0(SB), Y8, Y8
-	VPSRAD       $0x01, Y8, Y6
-	VPSUBD       Y6, Y8, Y8
-	VPSLLD       $0x17, Y6, Y6
-	VPADDD       act_3f800000<>+0(SB), Y6, Y6
-	VMULPS       Y6, Y10, Y10
-	VPSLLD       $0x17, Y8, Y8
-	VPADDD       act_3f800000<>+0(SB), Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VPSUBD       act_4b400000<>+0(SB), Y9, Y9
-	VPSRAD       $0x01, Y9, Y7
-	VPSUBD       Y7, Y9, Y9
-	VPSLLD       $0x17, Y7, Y7
-	VPADDD       act_3f800000<>+0(SB), Y7, Y7
-	VMULPS       Y7, Y11, Y11
-	VPSLLD       $0x17, Y9, Y9
-	VPADDD       act_3f800000<>+0(SB), Y9, Y9
-	VMULPS       Y9, Y11, Y11
-	VFMADD231PS  Y10, Y4, Y10
-	VFMADD231PS  Y11, Y5, Y11
+	VMOVUPS      act_7fffffff<>+0(SB), Y2
+	VMOVUPS      act_7fffffff<>+0(SB), Y3
+	VANDPS       Y0, Y2, Y2
+	VANDPS       Y1, Y3, Y3
+	VMINPS       act_415451ec<>+0(SB), Y2, Y2
+	VMINPS       act_415451ec<>+0(SB), Y3, Y3
+	VMULPS       Y14, Y2, Y4
+	VMULPS       Y14, Y3, Y5
+	VFMADD213PS  Y13, Y2, Y4
+	VFMADD213PS  Y13, Y3, Y5
+	VSUBPS       Y13, Y4, Y6
+	VSUBPS       Y13, Y5, Y7
+	VMULPS       act_3fb17200<>+0(SB), Y6, Y6
+	VMULPS       act_3fb17200<>+0(SB), Y7, Y7
+	VFMADD231PS  Y2, Y2, Y6
+	VFMADD231PS  Y3, Y3, Y7
+	VMOVUPS      act_3c552f2a<>+0(SB), Y10
+	VMOVUPS      act_3c552f2a<>+0(SB), Y11
+	VFMADD213PS  act_3dd054f2<>+0(SB), Y2, Y10
+	VFMADD213PS  act_3dd054f2<>+0(SB), Y3, Y11
+	VFMADD213PS  act_3ea8d56f<>+0(SB), Y2, Y10
+	VFMADD213PS  act_3ea8d56f<>+0(SB), Y3, Y11
+	VFMADD213PS  act_3f000000<>+0(SB), Y2, Y10
+	VFMADD213PS  act_3f000000<>+0(SB), Y3, Y11
+	VMOVUPS      act_3d05a7f0<>+0(SB), Y8
+	VMOVUPS      act_3d05a7f0<>+0(SB), Y9
+	VFMADD213PS  act_3e8242a0<>+0(SB), Y2, Y8
+	VFMADD213PS  act_3e8242a0<>+0(SB), Y3, Y9
+	VFMADD213PS  act_3f5dc582<>+0(SB), Y2, Y8
+	VFMADD213PS  act_3f5dc582<>+0(SB), Y3, Y9
+	VFMADD213PS  act_3fba8bc0<>+0(SB), Y2, Y8
+	VFMADD213PS  act_3fba8bc0<>+0(SB), Y3, Y9
+	VFMADD213PS  act_3f800000<>+0(SB), Y2, Y8
+	VFMADD213PS  act_3f800000<>+0(SB), Y3, Y9
 	VMULPS       Y2, Y10, Y10
-	VMOVUPS      act_80000000<>+0(SB), Y8
-	VANDNPS      Y2, Y8, Y2
 	VMULPS       Y3, Y11, Y11
-	VMOVUPS      act_80000000<>+0(SB), Y9
-	VANDNPS      Y3, Y9, Y3
-	VMOVUPS      act_3b85e18a<>+0(SB), Y6
-	VMOVUPS      act_3b85e18a<>+0(SB), Y7
-	VFMADD213PS  act_3d25a769<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3d25a769<>+0(SB), Y3, Y7
-	VFMADD213PS  act_3e3b13f3<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3e3b13f3<>+0(SB), Y3, Y7
-	VFMADD213PS  act_3ee00ce0<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3ee00ce0<>+0(SB), Y3, Y7
-	VFMADD213PS  act_3f000000<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3f000000<>+0(SB), Y3, Y7
-	VMOVUPS      act_3c27caff<>+0(SB), Y12
-	VMOVUPS      act_3c27caff<>+0(SB), Y13
-	VFMADD213PS  act_3dcfa143<>+0(SB), Y2, Y12
-	VFMADD213PS  act_3dcfa143<>+0(SB), Y3, Y13
-	VFMADD213PS  act_3eefa206<>+0(SB), Y2, Y12
-	VFMADD213PS  act_3eefa206<>+0(SB), Y3, Y13
-	VFMADD213PS  act_3f99a3b4<>+0(SB), Y2, Y12
-	VFMADD213PS  act_3f99a3b4<>+0(SB), Y3, Y13
-	VFMADD213PS  act_3fd62787<>+0(SB), Y2, Y12
-	VFMADD213PS  act_3fd62787<>+0(SB), Y3, Y13
-	VFMADD213PS  act_3f800000<>+0(SB), Y2, Y12
-	VFMADD213PS  act_3f800000<>+0(SB), Y3, Y13
-	VMULPS       Y6, Y10, Y10
-	VDIVPS       Y12, Y10, Y10
-	VMULPS       Y7, Y11, Y11
-	VDIVPS       Y13, Y11, Y11
-	VXORPS       Y8, Y8, Y8
-	VMAXPS       Y0, Y8, Y0
-	VADDPS       Y10, Y0, Y0
-	VXORPS       Y9, Y9, Y9
-	VMAXPS       Y1, Y9, Y1
-	VADDPS       Y11, Y1, Y1
+	VDIVPS       Y8, Y10, Y10
+	VDIVPS       Y9, Y11, Y11
+	VMOVUPS      act_b987db6f<>+0(SB), Y8
+	VMOVUPS      act_b987db6f<>+0(SB), Y9
+	VFMADD213PS  act_3b2b9d3e<>+0(SB), Y6, Y8
+	VFMADD213PS  act_3b2b9d3e<>+0(SB), Y7, Y9
+	VFMADD213PS  act_bcaaad62<>+0(SB), Y6, Y8
+	VFMADD213PS  act_bcaaad62<>+0(SB), Y7, Y9
+	VFMADD213PS  act_3dffff29<>+0(SB), Y6, Y8
+	VFMADD213PS  act_3dffff29<>+0(SB), Y7, Y9
+	VFMADD213PS  act_bf00000f<>+0(SB), Y6, Y8
+	VFMADD213PS  act_bf00000f<>+0(SB), Y7, Y9
+	VFMADD213PS  act_3f800000<>+0(SB), Y6, Y8
+	VFMADD213PS  act_3f800000<>+0(SB), Y7, Y9
+	VPSLLD       $0x17, Y4, Y4
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y8, Y4, Y4
+	VMULPS       Y9, Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	VMAXPS       Y0, Y6, Y0
+	VXORPS       Y7, Y7, Y7
+	VMAXPS       Y1, Y7, Y1
+	VFNMADD231PS Y4, Y10, Y0
+	VFNMADD231PS Y5, Y11, Y1
 	TESTQ        R8, R8
 	JZ           ungated61
 	VMOVUPS      (R8)(R10*1), Y2
@@ -811,60 +678,36 @@ ones56:
 
 one57:
 	VMOVUPS      (SI)(R10*1), Y0
-	VMOVUPS      act_c2d00000<>+0(SB), Y6
-	VORPS        act_80000000<>+0(SB), Y0, Y2
-	VMAXPS       Y2, Y6, Y2
-	VMULPS       Y2, Y2, Y6
-	VMOVAPS      Y6, Y4
-	VFMSUB231PS  Y2, Y2, Y4
-	VMULPS       act_bf000000<>+0(SB), Y4, Y4
-	VMULPS       act_bf000000<>+0(SB), Y6, Y6
-	VMOVUPS      act_c2d00000<>+0(SB), Y8
-	VMAXPS       Y6, Y8, Y6
-	VMOVUPS      act_42b20000<>+0(SB), Y8
-	VMINPS       Y6, Y8, Y6
-	VMOVUPS      act_4b400000<>+0(SB), Y10
-	VMOVAPS      Y10, Y8
-	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y6, Y8
-	VSUBPS       Y10, Y8, Y10
-	VFNMADD231PS act_3f317218<>+0(SB), Y10, Y6
-	VFNMADD231PS act_b102e308<>+0(SB), Y10, Y6
-	VMOVUPS      act_3ab52894<>+0(SB), Y10
-	VFMADD213PS  act_3c091cbd<>+0(SB), Y6, Y10
-	VFMADD213PS  act_3d2aac56<>+0(SB), Y6, Y10
-	VFMADD213PS  act_3e2aaa49<>+0(SB), Y6, Y10
-	VFMADD213PS  act_3efffffe<>+0(SB), Y6, Y10
-	VFMADD213PS  act_3f800000<>+0(SB), Y6, Y10
-	VFMADD213PS  act_3f800000<>+0(SB), Y6, Y10
-	VPSUBD       act_4b400000<>+0(SB), Y8, Y8
-	VPSRAD       $0x01, Y8, Y6
-	VPSUBD       Y6, Y8, Y8
-	VPSLLD       $0x17, Y6, Y6
-	VPADDD       act_3f800000<>+0(SB), Y6, Y6
-	VMULPS       Y6, Y10, Y10
-	VPSLLD       $0x17, Y8, Y8
-	VPADDD       act_3f800000<>+0(SB), Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VFMADD231PS  Y10, Y4, Y10
+	VMOVUPS      act_7fffffff<>+0(SB), Y2
+	VANDPS       Y0, Y2, Y2
+	VMINPS       act_415451ec<>+0(SB), Y2, Y2
+	VMULPS       Y14, Y2, Y4
+	VFMADD213PS  Y13, Y2, Y4
+	VSUBPS       Y13, Y4, Y6
+	VMULPS       act_3fb17200<>+0(SB), Y6, Y6
+	VFMADD231PS  Y2, Y2, Y6
+	VMOVUPS      act_3c552f2a<>+0(SB), Y10
+	VFMADD213PS  act_3dd054f2<>+0(SB), Y2, Y10
+	VFMADD213PS  act_3ea8d56f<>+0(SB), Y2, Y10
+	VFMADD213PS  act_3f000000<>+0(SB), Y2, Y10
+	VMOVUPS      act_3d05a7f0<>+0(SB), Y8
+	VFMADD213PS  act_3e8242a0<>+0(SB), Y2, Y8
+	VFMADD213PS  act_3f5dc582<>+0(SB), Y2, Y8
+	VFMADD213PS  act_3fba8bc0<>+0(SB), Y2, Y8
+	VFMADD213PS  act_3f800000<>+0(SB), Y2, Y8
 	VMULPS       Y2, Y10, Y10
-	VMOVUPS      act_80000000<>+0(SB), Y8
-	VANDNPS      Y2, Y8, Y2
-	VMOVUPS      act_3b85e18a<>+0(SB), Y6
-	VFMADD213PS  act_3d25a769<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3e3b13f3<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3ee00ce0<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3f000000<>+0(SB), Y2, Y6
-	VMOVUPS      act_3c27caff<>+0(SB), Y12
-	VFMADD213PS  act_3dcfa143<>+0(SB), Y2, Y12
-	VFMADD213PS  act_3eefa206<>+0(SB), Y2, Y12
-	VFMADD213PS  act_3f99a3b4<>+0(SB), Y2, Y12
-	VFMADD213PS  act_3fd62787<>+0(SB), Y2, Y12
-	VFMADD213PS  act_3f800000<>+0(SB), Y2, Y12
-	VMULPS       Y6, Y10, Y10
-	VDIVPS       Y12, Y10, Y10
-	VXORPS       Y8, Y8, Y8
-	VMAXPS       Y0, Y8, Y0
-	VADDPS       Y10, Y0, Y0
+	VDIVPS       Y8, Y10, Y10
+	VMOVUPS      act_b987db6f<>+0(SB), Y8
+	VFMADD213PS  act_3b2b9d3e<>+0(SB), Y6, Y8
+	VFMADD213PS  act_bcaaad62<>+0(SB), Y6, Y8
+	VFMADD213PS  act_3dffff29<>+0(SB), Y6, Y8
+	VFMADD213PS  act_bf00000f<>+0(SB), Y6, Y8
+	VFMADD213PS  act_3f800000<>+0(SB), Y6, Y8
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y8, Y4, Y4
+	VXORPS       Y6, Y6, Y6
+	VMAXPS       Y0, Y6, Y0
+	VFNMADD231PS Y4, Y10, Y0
 	TESTQ        R8, R8
 	JZ           ungated63
 	VMOVUPS      (R8)(R10*1), Y2
@@ -886,60 +729,36 @@ rest58:
 	ADDQ         $0x08, R11
 	JZ           end59
 	VMASKMOVPS   (SI)(R10*1), Y15, Y0
-	VMOVUPS      act_c2d00000<>+0(SB), Y6
-	VORPS        act_80000000<>+0(SB), Y0, Y2
-	VMAXPS       Y2, Y6, Y2
-	VMULPS       Y2, Y2, Y6
-	VMOVAPS      Y6, Y4
-	VFMSUB231PS  Y2, Y2, Y4
-	VMULPS       act_bf000000<>+0(SB), Y4, Y4
-	VMULPS       act_bf000000<>+0(SB), Y6, Y6
-	VMOVUPS      act_c2d00000<>+0(SB), Y8
-	VMAXPS       Y6, Y8, Y6
-	VMOVUPS      act_42b20000<>+0(SB), Y8
-	VMINPS       Y6, Y8, Y6
-	VMOVUPS      act_4b400000<>+0(SB), Y10
-	VMOVAPS      Y10, Y8
-	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y6, Y8
-	VSUBPS       Y10, Y8, Y10
-	VFNMADD231PS act_3f317218<>+0(SB), Y10, Y6
-	VFNMADD231PS act_b102e308<>+0(SB), Y10, Y6
-	VMOVUPS      act_3ab52894<>+0(SB), Y10
-	VFMADD213PS  act_3c091cbd<>+0(SB), Y6, Y10
-	VFMADD213PS  act_3d2aac56<>+0(SB), Y6, Y10
-	VFMADD213PS  act_3e2aaa49<>+0(SB), Y6, Y10
-	VFMADD213PS  act_3efffffe<>+0(SB), Y6, Y10
-	VFMADD213PS  act_3f800000<>+0(SB), Y6, Y10
-	VFMADD213PS  act_3f800000<>+0(SB), Y6, Y10
-	VPSUBD       act_4b400000<>+0(SB), Y8, Y8
-	VPSRAD       $0x01, Y8, Y6
-	VPSUBD       Y6, Y8, Y8
-	VPSLLD       $0x17, Y6, Y6
-	VPADDD       act_3f800000<>+0(SB), Y6, Y6
-	VMULPS       Y6, Y10, Y10
-	VPSLLD       $0x17, Y8, Y8
-	VPADDD       act_3f800000<>+0(SB), Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VFMADD231PS  Y10, Y4, Y10
+	VMOVUPS      act_7fffffff<>+0(SB), Y2
+	VANDPS       Y0, Y2, Y2
+	VMINPS       act_415451ec<>+0(SB), Y2, Y2
+	VMULPS       Y14, Y2, Y4
+	VFMADD213PS  Y13, Y2, Y4
+	VSUBPS       Y13, Y4, Y6
+	VMULPS       act_3fb17200<>+0(SB), Y6, Y6
+	VFMADD231PS  Y2, Y2, Y6
+	VMOVUPS      act_3c552f2a<>+0(SB), Y10
+	VFMADD213PS  act_3dd054f2<>+0(SB), Y2, Y10
+	VFMADD213PS  act_3ea8d56f<>+0(SB), Y2, Y10
+	VFMADD213PS  act_3f000000<>+0(SB), Y2, Y10
+	VMOVUPS      act_3d05a7f0<>+0(SB), Y8
+	VFMADD213PS  act_3e8242a0<>+0(SB), Y2, Y8
+	VFMADD213PS  act_3f5dc582<>+0(SB), Y2, Y8
+	VFMADD213PS  act_3fba8bc0<>+0(SB), Y2, Y8
+	VFMADD213PS  act_3f800000<>+0(SB), Y2, Y8
 	VMULPS       Y2, Y10, Y10
-	VMOVUPS      act_80000000<>+0(SB), Y8
-	VANDNPS      Y2, Y8, Y2
-	VMOVUPS      act_3b85e18a<>+0(SB), Y6
-	VFMADD213PS  act_3d25a769<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3e3b13f3<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3ee00ce0<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3f000000<>+0(SB), Y2, Y6
-	VMOVUPS      act_3c27caff<>+0(SB), Y12
-	VFMADD213PS  act_3dcfa143<>+0(SB), Y2, Y12
-	VFMADD213PS  act_3eefa206<>+0(SB), Y2, Y12
-	VFMADD213PS  act_3f99a3b4<>+0(SB), Y2, Y12
-	VFMADD213PS  act_3fd62787<>+0(SB), Y2, Y12
-	VFMADD213PS  act_3f800000<>+0(SB), Y2, Y12
-	VMULPS       Y6, Y10, Y10
-	VDIVPS       Y12, Y10, Y10
-	VXORPS       Y8, Y8, Y8
-	VMAXPS       Y0, Y8, Y0
-	VADDPS       Y10, Y0, Y0
+	VDIVPS       Y8, Y10, Y10
+	VMOVUPS      act_b987db6f<>+0(SB), Y8
+	VFMADD213PS  act_3b2b9d3e<>+0(SB), Y6, Y8
+	VFMADD213PS  act_bcaaad62<>+0(SB), Y6, Y8
+	VFMADD213PS  act_3dffff29<>+0(SB), Y6, Y8
+	VFMADD213PS  act_bf00000f<>+0(SB), Y6, Y8
+	VFMADD213PS  act_3f800000<>+0(SB), Y6, Y8
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y8, Y4, Y4
+	VXORPS       Y6, Y6, Y6
+	VMAXPS       Y0, Y6, Y0
+	VFNMADD231PS Y4, Y10, Y0
 	TESTQ        R8, R8
 	JZ           ungated65
 	VMASKMOVPS   (R8)(R10*1), Y15, Y2
@@ -967,8 +786,13 @@ done60:
 	RET
 
 gelu_tanh:
-	TESTQ CX, CX
-	JZ    done73
+	VMOVUPS act_c2b20000<>+0(SB), Y10
+	VMOVUPS act_42b00000<>+0(SB), Y11
+	VMOVUPS act_4b40007f<>+0(SB), Y12
+	VMOVUPS act_3f317218<>+0(SB), Y13
+	VMOVUPS act_3f800000<>+0(SB), Y14
+	TESTQ   CX, CX
+	JZ      done73
 
 row67:
 	XORQ    R10, R10
@@ -980,76 +804,48 @@ row67:
 some68:
 	VMOVUPS      (SI)(R10*1), Y0
 	VMOVUPS      32(SI)(R10*1), Y1
-	VMOVUPS      act_c2b20000<>+0(SB), Y2
-	VMOVUPS      act_c2b20000<>+0(SB), Y3
-	VMAXPS       Y0, Y2, Y0
-	VMAXPS       Y1, Y3, Y1
-	VMULPS       Y0, Y0, Y4
-	VMULPS       Y1, Y1, Y5
-	VMOVUPS      act_bd922279<>+0(SB), Y2
-	VMOVUPS      act_bd922279<>+0(SB), Y3
-	VMOVUPS      act_bfcc422a<>+0(SB), Y6
-	VMOVUPS      act_bfcc422a<>+0(SB), Y7
-	VFMADD213PS  Y6, Y4, Y2
-	VFMADD213PS  Y7, Y5, Y3
+	VMAXPS       Y0, Y10, Y0
+	VMAXPS       Y1, Y10, Y1
+	VMULPS       Y0, Y0, Y6
+	VMULPS       Y1, Y1, Y7
+	VMOVUPS      act_3d922279<>+0(SB), Y2
+	VMOVUPS      act_3d922279<>+0(SB), Y3
+	VFMADD213PS  act_3fcc422a<>+0(SB), Y6, Y2
+	VFMADD213PS  act_3fcc422a<>+0(SB), Y7, Y3
 	VMULPS       Y0, Y2, Y2
 	VMULPS       Y1, Y3, Y3
-	VMOVUPS      act_c2d00000<>+0(SB), Y4
-	VMAXPS       Y2, Y4, Y2
-	VMOVUPS      act_c2d00000<>+0(SB), Y5
-	VMAXPS       Y3, Y5, Y3
-	VMOVUPS      act_42b20000<>+0(SB), Y4
-	VMINPS       Y2, Y4, Y2
-	VMOVUPS      act_42b20000<>+0(SB), Y5
-	VMINPS       Y3, Y5, Y3
-	VMOVUPS      act_4b400000<>+0(SB), Y6
-	VMOVAPS      Y6, Y4
-	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y2, Y4
-	VSUBPS       Y6, Y4, Y6
-	VMOVUPS      act_4b400000<>+0(SB), Y7
-	VMOVAPS      Y7, Y5
-	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y3, Y5
-	VSUBPS       Y7, Y5, Y7
-	VFNMADD231PS act_3f317218<>+0(SB), Y6, Y2
-	VFNMADD231PS act_b102e308<>+0(SB), Y6, Y2
-	VFNMADD231PS act_3f317218<>+0(SB), Y7, Y3
-	VFNMADD231PS act_b102e308<>+0(SB), Y7, Y3
-	VMOVUPS      act_3ab52894<>+0(SB), Y6
-	VMOVUPS      act_3ab52894<>+0(SB), Y7
-	VFMADD213PS  act_3c091cbd<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3c091cbd<>+0(SB), Y3, Y7
-	VFMADD213PS  act_3d2aac56<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3d2aac56<>+0(SB), Y3, Y7
-	VFMADD213PS  act_3e2aaa49<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3e2aaa49<>+0(SB), Y3, Y7
-	VFMADD213PS  act_3efffffe<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3efffffe<>+0(SB), Y3, Y7
-	VFMADD213PS  act_3f800000<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3f800000<>+0(SB), Y3, Y7
-	VFMADD213PS  act_3f800000<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3f800000<>+0(SB), Y3, Y7
-	VPSUBD       act_4b400000<>+0(SB), Y4, Y4
-	VPSRAD       $0x01, Y4, Y2
-	VPSUBD       Y2, Y4, Y4
-	VPSLLD       $0x17, Y2, Y2
-	VPADDD       act_3f800000<>+0(SB), Y2, Y2
-	VMULPS       Y2, Y6, Y6
+	VMAXPS       Y2, Y10, Y2
+	VMAXPS       Y3, Y10, Y3
+	VMINPS       Y2, Y11, Y2
+	VMINPS       Y3, Y11, Y3
+	VMOVUPS      act_3fb8aa3b<>+0(SB), Y4
+	VMOVUPS      act_3fb8aa3b<>+0(SB), Y5
+	VFNMADD213PS Y12, Y2, Y4
+	VFNMADD213PS Y12, Y3, Y5
+	VSUBPS       Y12, Y4, Y6
+	VSUBPS       Y12, Y5, Y7
+	VFNMSUB231PS Y13, Y6, Y2
+	VFNMSUB231PS Y13, Y7, Y3
+	VMOVUPS      act_3ab52894<>+0(SB), Y8
+	VMOVUPS      act_3ab52894<>+0(SB), Y9
+	VFMADD213PS  act_3c091cbd<>+0(SB), Y2, Y8
+	VFMADD213PS  act_3c091cbd<>+0(SB), Y3, Y9
+	VFMADD213PS  act_3d2aac56<>+0(SB), Y2, Y8
+	VFMADD213PS  act_3d2aac56<>+0(SB), Y3, Y9
+	VFMADD213PS  act_3e2aaa49<>+0(SB), Y2, Y8
+	VFMADD213PS  act_3e2aaa49<>+0(SB), Y3, Y9
+	VFMADD213PS  act_3efffffe<>+0(SB), Y2, Y8
+	VFMADD213PS  act_3efffffe<>+0(SB), Y3, Y9
+	VFMADD213PS  Y14, Y2, Y8
+	VFMADD213PS  Y14, Y3, Y9
+	VFMADD213PS  Y14, Y2, Y8
+	VFMADD213PS  Y14, Y3, Y9
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       act_3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y6, Y6
-	VPSUBD       act_4b400000<>+0(SB), Y5, Y5
-	VPSRAD       $0x01, Y5, Y3
-	VPSUBD       Y3, Y5, Y5
-	VPSLLD       $0x17, Y3, Y3
-	VPADDD       act_3f800000<>+0(SB), Y3, Y3
-	VMULPS       Y3, Y7, Y7
 	VPSLLD       $0x17, Y5, Y5
-	VPADDD       act_3f800000<>+0(SB), Y5, Y5
-	VMULPS       Y5, Y7, Y7
-	VADDPS       act_3f800000<>+0(SB), Y6, Y6
-	VDIVPS       Y6, Y0, Y0
-	VADDPS       act_3f800000<>+0(SB), Y7, Y7
-	VDIVPS       Y7, Y1, Y1
+	VFMADD213PS  Y14, Y4, Y8
+	VFMADD213PS  Y14, Y5, Y9
+	VDIVPS       Y8, Y0, Y0
+	VDIVPS       Y9, Y1, Y1
 	TESTQ        R8, R8
 	JZ           ungated74
 	VMOVUPS      (R8)(R10*1), Y2
@@ -1078,41 +874,27 @@ ones69:
 
 one70:
 	VMOVUPS      (SI)(R10*1), Y0
-	VMOVUPS      act_c2b20000<>+0(SB), Y2
-	VMAXPS       Y0, Y2, Y0
-	VMULPS       Y0, Y0, Y4
-	VMOVUPS      act_bd922279<>+0(SB), Y2
-	VMOVUPS      act_bfcc422a<>+0(SB), Y6
-	VFMADD213PS  Y6, Y4, Y2
+	VMAXPS       Y0, Y10, Y0
+	VMULPS       Y0, Y0, Y6
+	VMOVUPS      act_3d922279<>+0(SB), Y2
+	VFMADD213PS  act_3fcc422a<>+0(SB), Y6, Y2
 	VMULPS       Y0, Y2, Y2
-	VMOVUPS      act_c2d00000<>+0(SB), Y4
-	VMAXPS       Y2, Y4, Y2
-	VMOVUPS      act_42b20000<>+0(SB), Y4
-	VMINPS       Y2, Y4, Y2
-	VMOVUPS      act_4b400000<>+0(SB), Y6
-	VMOVAPS      Y6, Y4
-	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y2, Y4
-	VSUBPS       Y6, Y4, Y6
-	VFNMADD231PS act_3f317218<>+0(SB), Y6, Y2
-	VFNMADD231PS act_b102e308<>+0(SB), Y6, Y2
-	VMOVUPS      act_3ab52894<>+0(SB), Y6
-	VFMADD213PS  act_3c091cbd<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3d2aac56<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3e2aaa49<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3efffffe<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3f800000<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3f800000<>+0(SB), Y2, Y6
-	VPSUBD       act_4b400000<>+0(SB), Y4, Y4
-	VPSRAD       $0x01, Y4, Y2
-	VPSUBD       Y2, Y4, Y4
-	VPSLLD       $0x17, Y2, Y2
-	VPADDD       act_3f800000<>+0(SB), Y2, Y2
-	VMULPS       Y2, Y6, Y6
+	VMAXPS       Y2, Y10, Y2
+	VMINPS       Y2, Y11, Y2
+	VMOVUPS      act_3fb8aa3b<>+0(SB), Y4
+	VFNMADD213PS Y12, Y2, Y4
+	VSUBPS       Y12, Y4, Y6
+	VFNMSUB231PS Y13, Y6, Y2
+	VMOVUPS      act_3ab52894<>+0(SB), Y8
+	VFMADD213PS  act_3c091cbd<>+0(SB), Y2, Y8
+	VFMADD213PS  act_3d2aac56<>+0(SB), Y2, Y8
+	VFMADD213PS  act_3e2aaa49<>+0(SB), Y2, Y8
+	VFMADD213PS  act_3efffffe<>+0(SB), Y2, Y8
+	VFMADD213PS  Y14, Y2, Y8
+	VFMADD213PS  Y14, Y2, Y8
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       act_3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y6, Y6
-	VADDPS       act_3f800000<>+0(SB), Y6, Y6
-	VDIVPS       Y6, Y0, Y0
+	VFMADD213PS  Y14, Y4, Y8
+	VDIVPS       Y8, Y0, Y0
 	TESTQ        R8, R8
 	JZ           ungated76
 	VMOVUPS      (R8)(R10*1), Y2
@@ -1134,41 +916,27 @@ rest71:
 	ADDQ         $0x08, R11
 	JZ           end72
 	VMASKMOVPS   (SI)(R10*1), Y15, Y0
-	VMOVUPS      act_c2b20000<>+0(SB), Y2
-	VMAXPS       Y0, Y2, Y0
-	VMULPS       Y0, Y0, Y4
-	VMOVUPS      act_bd922279<>+0(SB), Y2
-	VMOVUPS      act_bfcc422a<>+0(SB), Y6
-	VFMADD213PS  Y6, Y4, Y2
+	VMAXPS       Y0, Y10, Y0
+	VMULPS       Y0, Y0, Y6
+	VMOVUPS      act_3d922279<>+0(SB), Y2
+	VFMADD213PS  act_3fcc422a<>+0(SB), Y6, Y2
 	VMULPS       Y0, Y2, Y2
-	VMOVUPS      act_c2d00000<>+0(SB), Y4
-	VMAXPS       Y2, Y4, Y2
-	VMOVUPS      act_42b20000<>+0(SB), Y4
-	VMINPS       Y2, Y4, Y2
-	VMOVUPS      act_4b400000<>+0(SB), Y6
-	VMOVAPS      Y6, Y4
-	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y2, Y4
-	VSUBPS       Y6, Y4, Y6
-	VFNMADD231PS act_3f317218<>+0(SB), Y6, Y2
-	VFNMADD231PS act_b102e308<>+0(SB), Y6, Y2
-	VMOVUPS      act_3ab52894<>+0(SB), Y6
-	VFMADD213PS  act_3c091cbd<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3d2aac56<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3e2aaa49<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3efffffe<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3f800000<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3f800000<>+0(SB), Y2, Y6
-	VPSUBD       act_4b400000<>+0(SB), Y4, Y4
-	VPSRAD       $0x01, Y4, Y2
-	VPSUBD       Y2, Y4, Y4
-	VPSLLD       $0x17, Y2, Y2
-	VPADDD       act_3f800000<>+0(SB), Y2, Y2
-	VMULPS       Y2, Y6, Y6
+	VMAXPS       Y2, Y10, Y2
+	VMINPS       Y2, Y11, Y2
+	VMOVUPS      act_3fb8aa3b<>+0(SB), Y4
+	VFNMADD213PS Y12, Y2, Y4
+	VSUBPS       Y12, Y4, Y6
+	VFNMSUB231PS Y13, Y6, Y2
+	VMOVUPS      act_3ab52894<>+0(SB), Y8
+	VFMADD213PS  act_3c091cbd<>+0(SB), Y2, Y8
+	VFMADD213PS  act_3d2aac56<>+0(SB), Y2, Y8
+	VFMADD213PS  act_3e2aaa49<>+0(SB), Y2, Y8
+	VFMADD213PS  act_3efffffe<>+0(SB), Y2, Y8
+	VFMADD213PS  Y14, Y2, Y8
+	VFMADD213PS  Y14, Y2, Y8
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       act_3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y6, Y6
-	VADDPS       act_3f800000<>+0(SB), Y6, Y6
-	VDIVPS       Y6, Y0, Y0
+	VFMADD213PS  Y14, Y4, Y8
+	VDIVPS       Y8, Y0, Y0
 	TESTQ        R8, R8
 	JZ           ungated78
 	VMASKMOVPS   (R8)(R10*1), Y15, Y2
@@ -1196,8 +964,15 @@ done73:
 	RET
 
 sigmoid:
-	TESTQ CX, CX
-	JZ    done86
+	VMOVUPS act_c2b20000<>+0(SB), Y8
+	VMOVUPS act_42b00000<>+0(SB), Y9
+	VMOVUPS act_4b40007f<>+0(SB), Y10
+	VMOVUPS act_3f317218<>+0(SB), Y11
+	VMOVUPS act_3f800000<>+0(SB), Y12
+	VMOVUPS act_3f800000<>+0(SB), Y13
+	VMOVUPS act_3efffffe<>+0(SB), Y14
+	TESTQ   CX, CX
+	JZ      done86
 
 row80:
 	XORQ    R10, R10
@@ -1209,65 +984,39 @@ row80:
 some81:
 	VMOVUPS      (SI)(R10*1), Y0
 	VMOVUPS      32(SI)(R10*1), Y1
-	VXORPS       act_80000000<>+0(SB), Y0, Y2
-	VXORPS       act_80000000<>+0(SB), Y1, Y3
-	VMOVUPS      act_3f800000<>+0(SB), Y0
-	VMOVUPS      act_3f800000<>+0(SB), Y1
-	VMOVUPS      act_c2d00000<>+0(SB), Y4
-	VMAXPS       Y2, Y4, Y2
-	VMOVUPS      act_c2d00000<>+0(SB), Y5
-	VMAXPS       Y3, Y5, Y3
-	VMOVUPS      act_42b20000<>+0(SB), Y4
-	VMINPS       Y2, Y4, Y2
-	VMOVUPS      act_42b20000<>+0(SB), Y5
-	VMINPS       Y3, Y5, Y3
-	VMOVUPS      act_4b400000<>+0(SB), Y6
-	VMOVAPS      Y6, Y4
-	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y2, Y4
-	VSUBPS       Y6, Y4, Y6
-	VMOVUPS      act_4b400000<>+0(SB), Y7
-	VMOVAPS      Y7, Y5
-	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y3, Y5
-	VSUBPS       Y7, Y5, Y7
-	VFNMADD231PS act_3f317218<>+0(SB), Y6, Y2
-	VFNMADD231PS act_b102e308<>+0(SB), Y6, Y2
-	VFNMADD231PS act_3f317218<>+0(SB), Y7, Y3
-	VFNMADD231PS act_b102e308<>+0(SB), Y7, Y3
+	VMAXPS       Y0, Y8, Y0
+	VMAXPS       Y1, Y8, Y1
+	VMINPS       Y0, Y9, Y0
+	VMINPS       Y1, Y9, Y1
+	VMOVUPS      act_3fb8aa3b<>+0(SB), Y2
+	VMOVUPS      act_3fb8aa3b<>+0(SB), Y3
+	VFNMADD213PS Y10, Y0, Y2
+	VFNMADD213PS Y10, Y1, Y3
+	VSUBPS       Y10, Y2, Y4
+	VSUBPS       Y10, Y3, Y5
+	VFNMSUB231PS Y11, Y4, Y0
+	VFNMSUB231PS Y11, Y5, Y1
 	VMOVUPS      act_3ab52894<>+0(SB), Y6
 	VMOVUPS      act_3ab52894<>+0(SB), Y7
-	VFMADD213PS  act_3c091cbd<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3c091cbd<>+0(SB), Y3, Y7
-	VFMADD213PS  act_3d2aac56<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3d2aac56<>+0(SB), Y3, Y7
-	VFMADD213PS  act_3e2aaa49<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3e2aaa49<>+0(SB), Y3, Y7
-	VFMADD213PS  act_3efffffe<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3efffffe<>+0(SB), Y3, Y7
-	VFMADD213PS  act_3f800000<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3f800000<>+0(SB), Y3, Y7
-	VFMADD213PS  act_3f800000<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3f800000<>+0(SB), Y3, Y7
-	VPSUBD       act_4b400000<>+0(SB), Y4, Y4
-	VPSRAD       $0x01, Y4, Y2
-	VPSUBD       Y2, Y4, Y4
+	VFMADD213PS  act_3c091cbd<>+0(SB), Y0, Y6
+	VFMADD213PS  act_3c091cbd<>+0(SB), Y1, Y7
+	VFMADD213PS  act_3d2aac56<>+0(SB), Y0, Y6
+	VFMADD213PS  act_3d2aac56<>+0(SB), Y1, Y7
+	VFMADD213PS  act_3e2aaa49<>+0(SB), Y0, Y6
+	VFMADD213PS  act_3e2aaa49<>+0(SB), Y1, Y7
+	VFMADD213PS  Y14, Y0, Y6
+	VFMADD213PS  Y14, Y1, Y7
+	VFMADD213PS  Y13, Y0, Y6
+	VFMADD213PS  Y13, Y1, Y7
+	VFMADD213PS  Y13, Y0, Y6
+	VFMADD213PS  Y13, Y1, Y7
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       act_3f800000<>+0(SB), Y2, Y2
-	VMULPS       Y2, Y6, Y6
-	VPSLLD       $0x17, Y4, Y4
-	VPADDD       act_3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y6, Y6
-	VPSUBD       act_4b400000<>+0(SB), Y5, Y5
-	VPSRAD       $0x01, Y5, Y3
-	VPSUBD       Y3, Y5, Y5
 	VPSLLD       $0x17, Y3, Y3
-	VPADDD       act_3f800000<>+0(SB), Y3, Y3
-	VMULPS       Y3, Y7, Y7
-	VPSLLD       $0x17, Y5, Y5
-	VPADDD       act_3f800000<>+0(SB), Y5, Y5
-	VMULPS       Y5, Y7, Y7
-	VADDPS       act_3f800000<>+0(SB), Y6, Y6
+	VFMADD213PS  Y13, Y2, Y6
+	VFMADD213PS  Y13, Y3, Y7
+	VMOVUPS      act_3f800000<>+0(SB), Y0
+	VMOVUPS      act_3f800000<>+0(SB), Y1
 	VDIVPS       Y6, Y0, Y0
-	VADDPS       act_3f800000<>+0(SB), Y7, Y7
 	VDIVPS       Y7, Y1, Y1
 	TESTQ        R8, R8
 	JZ           ungated87
@@ -1297,35 +1046,22 @@ ones82:
 
 one83:
 	VMOVUPS      (SI)(R10*1), Y0
-	VXORPS       act_80000000<>+0(SB), Y0, Y2
-	VMOVUPS      act_3f800000<>+0(SB), Y0
-	VMOVUPS      act_c2d00000<>+0(SB), Y4
-	VMAXPS       Y2, Y4, Y2
-	VMOVUPS      act_42b20000<>+0(SB), Y4
-	VMINPS       Y2, Y4, Y2
-	VMOVUPS      act_4b400000<>+0(SB), Y6
-	VMOVAPS      Y6, Y4
-	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y2, Y4
-	VSUBPS       Y6, Y4, Y6
-	VFNMADD231PS act_3f317218<>+0(SB), Y6, Y2
-	VFNMADD231PS act_b102e308<>+0(SB), Y6, Y2
+	VMAXPS       Y0, Y8, Y0
+	VMINPS       Y0, Y9, Y0
+	VMOVUPS      act_3fb8aa3b<>+0(SB), Y2
+	VFNMADD213PS Y10, Y0, Y2
+	VSUBPS       Y10, Y2, Y4
+	VFNMSUB231PS Y11, Y4, Y0
 	VMOVUPS      act_3ab52894<>+0(SB), Y6
-	VFMADD213PS  act_3c091cbd<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3d2aac56<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3e2aaa49<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3efffffe<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3f800000<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3f800000<>+0(SB), Y2, Y6
-	VPSUBD       act_4b400000<>+0(SB), Y4, Y4
-	VPSRAD       $0x01, Y4, Y2
-	VPSUBD       Y2, Y4, Y4
+	VFMADD213PS  act_3c091cbd<>+0(SB), Y0, Y6
+	VFMADD213PS  act_3d2aac56<>+0(SB), Y0, Y6
+	VFMADD213PS  act_3e2aaa49<>+0(SB), Y0, Y6
+	VFMADD213PS  Y14, Y0, Y6
+	VFMADD213PS  Y13, Y0, Y6
+	VFMADD213PS  Y13, Y0, Y6
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       act_3f800000<>+0(SB), Y2, Y2
-	VMULPS       Y2, Y6, Y6
-	VPSLLD       $0x17, Y4, Y4
-	VPADDD       act_3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y6, Y6
-	VADDPS       act_3f800000<>+0(SB), Y6, Y6
+	VFMADD213PS  Y13, Y2, Y6
+	VMOVUPS      act_3f800000<>+0(SB), Y0
 	VDIVPS       Y6, Y0, Y0
 	TESTQ        R8, R8
 	JZ           ungated89
@@ -1348,35 +1084,22 @@ rest84:
 	ADDQ         $0x08, R11
 	JZ           end85
 	VMASKMOVPS   (SI)(R10*1), Y15, Y0
-	VXORPS       act_80000000<>+0(SB), Y0, Y2
-	VMOVUPS      act_3f800000<>+0(SB), Y0
-	VMOVUPS      act_c2d00000<>+0(SB), Y4
-	VMAXPS       Y2, Y4, Y2
-	VMOVUPS      act_42b20000<>+0(SB), Y4
-	VMINPS       Y2, Y4, Y2
-	VMOVUPS      act_4b400000<>+0(SB), Y6
-	VMOVAPS      Y6, Y4
-	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y2, Y4
-	VSUBPS       Y6, Y4, Y6
-	VFNMADD231PS act_3f317218<>+0(SB), Y6, Y2
-	VFNMADD231PS act_b102e308<>+0(SB), Y6, Y2
+	VMAXPS       Y0, Y8, Y0
+	VMINPS       Y0, Y9, Y0
+	VMOVUPS      act_3fb8aa3b<>+0(SB), Y2
+	VFNMADD213PS Y10, Y0, Y2
+	VSUBPS       Y10, Y2, Y4
+	VFNMSUB231PS Y11, Y4, Y0
 	VMOVUPS      act_3ab52894<>+0(SB), Y6
-	VFMADD213PS  act_3c091cbd<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3d2aac56<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3e2aaa49<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3efffffe<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3f800000<>+0(SB), Y2, Y6
-	VFMADD213PS  act_3f800000<>+0(SB), Y2, Y6
-	VPSUBD       act_4b400000<>+0(SB), Y4, Y4
-	VPSRAD       $0x01, Y4, Y2
-	VPSUBD       Y2, Y4, Y4
+	VFMADD213PS  act_3c091cbd<>+0(SB), Y0, Y6
+	VFMADD213PS  act_3d2aac56<>+0(SB), Y0, Y6
+	VFMADD213PS  act_3e2aaa49<>+0(SB), Y0, Y6
+	VFMADD213PS  Y14, Y0, Y6
+	VFMADD213PS  Y13, Y0, Y6
+	VFMADD213PS  Y13, Y0, Y6
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       act_3f800000<>+0(SB), Y2, Y2
-	VMULPS       Y2, Y6, Y6
-	VPSLLD       $0x17, Y4, Y4
-	VPADDD       act_3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y6, Y6
-	VADDPS       act_3f800000<>+0(SB), Y6, Y6
+	VFMADD213PS  Y13, Y2, Y6
+	VMOVUPS      act_3f800000<>+0(SB), Y0
 	VDIVPS       Y6, Y0, Y0
 	TESTQ        R8, R8
 	JZ           ungated91
@@ -1405,8 +1128,9 @@ done86:
 	RET
 
 tanh:
-	TESTQ CX, CX
-	JZ    done99
+	VMOVUPS act_c2d00000<>+0(SB), Y14
+	TESTQ   CX, CX
+	JZ      done99
 
 row93:
 	XORQ    R10, R10
@@ -1426,10 +1150,8 @@ some94:
 	VMAXPS       Y3, Y5, Y3
 	VADDPS       Y2, Y2, Y8
 	VADDPS       Y3, Y3, Y9
-	VMOVUPS      act_c2d00000<>+0(SB), Y10
-	VMAXPS       Y8, Y10, Y8
-	VMOVUPS      act_c2d00000<>+0(SB), Y11
-	VMAXPS       Y9, Y11, Y9
+	VMAXPS       Y8, Y14, Y8
+	VMAXPS       Y9, Y14, Y9
 	VMOVUPS      act_42b20000<>+0(SB), Y10
 	VMINPS       Y8, Y10, Y8
 	VMOVUPS      act_42b20000<>+0(SB), Y11
@@ -1554,8 +1276,7 @@ one96:
 	VORPS        act_80000000<>+0(SB), Y0, Y2
 	VMAXPS       Y2, Y4, Y2
 	VADDPS       Y2, Y2, Y8
-	VMOVUPS      act_c2d00000<>+0(SB), Y10
-	VMAXPS       Y8, Y10, Y8
+	VMAXPS       Y8, Y14, Y8
 	VMOVUPS      act_42b20000<>+0(SB), Y10
 	VMINPS       Y8, Y10, Y8
 	VMOVUPS      act_4b400000<>+0(SB), Y12
@@ -1627,8 +1348,7 @@ rest97:
 	VORPS        act_80000000<>+0(SB), Y0, Y2
 	VMAXPS       Y2, Y4, Y2
 	VADDPS       Y2, Y2, Y8
-	VMOVUPS      act_c2d00000<>+0(SB), Y10
-	VMAXPS       Y8, Y10, Y8
+	VMAXPS       Y8, Y14, Y8
 	VMOVUPS      act_42b20000<>+0(SB), Y10
 	VMINPS       Y8, Y10, Y8
 	VMOVUPS      act_4b400000<>+0(SB), Y12
@@ -1702,8 +1422,9 @@ done99:
 	RET
 
 mish:
-	TESTQ CX, CX
-	JZ    done112
+	VMOVUPS act_c2d00000<>+0(SB), Y14
+	TESTQ   CX, CX
+	JZ      done112
 
 row106:
 	XORQ    R10, R10
@@ -1723,10 +1444,8 @@ some107:
 	VMAXPS       Y3, Y5, Y3
 	VMOVAPS      Y2, Y4
 	VMOVAPS      Y3, Y5
-	VMOVUPS      act_c2d00000<>+0(SB), Y6
-	VMAXPS       Y4, Y6, Y4
-	VMOVUPS      act_c2d00000<>+0(SB), Y7
-	VMAXPS       Y5, Y7, Y5
+	VMAXPS       Y4, Y14, Y4
+	VMAXPS       Y5, Y14, Y5
 	VMOVUPS      act_42b20000<>+0(SB), Y6
 	VMINPS       Y4, Y6, Y4
 	VMOVUPS      act_42b20000<>+0(SB), Y7
@@ -1813,9 +1532,9 @@ some107:
 	VDIVPS       Y13, Y3, Y3
 	VXORPS       Y6, Y6, Y6
 	VMAXPS       Y0, Y6, Y0
-	VADDPS       Y2, Y0, Y0
 	VXORPS       Y7, Y7, Y7
 	VMAXPS       Y1, Y7, Y1
+	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y1, Y1
 	TESTQ        R8, R8
 	JZ           ungated113
@@ -1849,8 +1568,7 @@ one109:
 	VORPS        act_80000000<>+0(SB), Y0, Y2
 	VMAXPS       Y2, Y4, Y2
 	VMOVAPS      Y2, Y4
-	VMOVUPS      act_c2d00000<>+0(SB), Y6
-	VMAXPS       Y4, Y6, Y4
+	VMAXPS       Y4, Y14, Y4
 	VMOVUPS      act_42b20000<>+0(SB), Y6
 	VMINPS       Y4, Y6, Y4
 	VMOVUPS      act_4b400000<>+0(SB), Y8
@@ -1921,8 +1639,7 @@ rest110:
 	VORPS        act_80000000<>+0(SB), Y0, Y2
 	VMAXPS       Y2, Y4, Y2
 	VMOVAPS      Y2, Y4
-	VMOVUPS      act_c2d00000<>+0(SB), Y6
-	VMAXPS       Y4, Y6, Y4
+	VMAXPS       Y4, Y14, Y4
 	VMOVUPS      act_42b20000<>+0(SB), Y6
 	VMINPS       Y4, Y6, Y4
 	VMOVUPS      act_4b400000<>+0(SB), Y8
@@ -1995,8 +1712,15 @@ done112:
 	RET
 
 exp:
-	TESTQ CX, CX
-	JZ    done125
+	VMOVUPS act_c2d00000<>+0(SB), Y8
+	VMOVUPS act_42b20000<>+0(SB), Y9
+	VMOVUPS act_3fb8aa3b<>+0(SB), Y10
+	VMOVUPS act_3f317218<>+0(SB), Y11
+	VMOVUPS act_b102e308<>+0(SB), Y12
+	VMOVUPS act_3f800000<>+0(SB), Y13
+	VMOVUPS act_3f800000<>+0(SB), Y14
+	TESTQ   CX, CX
+	JZ      done125
 
 row119:
 	XORQ    R10, R10
@@ -2008,26 +1732,22 @@ row119:
 some120:
 	VMOVUPS      (SI)(R10*1), Y0
 	VMOVUPS      32(SI)(R10*1), Y1
-	VMOVUPS      act_c2d00000<>+0(SB), Y2
-	VMAXPS       Y0, Y2, Y0
-	VMOVUPS      act_c2d00000<>+0(SB), Y3
-	VMAXPS       Y1, Y3, Y1
-	VMOVUPS      act_42b20000<>+0(SB), Y2
-	VMINPS       Y0, Y2, Y0
-	VMOVUPS      act_42b20000<>+0(SB), Y3
-	VMINPS       Y1, Y3, Y1
+	VMAXPS       Y0, Y8, Y0
+	VMAXPS       Y1, Y8, Y1
+	VMINPS       Y0, Y9, Y0
+	VMINPS       Y1, Y9, Y1
 	VMOVUPS      act_4b400000<>+0(SB), Y4
 	VMOVAPS      Y4, Y2
-	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y0, Y2
+	VFMADD231PS  Y10, Y0, Y2
 	VSUBPS       Y4, Y2, Y4
 	VMOVUPS      act_4b400000<>+0(SB), Y5
 	VMOVAPS      Y5, Y3
-	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y1, Y3
+	VFMADD231PS  Y10, Y1, Y3
 	VSUBPS       Y5, Y3, Y5
-	VFNMADD231PS act_3f317218<>+0(SB), Y4, Y0
-	VFNMADD231PS act_b102e308<>+0(SB), Y4, Y0
-	VFNMADD231PS act_3f317218<>+0(SB), Y5, Y1
-	VFNMADD231PS act_b102e308<>+0(SB), Y5, Y1
+	VFNMADD231PS Y11, Y4, Y0
+	VFNMADD231PS Y12, Y4, Y0
+	VFNMADD231PS Y11, Y5, Y1
+	VFNMADD231PS Y12, Y5, Y1
 	VMOVUPS      act_3ab52894<>+0(SB), Y4
 	VMOVUPS      act_3ab52894<>+0(SB), Y5
 	VFMADD213PS  act_3c091cbd<>+0(SB), Y0, Y4
@@ -2038,10 +1758,10 @@ some120:
 	VFMADD213PS  act_3e2aaa49<>+0(SB), Y1, Y5
 	VFMADD213PS  act_3efffffe<>+0(SB), Y0, Y4
 	VFMADD213PS  act_3efffffe<>+0(SB), Y1, Y5
-	VFMADD213PS  act_3f800000<>+0(SB), Y0, Y4
-	VFMADD213PS  act_3f800000<>+0(SB), Y1, Y5
-	VFMADD213PS  act_3f800000<>+0(SB), Y0, Y4
-	VFMADD213PS  act_3f800000<>+0(SB), Y1, Y5
+	VFMADD213PS  Y14, Y0, Y4
+	VFMADD213PS  Y14, Y1, Y5
+	VFMADD213PS  Y13, Y0, Y4
+	VFMADD213PS  Y13, Y1, Y5
 	VPSUBD       act_4b400000<>+0(SB), Y2, Y2
 	VPSRAD       $0x01, Y2, Y0
 	VPSUBD       Y0, Y2, Y2
@@ -2090,23 +1810,21 @@ ones121:
 
 one122:
 	VMOVUPS      (SI)(R10*1), Y0
-	VMOVUPS      act_c2d00000<>+0(SB), Y2
-	VMAXPS       Y0, Y2, Y0
-	VMOVUPS      act_42b20000<>+0(SB), Y2
-	VMINPS       Y0, Y2, Y0
+	VMAXPS       Y0, Y8, Y0
+	VMINPS       Y0, Y9, Y0
 	VMOVUPS      act_4b400000<>+0(SB), Y4
 	VMOVAPS      Y4, Y2
-	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y0, Y2
+	VFMADD231PS  Y10, Y0, Y2
 	VSUBPS       Y4, Y2, Y4
-	VFNMADD231PS act_3f317218<>+0(SB), Y4, Y0
-	VFNMADD231PS act_b102e308<>+0(SB), Y4, Y0
+	VFNMADD231PS Y11, Y4, Y0
+	VFNMADD231PS Y12, Y4, Y0
 	VMOVUPS      act_3ab52894<>+0(SB), Y4
 	VFMADD213PS  act_3c091cbd<>+0(SB), Y0, Y4
 	VFMADD213PS  act_3d2aac56<>+0(SB), Y0, Y4
 	VFMADD213PS  act_3e2aaa49<>+0(SB), Y0, Y4
 	VFMADD213PS  act_3efffffe<>+0(SB), Y0, Y4
-	VFMADD213PS  act_3f800000<>+0(SB), Y0, Y4
-	VFMADD213PS  act_3f800000<>+0(SB), Y0, Y4
+	VFMADD213PS  Y14, Y0, Y4
+	VFMADD213PS  Y13, Y0, Y4
 	VPSUBD       act_4b400000<>+0(SB), Y2, Y2
 	VPSRAD       $0x01, Y2, Y0
 	VPSUBD       Y0, Y2, Y2
@@ -2138,23 +1856,21 @@ rest123:
 	ADDQ         $0x08, R11
 	JZ           end124
 	VMASKMOVPS   (SI)(R10*1), Y15, Y0
-	VMOVUPS      act_c2d00000<>+0(SB), Y2
-	VMAXPS       Y0, Y2, Y0
-	VMOVUPS      act_42b20000<>+0(SB), Y2
-	VMINPS       Y0, Y2, Y0
+	VMAXPS       Y0, Y8, Y0
+	VMINPS       Y0, Y9, Y0
 	VMOVUPS      act_4b400000<>+0(SB), Y4
 	VMOVAPS      Y4, Y2
-	VFMADD231PS  act_3fb8aa3b<>+0(SB), Y0, Y2
+	VFMADD231PS  Y10, Y0, Y2
 	VSUBPS       Y4, Y2, Y4
-	VFNMADD231PS act_3f317218<>+0(SB), Y4, Y0
-	VFNMADD231PS act_b102e308<>+0(SB), Y4, Y0
+	VFNMADD231PS Y11, Y4, Y0
+	VFNMADD231PS Y12, Y4, Y0
 	VMOVUPS      act_3ab52894<>+0(SB), Y4
 	VFMADD213PS  act_3c091cbd<>+0(SB), Y0, Y4
 	VFMADD213PS  act_3d2aac56<>+0(SB), Y0, Y4
 	VFMADD213PS  act_3e2aaa49<>+0(SB), Y0, Y4
 	VFMADD213PS  act_3efffffe<>+0(SB), Y0, Y4
-	VFMADD213PS  act_3f800000<>+0(SB), Y0, Y4
-	VFMADD213PS  act_3f800000<>+0(SB), Y0, Y4
+	VFMADD213PS  Y14, Y0, Y4
+	VFMADD213PS  Y13, Y0, Y4
 	VPSUBD       act_4b400000<>+0(SB), Y2, Y2
 	VPSRAD       $0x01, Y2, Y0
 	VPSUBD       Y0, Y2, Y2
@@ -2329,6 +2045,316 @@ DATA act_c2b20000<>+24(SB)/4, $0xc2b20000
 DATA act_c2b20000<>+28(SB)/4, $0xc2b20000
 GLOBL act_c2b20000<>(SB), RODATA|NOPTR, $32
 
+DATA act_42b00000<>+0(SB)/4, $0x42b00000
+DATA act_42b00000<>+4(SB)/4, $0x42b00000
+DATA act_42b00000<>+8(SB)/4, $0x42b00000
+DATA act_42b00000<>+12(SB)/4, $0x42b00000
+DATA act_42b00000<>+16(SB)/4, $0x42b00000
+DATA act_42b00000<>+20(SB)/4, $0x42b00000
+DATA act_42b00000<>+24(SB)/4, $0x42b00000
+DATA act_42b00000<>+28(SB)/4, $0x42b00000
+GLOBL act_42b00000<>(SB), RODATA|NOPTR, $32
+
+DATA act_4b40007f<>+0(SB)/4, $0x4b40007f
+DATA act_4b40007f<>+4(SB)/4, $0x4b40007f
+DATA act_4b40007f<>+8(SB)/4, $0x4b40007f
+DATA act_4b40007f<>+12(SB)/4, $0x4b40007f
+DATA act_4b40007f<>+16(SB)/4, $0x4b40007f
+DATA act_4b40007f<>+20(SB)/4, $0x4b40007f
+DATA act_4b40007f<>+24(SB)/4, $0x4b40007f
+DATA act_4b40007f<>+28(SB)/4, $0x4b40007f
+GLOBL act_4b40007f<>(SB), RODATA|NOPTR, $32
+
+DATA act_c250cccd<>+0(SB)/4, $0xc250cccd
+DATA act_c250cccd<>+4(SB)/4, $0xc250cccd
+DATA act_c250cccd<>+8(SB)/4, $0xc250cccd
+DATA act_c250cccd<>+12(SB)/4, $0xc250cccd
+DATA act_c250cccd<>+16(SB)/4, $0xc250cccd
+DATA act_c250cccd<>+20(SB)/4, $0xc250cccd
+DATA act_c250cccd<>+24(SB)/4, $0xc250cccd
+DATA act_c250cccd<>+28(SB)/4, $0xc250cccd
+GLOBL act_c250cccd<>(SB), RODATA|NOPTR, $32
+
+DATA act_424e0000<>+0(SB)/4, $0x424e0000
+DATA act_424e0000<>+4(SB)/4, $0x424e0000
+DATA act_424e0000<>+8(SB)/4, $0x424e0000
+DATA act_424e0000<>+12(SB)/4, $0x424e0000
+DATA act_424e0000<>+16(SB)/4, $0x424e0000
+DATA act_424e0000<>+20(SB)/4, $0x424e0000
+DATA act_424e0000<>+24(SB)/4, $0x424e0000
+DATA act_424e0000<>+28(SB)/4, $0x424e0000
+GLOBL act_424e0000<>(SB), RODATA|NOPTR, $32
+
+DATA act_3ed083aa<>+0(SB)/4, $0x3ed083aa
+DATA act_3ed083aa<>+4(SB)/4, $0x3ed083aa
+DATA act_3ed083aa<>+8(SB)/4, $0x3ed083aa
+DATA act_3ed083aa<>+12(SB)/4, $0x3ed083aa
+DATA act_3ed083aa<>+16(SB)/4, $0x3ed083aa
+DATA act_3ed083aa<>+20(SB)/4, $0x3ed083aa
+DATA act_3ed083aa<>+24(SB)/4, $0x3ed083aa
+DATA act_3ed083aa<>+28(SB)/4, $0x3ed083aa
+GLOBL act_3ed083aa<>(SB), RODATA|NOPTR, $32
+
+DATA act_401d265f<>+0(SB)/4, $0x401d265f
+DATA act_401d265f<>+4(SB)/4, $0x401d265f
+DATA act_401d265f<>+8(SB)/4, $0x401d265f
+DATA act_401d265f<>+12(SB)/4, $0x401d265f
+DATA act_401d265f<>+16(SB)/4, $0x401d265f
+DATA act_401d265f<>+20(SB)/4, $0x401d265f
+DATA act_401d265f<>+24(SB)/4, $0x401d265f
+DATA act_401d265f<>+28(SB)/4, $0x401d265f
+GLOBL act_401d265f<>(SB), RODATA|NOPTR, $32
+
+DATA act_3d09a18f<>+0(SB)/4, $0x3d09a18f
+DATA act_3d09a18f<>+4(SB)/4, $0x3d09a18f
+DATA act_3d09a18f<>+8(SB)/4, $0x3d09a18f
+DATA act_3d09a18f<>+12(SB)/4, $0x3d09a18f
+DATA act_3d09a18f<>+16(SB)/4, $0x3d09a18f
+DATA act_3d09a18f<>+20(SB)/4, $0x3d09a18f
+DATA act_3d09a18f<>+24(SB)/4, $0x3d09a18f
+DATA act_3d09a18f<>+28(SB)/4, $0x3d09a18f
+GLOBL act_3d09a18f<>(SB), RODATA|NOPTR, $32
+
+DATA act_3df4d9f8<>+0(SB)/4, $0x3df4d9f8
+DATA act_3df4d9f8<>+4(SB)/4, $0x3df4d9f8
+DATA act_3df4d9f8<>+8(SB)/4, $0x3df4d9f8
+DATA act_3df4d9f8<>+12(SB)/4, $0x3df4d9f8
+DATA act_3df4d9f8<>+16(SB)/4, $0x3df4d9f8
+DATA act_3df4d9f8<>+20(SB)/4, $0x3df4d9f8
+DATA act_3df4d9f8<>+24(SB)/4, $0x3df4d9f8
+DATA act_3df4d9f8<>+28(SB)/4, $0x3df4d9f8
+GLOBL act_3df4d9f8<>(SB), RODATA|NOPTR, $32
+
+DATA act_3eb3066f<>+0(SB)/4, $0x3eb3066f
+DATA act_3eb3066f<>+4(SB)/4, $0x3eb3066f
+DATA act_3eb3066f<>+8(SB)/4, $0x3eb3066f
+DATA act_3eb3066f<>+12(SB)/4, $0x3eb3066f
+DATA act_3eb3066f<>+16(SB)/4, $0x3eb3066f
+DATA act_3eb3066f<>+20(SB)/4, $0x3eb3066f
+DATA act_3eb3066f<>+24(SB)/4, $0x3eb3066f
+DATA act_3eb3066f<>+28(SB)/4, $0x3eb3066f
+GLOBL act_3eb3066f<>(SB), RODATA|NOPTR, $32
+
+DATA act_3f525c18<>+0(SB)/4, $0x3f525c18
+DATA act_3f525c18<>+4(SB)/4, $0x3f525c18
+DATA act_3f525c18<>+8(SB)/4, $0x3f525c18
+DATA act_3f525c18<>+12(SB)/4, $0x3f525c18
+DATA act_3f525c18<>+16(SB)/4, $0x3f525c18
+DATA act_3f525c18<>+20(SB)/4, $0x3f525c18
+DATA act_3f525c18<>+24(SB)/4, $0x3f525c18
+DATA act_3f525c18<>+28(SB)/4, $0x3f525c18
+GLOBL act_3f525c18<>(SB), RODATA|NOPTR, $32
+
+DATA act_3fb9653b<>+0(SB)/4, $0x3fb9653b
+DATA act_3fb9653b<>+4(SB)/4, $0x3fb9653b
+DATA act_3fb9653b<>+8(SB)/4, $0x3fb9653b
+DATA act_3fb9653b<>+12(SB)/4, $0x3fb9653b
+DATA act_3fb9653b<>+16(SB)/4, $0x3fb9653b
+DATA act_3fb9653b<>+20(SB)/4, $0x3fb9653b
+DATA act_3fb9653b<>+24(SB)/4, $0x3fb9653b
+DATA act_3fb9653b<>+28(SB)/4, $0x3fb9653b
+GLOBL act_3fb9653b<>(SB), RODATA|NOPTR, $32
+
+DATA act_3fd9db23<>+0(SB)/4, $0x3fd9db23
+DATA act_3fd9db23<>+4(SB)/4, $0x3fd9db23
+DATA act_3fd9db23<>+8(SB)/4, $0x3fd9db23
+DATA act_3fd9db23<>+12(SB)/4, $0x3fd9db23
+DATA act_3fd9db23<>+16(SB)/4, $0x3fd9db23
+DATA act_3fd9db23<>+20(SB)/4, $0x3fd9db23
+DATA act_3fd9db23<>+24(SB)/4, $0x3fd9db23
+DATA act_3fd9db23<>+28(SB)/4, $0x3fd9db23
+GLOBL act_3fd9db23<>(SB), RODATA|NOPTR, $32
+
+DATA act_415451ec<>+0(SB)/4, $0x415451ec
+DATA act_415451ec<>+4(SB)/4, $0x415451ec
+DATA act_415451ec<>+8(SB)/4, $0x415451ec
+DATA act_415451ec<>+12(SB)/4, $0x415451ec
+DATA act_415451ec<>+16(SB)/4, $0x415451ec
+DATA act_415451ec<>+20(SB)/4, $0x415451ec
+DATA act_415451ec<>+24(SB)/4, $0x415451ec
+DATA act_415451ec<>+28(SB)/4, $0x415451ec
+GLOBL act_415451ec<>(SB), RODATA|NOPTR, $32
+
+DATA act_bf38aa3b<>+0(SB)/4, $0xbf38aa3b
+DATA act_bf38aa3b<>+4(SB)/4, $0xbf38aa3b
+DATA act_bf38aa3b<>+8(SB)/4, $0xbf38aa3b
+DATA act_bf38aa3b<>+12(SB)/4, $0xbf38aa3b
+DATA act_bf38aa3b<>+16(SB)/4, $0xbf38aa3b
+DATA act_bf38aa3b<>+20(SB)/4, $0xbf38aa3b
+DATA act_bf38aa3b<>+24(SB)/4, $0xbf38aa3b
+DATA act_bf38aa3b<>+28(SB)/4, $0xbf38aa3b
+GLOBL act_bf38aa3b<>(SB), RODATA|NOPTR, $32
+
+DATA act_7fffffff<>+0(SB)/4, $0x7fffffff
+DATA act_7fffffff<>+4(SB)/4, $0x7fffffff
+DATA act_7fffffff<>+8(SB)/4, $0x7fffffff
+DATA act_7fffffff<>+12(SB)/4, $0x7fffffff
+DATA act_7fffffff<>+16(SB)/4, $0x7fffffff
+DATA act_7fffffff<>+20(SB)/4, $0x7fffffff
+DATA act_7fffffff<>+24(SB)/4, $0x7fffffff
+DATA act_7fffffff<>+28(SB)/4, $0x7fffffff
+GLOBL act_7fffffff<>(SB), RODATA|NOPTR, $32
+
+DATA act_3fb17200<>+0(SB)/4, $0x3fb17200
+DATA act_3fb17200<>+4(SB)/4, $0x3fb17200
+DATA act_3fb17200<>+8(SB)/4, $0x3fb17200
+DATA act_3fb17200<>+12(SB)/4, $0x3fb17200
+DATA act_3fb17200<>+16(SB)/4, $0x3fb17200
+DATA act_3fb17200<>+20(SB)/4, $0x3fb17200
+DATA act_3fb17200<>+24(SB)/4, $0x3fb17200
+DATA act_3fb17200<>+28(SB)/4, $0x3fb17200
+GLOBL act_3fb17200<>(SB), RODATA|NOPTR, $32
+
+DATA act_3c552f2a<>+0(SB)/4, $0x3c552f2a
+DATA act_3c552f2a<>+4(SB)/4, $0x3c552f2a
+DATA act_3c552f2a<>+8(SB)/4, $0x3c552f2a
+DATA act_3c552f2a<>+12(SB)/4, $0x3c552f2a
+DATA act_3c552f2a<>+16(SB)/4, $0x3c552f2a
+DATA act_3c552f2a<>+20(SB)/4, $0x3c552f2a
+DATA act_3c552f2a<>+24(SB)/4, $0x3c552f2a
+DATA act_3c552f2a<>+28(SB)/4, $0x3c552f2a
+GLOBL act_3c552f2a<>(SB), RODATA|NOPTR, $32
+
+DATA act_3dd054f2<>+0(SB)/4, $0x3dd054f2
+DATA act_3dd054f2<>+4(SB)/4, $0x3dd054f2
+DATA act_3dd054f2<>+8(SB)/4, $0x3dd054f2
+DATA act_3dd054f2<>+12(SB)/4, $0x3dd054f2
+DATA act_3dd054f2<>+16(SB)/4, $0x3dd054f2
+DATA act_3dd054f2<>+20(SB)/4, $0x3dd054f2
+DATA act_3dd054f2<>+24(SB)/4, $0x3dd054f2
+DATA act_3dd054f2<>+28(SB)/4, $0x3dd054f2
+GLOBL act_3dd054f2<>(SB), RODATA|NOPTR, $32
+
+DATA act_3ea8d56f<>+0(SB)/4, $0x3ea8d56f
+DATA act_3ea8d56f<>+4(SB)/4, $0x3ea8d56f
+DATA act_3ea8d56f<>+8(SB)/4, $0x3ea8d56f
+DATA act_3ea8d56f<>+12(SB)/4, $0x3ea8d56f
+DATA act_3ea8d56f<>+16(SB)/4, $0x3ea8d56f
+DATA act_3ea8d56f<>+20(SB)/4, $0x3ea8d56f
+DATA act_3ea8d56f<>+24(SB)/4, $0x3ea8d56f
+DATA act_3ea8d56f<>+28(SB)/4, $0x3ea8d56f
+GLOBL act_3ea8d56f<>(SB), RODATA|NOPTR, $32
+
+DATA act_3f000000<>+0(SB)/4, $0x3f000000
+DATA act_3f000000<>+4(SB)/4, $0x3f000000
+DATA act_3f000000<>+8(SB)/4, $0x3f000000
+DATA act_3f000000<>+12(SB)/4, $0x3f000000
+DATA act_3f000000<>+16(SB)/4, $0x3f000000
+DATA act_3f000000<>+20(SB)/4, $0x3f000000
+DATA act_3f000000<>+24(SB)/4, $0x3f000000
+DATA act_3f000000<>+28(SB)/4, $0x3f000000
+GLOBL act_3f000000<>(SB), RODATA|NOPTR, $32
+
+DATA act_3d05a7f0<>+0(SB)/4, $0x3d05a7f0
+DATA act_3d05a7f0<>+4(SB)/4, $0x3d05a7f0
+DATA act_3d05a7f0<>+8(SB)/4, $0x3d05a7f0
+DATA act_3d05a7f0<>+12(SB)/4, $0x3d05a7f0
+DATA act_3d05a7f0<>+16(SB)/4, $0x3d05a7f0
+DATA act_3d05a7f0<>+20(SB)/4, $0x3d05a7f0
+DATA act_3d05a7f0<>+24(SB)/4, $0x3d05a7f0
+DATA act_3d05a7f0<>+28(SB)/4, $0x3d05a7f0
+GLOBL act_3d05a7f0<>(SB), RODATA|NOPTR, $32
+
+DATA act_3e8242a0<>+0(SB)/4, $0x3e8242a0
+DATA act_3e8242a0<>+4(SB)/4, $0x3e8242a0
+DATA act_3e8242a0<>+8(SB)/4, $0x3e8242a0
+DATA act_3e8242a0<>+12(SB)/4, $0x3e8242a0
+DATA act_3e8242a0<>+16(SB)/4, $0x3e8242a0
+DATA act_3e8242a0<>+20(SB)/4, $0x3e8242a0
+DATA act_3e8242a0<>+24(SB)/4, $0x3e8242a0
+DATA act_3e8242a0<>+28(SB)/4, $0x3e8242a0
+GLOBL act_3e8242a0<>(SB), RODATA|NOPTR, $32
+
+DATA act_3f5dc582<>+0(SB)/4, $0x3f5dc582
+DATA act_3f5dc582<>+4(SB)/4, $0x3f5dc582
+DATA act_3f5dc582<>+8(SB)/4, $0x3f5dc582
+DATA act_3f5dc582<>+12(SB)/4, $0x3f5dc582
+DATA act_3f5dc582<>+16(SB)/4, $0x3f5dc582
+DATA act_3f5dc582<>+20(SB)/4, $0x3f5dc582
+DATA act_3f5dc582<>+24(SB)/4, $0x3f5dc582
+DATA act_3f5dc582<>+28(SB)/4, $0x3f5dc582
+GLOBL act_3f5dc582<>(SB), RODATA|NOPTR, $32
+
+DATA act_3fba8bc0<>+0(SB)/4, $0x3fba8bc0
+DATA act_3fba8bc0<>+4(SB)/4, $0x3fba8bc0
+DATA act_3fba8bc0<>+8(SB)/4, $0x3fba8bc0
+DATA act_3fba8bc0<>+12(SB)/4, $0x3fba8bc0
+DATA act_3fba8bc0<>+16(SB)/4, $0x3fba8bc0
+DATA act_3fba8bc0<>+20(SB)/4, $0x3fba8bc0
+DATA act_3fba8bc0<>+24(SB)/4, $0x3fba8bc0
+DATA act_3fba8bc0<>+28(SB)/4, $0x3fba8bc0
+GLOBL act_3fba8bc0<>(SB), RODATA|NOPTR, $32
+
+DATA act_b987db6f<>+0(SB)/4, $0xb987db6f
+DATA act_b987db6f<>+4(SB)/4, $0xb987db6f
+DATA act_b987db6f<>+8(SB)/4, $0xb987db6f
+DATA act_b987db6f<>+12(SB)/4, $0xb987db6f
+DATA act_b987db6f<>+16(SB)/4, $0xb987db6f
+DATA act_b987db6f<>+20(SB)/4, $0xb987db6f
+DATA act_b987db6f<>+24(SB)/4, $0xb987db6f
+DATA act_b987db6f<>+28(SB)/4, $0xb987db6f
+GLOBL act_b987db6f<>(SB), RODATA|NOPTR, $32
+
+DATA act_3b2b9d3e<>+0(SB)/4, $0x3b2b9d3e
+DATA act_3b2b9d3e<>+4(SB)/4, $0x3b2b9d3e
+DATA act_3b2b9d3e<>+8(SB)/4, $0x3b2b9d3e
+DATA act_3b2b9d3e<>+12(SB)/4, $0x3b2b9d3e
+DATA act_3b2b9d3e<>+16(SB)/4, $0x3b2b9d3e
+DATA act_3b2b9d3e<>+20(SB)/4, $0x3b2b9d3e
+DATA act_3b2b9d3e<>+24(SB)/4, $0x3b2b9d3e
+DATA act_3b2b9d3e<>+28(SB)/4, $0x3b2b9d3e
+GLOBL act_3b2b9d3e<>(SB), RODATA|NOPTR, $32
+
+DATA act_bcaaad62<>+0(SB)/4, $0xbcaaad62
+DATA act_bcaaad62<>+4(SB)/4, $0xbcaaad62
+DATA act_bcaaad62<>+8(SB)/4, $0xbcaaad62
+DATA act_bcaaad62<>+12(SB)/4, $0xbcaaad62
+DATA act_bcaaad62<>+16(SB)/4, $0xbcaaad62
+DATA act_bcaaad62<>+20(SB)/4, $0xbcaaad62
+DATA act_bcaaad62<>+24(SB)/4, $0xbcaaad62
+DATA act_bcaaad62<>+28(SB)/4, $0xbcaaad62
+GLOBL act_bcaaad62<>(SB), RODATA|NOPTR, $32
+
+DATA act_3dffff29<>+0(SB)/4, $0x3dffff29
+DATA act_3dffff29<>+4(SB)/4, $0x3dffff29
+DATA act_3dffff29<>+8(SB)/4, $0x3dffff29
+DATA act_3dffff29<>+12(SB)/4, $0x3dffff29
+DATA act_3dffff29<>+16(SB)/4, $0x3dffff29
+DATA act_3dffff29<>+20(SB)/4, $0x3dffff29
+DATA act_3dffff29<>+24(SB)/4, $0x3dffff29
+DATA act_3dffff29<>+28(SB)/4, $0x3dffff29
+GLOBL act_3dffff29<>(SB), RODATA|NOPTR, $32
+
+DATA act_bf00000f<>+0(SB)/4, $0xbf00000f
+DATA act_bf00000f<>+4(SB)/4, $0xbf00000f
+DATA act_bf00000f<>+8(SB)/4, $0xbf00000f
+DATA act_bf00000f<>+12(SB)/4, $0xbf00000f
+DATA act_bf00000f<>+16(SB)/4, $0xbf00000f
+DATA act_bf00000f<>+20(SB)/4, $0xbf00000f
+DATA act_bf00000f<>+24(SB)/4, $0xbf00000f
+DATA act_bf00000f<>+28(SB)/4, $0xbf00000f
+GLOBL act_bf00000f<>(SB), RODATA|NOPTR, $32
+
+DATA act_3d922279<>+0(SB)/4, $0x3d922279
+DATA act_3d922279<>+4(SB)/4, $0x3d922279
+DATA act_3d922279<>+8(SB)/4, $0x3d922279
+DATA act_3d922279<>+12(SB)/4, $0x3d922279
+DATA act_3d922279<>+16(SB)/4, $0x3d922279
+DATA act_3d922279<>+20(SB)/4, $0x3d922279
+DATA act_3d922279<>+24(SB)/4, $0x3d922279
+DATA act_3d922279<>+28(SB)/4, $0x3d922279
+GLOBL act_3d922279<>(SB), RODATA|NOPTR, $32
+
+DATA act_3fcc422a<>+0(SB)/4, $0x3fcc422a
+DATA act_3fcc422a<>+4(SB)/4, $0x3fcc422a
+DATA act_3fcc422a<>+8(SB)/4, $0x3fcc422a
+DATA act_3fcc422a<>+12(SB)/4, $0x3fcc422a
+DATA act_3fcc422a<>+16(SB)/4, $0x3fcc422a
+DATA act_3fcc422a<>+20(SB)/4, $0x3fcc422a
+DATA act_3fcc422a<>+24(SB)/4, $0x3fcc422a
+DATA act_3fcc422a<>+28(SB)/4, $0x3fcc422a
+GLOBL act_3fcc422a<>(SB), RODATA|NOPTR, $32
+
 DATA act_80000000<>+0(SB)/4, $0x80000000
 DATA act_80000000<>+4(SB)/4, $0x80000000
 DATA act_80000000<>+8(SB)/4, $0x80000000
@@ -2348,146 +2374,6 @@ DATA act_4b400000<>+20(SB)/4, $0x4b400000
 DATA act_4b400000<>+24(SB)/4, $0x4b400000
 DATA act_4b400000<>+28(SB)/4, $0x4b400000
 GLOBL act_4b400000<>(SB), RODATA|NOPTR, $32
-
-DATA act_bfd9db23<>+0(SB)/4, $0xbfd9db23
-DATA act_bfd9db23<>+4(SB)/4, $0xbfd9db23
-DATA act_bfd9db23<>+8(SB)/4, $0xbfd9db23
-DATA act_bfd9db23<>+12(SB)/4, $0xbfd9db23
-DATA act_bfd9db23<>+16(SB)/4, $0xbfd9db23
-DATA act_bfd9db23<>+20(SB)/4, $0xbfd9db23
-DATA act_bfd9db23<>+24(SB)/4, $0xbfd9db23
-DATA act_bfd9db23<>+28(SB)/4, $0xbfd9db23
-GLOBL act_bfd9db23<>(SB), RODATA|NOPTR, $32
-
-DATA act_bf000000<>+0(SB)/4, $0xbf000000
-DATA act_bf000000<>+4(SB)/4, $0xbf000000
-DATA act_bf000000<>+8(SB)/4, $0xbf000000
-DATA act_bf000000<>+12(SB)/4, $0xbf000000
-DATA act_bf000000<>+16(SB)/4, $0xbf000000
-DATA act_bf000000<>+20(SB)/4, $0xbf000000
-DATA act_bf000000<>+24(SB)/4, $0xbf000000
-DATA act_bf000000<>+28(SB)/4, $0xbf000000
-GLOBL act_bf000000<>(SB), RODATA|NOPTR, $32
-
-DATA act_3b85e18a<>+0(SB)/4, $0x3b85e18a
-DATA act_3b85e18a<>+4(SB)/4, $0x3b85e18a
-DATA act_3b85e18a<>+8(SB)/4, $0x3b85e18a
-DATA act_3b85e18a<>+12(SB)/4, $0x3b85e18a
-DATA act_3b85e18a<>+16(SB)/4, $0x3b85e18a
-DATA act_3b85e18a<>+20(SB)/4, $0x3b85e18a
-DATA act_3b85e18a<>+24(SB)/4, $0x3b85e18a
-DATA act_3b85e18a<>+28(SB)/4, $0x3b85e18a
-GLOBL act_3b85e18a<>(SB), RODATA|NOPTR, $32
-
-DATA act_3d25a769<>+0(SB)/4, $0x3d25a769
-DATA act_3d25a769<>+4(SB)/4, $0x3d25a769
-DATA act_3d25a769<>+8(SB)/4, $0x3d25a769
-DATA act_3d25a769<>+12(SB)/4, $0x3d25a769
-DATA act_3d25a769<>+16(SB)/4, $0x3d25a769
-DATA act_3d25a769<>+20(SB)/4, $0x3d25a769
-DATA act_3d25a769<>+24(SB)/4, $0x3d25a769
-DATA act_3d25a769<>+28(SB)/4, $0x3d25a769
-GLOBL act_3d25a769<>(SB), RODATA|NOPTR, $32
-
-DATA act_3e3b13f3<>+0(SB)/4, $0x3e3b13f3
-DATA act_3e3b13f3<>+4(SB)/4, $0x3e3b13f3
-DATA act_3e3b13f3<>+8(SB)/4, $0x3e3b13f3
-DATA act_3e3b13f3<>+12(SB)/4, $0x3e3b13f3
-DATA act_3e3b13f3<>+16(SB)/4, $0x3e3b13f3
-DATA act_3e3b13f3<>+20(SB)/4, $0x3e3b13f3
-DATA act_3e3b13f3<>+24(SB)/4, $0x3e3b13f3
-DATA act_3e3b13f3<>+28(SB)/4, $0x3e3b13f3
-GLOBL act_3e3b13f3<>(SB), RODATA|NOPTR, $32
-
-DATA act_3ee00ce0<>+0(SB)/4, $0x3ee00ce0
-DATA act_3ee00ce0<>+4(SB)/4, $0x3ee00ce0
-DATA act_3ee00ce0<>+8(SB)/4, $0x3ee00ce0
-DATA act_3ee00ce0<>+12(SB)/4, $0x3ee00ce0
-DATA act_3ee00ce0<>+16(SB)/4, $0x3ee00ce0
-DATA act_3ee00ce0<>+20(SB)/4, $0x3ee00ce0
-DATA act_3ee00ce0<>+24(SB)/4, $0x3ee00ce0
-DATA act_3ee00ce0<>+28(SB)/4, $0x3ee00ce0
-GLOBL act_3ee00ce0<>(SB), RODATA|NOPTR, $32
-
-DATA act_3f000000<>+0(SB)/4, $0x3f000000
-DATA act_3f000000<>+4(SB)/4, $0x3f000000
-DATA act_3f000000<>+8(SB)/4, $0x3f000000
-DATA act_3f000000<>+12(SB)/4, $0x3f000000
-DATA act_3f000000<>+16(SB)/4, $0x3f000000
-DATA act_3f000000<>+20(SB)/4, $0x3f000000
-DATA act_3f000000<>+24(SB)/4, $0x3f000000
-DATA act_3f000000<>+28(SB)/4, $0x3f000000
-GLOBL act_3f000000<>(SB), RODATA|NOPTR, $32
-
-DATA act_3c27caff<>+0(SB)/4, $0x3c27caff
-DATA act_3c27caff<>+4(SB)/4, $0x3c27caff
-DATA act_3c27caff<>+8(SB)/4, $0x3c27caff
-DATA act_3c27caff<>+12(SB)/4, $0x3c27caff
-DATA act_3c27caff<>+16(SB)/4, $0x3c27caff
-DATA act_3c27caff<>+20(SB)/4, $0x3c27caff
-DATA act_3c27caff<>+24(SB)/4, $0x3c27caff
-DATA act_3c27caff<>+28(SB)/4, $0x3c27caff
-GLOBL act_3c27caff<>(SB), RODATA|NOPTR, $32
-
-DATA act_3dcfa143<>+0(SB)/4, $0x3dcfa143
-DATA act_3dcfa143<>+4(SB)/4, $0x3dcfa143
-DATA act_3dcfa143<>+8(SB)/4, $0x3dcfa143
-DATA act_3dcfa143<>+12(SB)/4, $0x3dcfa143
-DATA act_3dcfa143<>+16(SB)/4, $0x3dcfa143
-DATA act_3dcfa143<>+20(SB)/4, $0x3dcfa143
-DATA act_3dcfa143<>+24(SB)/4, $0x3dcfa143
-DATA act_3dcfa143<>+28(SB)/4, $0x3dcfa143
-GLOBL act_3dcfa143<>(SB), RODATA|NOPTR, $32
-
-DATA act_3eefa206<>+0(SB)/4, $0x3eefa206
-DATA act_3eefa206<>+4(SB)/4, $0x3eefa206
-DATA act_3eefa206<>+8(SB)/4, $0x3eefa206
-DATA act_3eefa206<>+12(SB)/4, $0x3eefa206
-DATA act_3eefa206<>+16(SB)/4, $0x3eefa206
-DATA act_3eefa206<>+20(SB)/4, $0x3eefa206
-DATA act_3eefa206<>+24(SB)/4, $0x3eefa206
-DATA act_3eefa206<>+28(SB)/4, $0x3eefa206
-GLOBL act_3eefa206<>(SB), RODATA|NOPTR, $32
-
-DATA act_3f99a3b4<>+0(SB)/4, $0x3f99a3b4
-DATA act_3f99a3b4<>+4(SB)/4, $0x3f99a3b4
-DATA act_3f99a3b4<>+8(SB)/4, $0x3f99a3b4
-DATA act_3f99a3b4<>+12(SB)/4, $0x3f99a3b4
-DATA act_3f99a3b4<>+16(SB)/4, $0x3f99a3b4
-DATA act_3f99a3b4<>+20(SB)/4, $0x3f99a3b4
-DATA act_3f99a3b4<>+24(SB)/4, $0x3f99a3b4
-DATA act_3f99a3b4<>+28(SB)/4, $0x3f99a3b4
-GLOBL act_3f99a3b4<>(SB), RODATA|NOPTR, $32
-
-DATA act_3fd62787<>+0(SB)/4, $0x3fd62787
-DATA act_3fd62787<>+4(SB)/4, $0x3fd62787
-DATA act_3fd62787<>+8(SB)/4, $0x3fd62787
-DATA act_3fd62787<>+12(SB)/4, $0x3fd62787
-DATA act_3fd62787<>+16(SB)/4, $0x3fd62787
-DATA act_3fd62787<>+20(SB)/4, $0x3fd62787
-DATA act_3fd62787<>+24(SB)/4, $0x3fd62787
-DATA act_3fd62787<>+28(SB)/4, $0x3fd62787
-GLOBL act_3fd62787<>(SB), RODATA|NOPTR, $32
-
-DATA act_bd922279<>+0(SB)/4, $0xbd922279
-DATA act_bd922279<>+4(SB)/4, $0xbd922279
-DATA act_bd922279<>+8(SB)/4, $0xbd922279
-DATA act_bd922279<>+12(SB)/4, $0xbd922279
-DATA act_bd922279<>+16(SB)/4, $0xbd922279
-DATA act_bd922279<>+20(SB)/4, $0xbd922279
-DATA act_bd922279<>+24(SB)/4, $0xbd922279
-DATA act_bd922279<>+28(SB)/4, $0xbd922279
-GLOBL act_bd922279<>(SB), RODATA|NOPTR, $32
-
-DATA act_bfcc422a<>+0(SB)/4, $0xbfcc422a
-DATA act_bfcc422a<>+4(SB)/4, $0xbfcc422a
-DATA act_bfcc422a<>+8(SB)/4, $0xbfcc422a
-DATA act_bfcc422a<>+12(SB)/4, $0xbfcc422a
-DATA act_bfcc422a<>+16(SB)/4, $0xbfcc422a
-DATA act_bfcc422a<>+20(SB)/4, $0xbfcc422a
-DATA act_bfcc422a<>+24(SB)/4, $0xbfcc422a
-DATA act_bfcc422a<>+28(SB)/4, $0xbfcc422a
-GLOBL act_bfcc422a<>(SB), RODATA|NOPTR, $32
 
 DATA act_bbbab68a<>+0(SB)/4, $0xbbbab68a
 DATA act_bbbab68a<>+4(SB)/4, $0xbbbab68a

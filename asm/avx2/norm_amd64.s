@@ -354,8 +354,15 @@ notmore15:
 	RET
 
 identity:
-	TESTQ CX, CX
-	JZ    done22
+	VMOVUPS norm_c2d00000<>+0(SB), Y8
+	VMOVUPS norm_42b20000<>+0(SB), Y9
+	VMOVUPS norm_3fb8aa3b<>+0(SB), Y10
+	VMOVUPS norm_3f317218<>+0(SB), Y11
+	VMOVUPS norm_b102e308<>+0(SB), Y12
+	VMOVUPS norm_3f800000<>+0(SB), Y13
+	VMOVUPS norm_3f800000<>+0(SB), Y14
+	TESTQ   CX, CX
+	JZ      done22
 
 row16:
 	XORQ    R10, R10
@@ -421,8 +428,15 @@ done22:
 	RET
 
 relu:
-	TESTQ CX, CX
-	JZ    done29
+	VMOVUPS norm_c2d00000<>+0(SB), Y8
+	VMOVUPS norm_42b20000<>+0(SB), Y9
+	VMOVUPS norm_3fb8aa3b<>+0(SB), Y10
+	VMOVUPS norm_3f317218<>+0(SB), Y11
+	VMOVUPS norm_b102e308<>+0(SB), Y12
+	VMOVUPS norm_3f800000<>+0(SB), Y13
+	VMOVUPS norm_3f800000<>+0(SB), Y14
+	TESTQ   CX, CX
+	JZ      done29
 
 row23:
 	XORQ    R10, R10
@@ -496,8 +510,13 @@ done29:
 	RET
 
 silu:
-	TESTQ CX, CX
-	JZ    done36
+	VMOVUPS norm_c2b20000<>+0(SB), Y10
+	VMOVUPS norm_42b00000<>+0(SB), Y11
+	VMOVUPS norm_4b40007f<>+0(SB), Y12
+	VMOVUPS norm_3f317218<>+0(SB), Y13
+	VMOVUPS norm_3f800000<>+0(SB), Y14
+	TESTQ   CX, CX
+	JZ      done36
 
 row30:
 	XORQ    R10, R10
@@ -519,64 +538,38 @@ some31:
 	VMOVUPS      32(R9)(R10*1), Y3
 	VMOVUPS      32(R14)(R10*1), Y5
 	VFMADD213PS  Y5, Y3, Y1
-	VMOVUPS      norm_c2b20000<>+0(SB), Y2
-	VMOVUPS      norm_c2b20000<>+0(SB), Y3
-	VMAXPS       Y0, Y2, Y0
-	VMAXPS       Y1, Y3, Y1
-	VXORPS       norm_80000000<>+0(SB), Y0, Y2
-	VXORPS       norm_80000000<>+0(SB), Y1, Y3
-	VMOVUPS      norm_c2d00000<>+0(SB), Y4
-	VMAXPS       Y2, Y4, Y2
-	VMOVUPS      norm_c2d00000<>+0(SB), Y5
-	VMAXPS       Y3, Y5, Y3
-	VMOVUPS      norm_4b400000<>+0(SB), Y6
-	VMOVAPS      Y6, Y4
-	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y2, Y4
-	VSUBPS       Y6, Y4, Y6
-	VMOVUPS      norm_4b400000<>+0(SB), Y7
-	VMOVAPS      Y7, Y5
-	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y3, Y5
-	VSUBPS       Y7, Y5, Y7
-	VFNMADD231PS norm_3f317218<>+0(SB), Y6, Y2
-	VFNMADD231PS norm_b102e308<>+0(SB), Y6, Y2
-	VFNMADD231PS norm_3f317218<>+0(SB), Y7, Y3
-	VFNMADD231PS norm_b102e308<>+0(SB), Y7, Y3
-	VMOVUPS      norm_3ab52894<>+0(SB), Y6
-	VMOVUPS      norm_3ab52894<>+0(SB), Y7
-	VFMADD213PS  norm_3c091cbd<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3c091cbd<>+0(SB), Y3, Y7
-	VFMADD213PS  norm_3d2aac56<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3d2aac56<>+0(SB), Y3, Y7
-	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y3, Y7
-	VFMADD213PS  norm_3efffffe<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3efffffe<>+0(SB), Y3, Y7
-	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3f800000<>+0(SB), Y3, Y7
-	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3f800000<>+0(SB), Y3, Y7
-	VPSUBD       norm_4b400000<>+0(SB), Y4, Y4
-	VPSRAD       $0x01, Y4, Y2
-	VPSUBD       Y2, Y4, Y4
-	VPSLLD       $0x17, Y2, Y2
-	VPADDD       norm_3f800000<>+0(SB), Y2, Y2
-	VMULPS       Y2, Y6, Y6
+	VMAXPS       Y0, Y10, Y0
+	VMAXPS       Y1, Y10, Y1
+	VMINPS       Y0, Y11, Y2
+	VMINPS       Y1, Y11, Y3
+	VMOVUPS      norm_3fb8aa3b<>+0(SB), Y4
+	VMOVUPS      norm_3fb8aa3b<>+0(SB), Y5
+	VFNMADD213PS Y12, Y2, Y4
+	VFNMADD213PS Y12, Y3, Y5
+	VSUBPS       Y12, Y4, Y6
+	VSUBPS       Y12, Y5, Y7
+	VFNMSUB231PS Y13, Y6, Y2
+	VFNMSUB231PS Y13, Y7, Y3
+	VMOVUPS      norm_3ab52894<>+0(SB), Y8
+	VMOVUPS      norm_3ab52894<>+0(SB), Y9
+	VFMADD213PS  norm_3c091cbd<>+0(SB), Y2, Y8
+	VFMADD213PS  norm_3c091cbd<>+0(SB), Y3, Y9
+	VFMADD213PS  norm_3d2aac56<>+0(SB), Y2, Y8
+	VFMADD213PS  norm_3d2aac56<>+0(SB), Y3, Y9
+	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y2, Y8
+	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y3, Y9
+	VFMADD213PS  norm_3efffffe<>+0(SB), Y2, Y8
+	VFMADD213PS  norm_3efffffe<>+0(SB), Y3, Y9
+	VFMADD213PS  Y14, Y2, Y8
+	VFMADD213PS  Y14, Y3, Y9
+	VFMADD213PS  Y14, Y2, Y8
+	VFMADD213PS  Y14, Y3, Y9
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       norm_3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y6, Y6
-	VPSUBD       norm_4b400000<>+0(SB), Y5, Y5
-	VPSRAD       $0x01, Y5, Y3
-	VPSUBD       Y3, Y5, Y5
-	VPSLLD       $0x17, Y3, Y3
-	VPADDD       norm_3f800000<>+0(SB), Y3, Y3
-	VMULPS       Y3, Y7, Y7
 	VPSLLD       $0x17, Y5, Y5
-	VPADDD       norm_3f800000<>+0(SB), Y5, Y5
-	VMULPS       Y5, Y7, Y7
-	VADDPS       norm_3f800000<>+0(SB), Y6, Y6
-	VDIVPS       Y6, Y0, Y0
-	VADDPS       norm_3f800000<>+0(SB), Y7, Y7
-	VDIVPS       Y7, Y1, Y1
+	VFMADD213PS  Y14, Y4, Y8
+	VFMADD213PS  Y14, Y5, Y9
+	VDIVPS       Y8, Y0, Y0
+	VDIVPS       Y9, Y1, Y1
 	VMOVUPS      Y0, (DI)(R10*1)
 	VMOVUPS      Y1, 32(DI)(R10*1)
 	ADDQ         $+64, R10
@@ -594,35 +587,22 @@ one33:
 	VMOVUPS      (R9)(R10*1), Y2
 	VMOVUPS      (R14)(R10*1), Y4
 	VFMADD213PS  Y4, Y2, Y0
-	VMOVUPS      norm_c2b20000<>+0(SB), Y2
-	VMAXPS       Y0, Y2, Y0
-	VXORPS       norm_80000000<>+0(SB), Y0, Y2
-	VMOVUPS      norm_c2d00000<>+0(SB), Y4
-	VMAXPS       Y2, Y4, Y2
-	VMOVUPS      norm_4b400000<>+0(SB), Y6
-	VMOVAPS      Y6, Y4
-	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y2, Y4
-	VSUBPS       Y6, Y4, Y6
-	VFNMADD231PS norm_3f317218<>+0(SB), Y6, Y2
-	VFNMADD231PS norm_b102e308<>+0(SB), Y6, Y2
-	VMOVUPS      norm_3ab52894<>+0(SB), Y6
-	VFMADD213PS  norm_3c091cbd<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3d2aac56<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3efffffe<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
-	VPSUBD       norm_4b400000<>+0(SB), Y4, Y4
-	VPSRAD       $0x01, Y4, Y2
-	VPSUBD       Y2, Y4, Y4
-	VPSLLD       $0x17, Y2, Y2
-	VPADDD       norm_3f800000<>+0(SB), Y2, Y2
-	VMULPS       Y2, Y6, Y6
+	VMAXPS       Y0, Y10, Y0
+	VMINPS       Y0, Y11, Y2
+	VMOVUPS      norm_3fb8aa3b<>+0(SB), Y4
+	VFNMADD213PS Y12, Y2, Y4
+	VSUBPS       Y12, Y4, Y6
+	VFNMSUB231PS Y13, Y6, Y2
+	VMOVUPS      norm_3ab52894<>+0(SB), Y8
+	VFMADD213PS  norm_3c091cbd<>+0(SB), Y2, Y8
+	VFMADD213PS  norm_3d2aac56<>+0(SB), Y2, Y8
+	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y2, Y8
+	VFMADD213PS  norm_3efffffe<>+0(SB), Y2, Y8
+	VFMADD213PS  Y14, Y2, Y8
+	VFMADD213PS  Y14, Y2, Y8
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       norm_3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y6, Y6
-	VADDPS       norm_3f800000<>+0(SB), Y6, Y6
-	VDIVPS       Y6, Y0, Y0
+	VFMADD213PS  Y14, Y4, Y8
+	VDIVPS       Y8, Y0, Y0
 	VMOVUPS      Y0, (DI)(R10*1)
 	ADDQ         $0x20, R10
 	SUBQ         $0x08, R11
@@ -637,35 +617,22 @@ rest34:
 	VMASKMOVPS   (R9)(R10*1), Y15, Y2
 	VMASKMOVPS   (R14)(R10*1), Y15, Y4
 	VFMADD213PS  Y4, Y2, Y0
-	VMOVUPS      norm_c2b20000<>+0(SB), Y2
-	VMAXPS       Y0, Y2, Y0
-	VXORPS       norm_80000000<>+0(SB), Y0, Y2
-	VMOVUPS      norm_c2d00000<>+0(SB), Y4
-	VMAXPS       Y2, Y4, Y2
-	VMOVUPS      norm_4b400000<>+0(SB), Y6
-	VMOVAPS      Y6, Y4
-	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y2, Y4
-	VSUBPS       Y6, Y4, Y6
-	VFNMADD231PS norm_3f317218<>+0(SB), Y6, Y2
-	VFNMADD231PS norm_b102e308<>+0(SB), Y6, Y2
-	VMOVUPS      norm_3ab52894<>+0(SB), Y6
-	VFMADD213PS  norm_3c091cbd<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3d2aac56<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3efffffe<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
-	VPSUBD       norm_4b400000<>+0(SB), Y4, Y4
-	VPSRAD       $0x01, Y4, Y2
-	VPSUBD       Y2, Y4, Y4
-	VPSLLD       $0x17, Y2, Y2
-	VPADDD       norm_3f800000<>+0(SB), Y2, Y2
-	VMULPS       Y2, Y6, Y6
+	VMAXPS       Y0, Y10, Y0
+	VMINPS       Y0, Y11, Y2
+	VMOVUPS      norm_3fb8aa3b<>+0(SB), Y4
+	VFNMADD213PS Y12, Y2, Y4
+	VSUBPS       Y12, Y4, Y6
+	VFNMSUB231PS Y13, Y6, Y2
+	VMOVUPS      norm_3ab52894<>+0(SB), Y8
+	VFMADD213PS  norm_3c091cbd<>+0(SB), Y2, Y8
+	VFMADD213PS  norm_3d2aac56<>+0(SB), Y2, Y8
+	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y2, Y8
+	VFMADD213PS  norm_3efffffe<>+0(SB), Y2, Y8
+	VFMADD213PS  Y14, Y2, Y8
+	VFMADD213PS  Y14, Y2, Y8
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       norm_3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y6, Y6
-	VADDPS       norm_3f800000<>+0(SB), Y6, Y6
-	VDIVPS       Y6, Y0, Y0
+	VFMADD213PS  Y14, Y4, Y8
+	VDIVPS       Y8, Y0, Y0
 	VMASKMOVPS   Y0, Y15, (DI)(R10*1)
 
 end35:
@@ -679,8 +646,13 @@ done36:
 	RET
 
 quick_gelu:
-	TESTQ CX, CX
-	JZ    done43
+	VMOVUPS norm_c250cccd<>+0(SB), Y10
+	VMOVUPS norm_424e0000<>+0(SB), Y11
+	VMOVUPS norm_4b40007f<>+0(SB), Y12
+	VMOVUPS norm_3ed083aa<>+0(SB), Y13
+	VMOVUPS norm_3f800000<>+0(SB), Y14
+	TESTQ   CX, CX
+	JZ      done43
 
 row37:
 	XORQ    R10, R10
@@ -702,68 +674,38 @@ some38:
 	VMOVUPS      32(R9)(R10*1), Y3
 	VMOVUPS      32(R14)(R10*1), Y5
 	VFMADD213PS  Y5, Y3, Y1
-	VMOVUPS      norm_c2b20000<>+0(SB), Y2
-	VMOVUPS      norm_c2b20000<>+0(SB), Y3
-	VMAXPS       Y0, Y2, Y0
-	VMAXPS       Y1, Y3, Y1
-	VMULPS       norm_bfd9db23<>+0(SB), Y0, Y2
-	VMULPS       norm_bfd9db23<>+0(SB), Y1, Y3
-	VMOVUPS      norm_c2d00000<>+0(SB), Y4
-	VMAXPS       Y2, Y4, Y2
-	VMOVUPS      norm_c2d00000<>+0(SB), Y5
-	VMAXPS       Y3, Y5, Y3
-	VMOVUPS      norm_42b20000<>+0(SB), Y4
-	VMINPS       Y2, Y4, Y2
-	VMOVUPS      norm_42b20000<>+0(SB), Y5
-	VMINPS       Y3, Y5, Y3
-	VMOVUPS      norm_4b400000<>+0(SB), Y6
-	VMOVAPS      Y6, Y4
-	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y2, Y4
-	VSUBPS       Y6, Y4, Y6
-	VMOVUPS      norm_4b400000<>+0(SB), Y7
-	VMOVAPS      Y7, Y5
-	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y3, Y5
-	VSUBPS       Y7, Y5, Y7
-	VFNMADD231PS norm_3f317218<>+0(SB), Y6, Y2
-	VFNMADD231PS norm_b102e308<>+0(SB), Y6, Y2
-	VFNMADD231PS norm_3f317218<>+0(SB), Y7, Y3
-	VFNMADD231PS norm_b102e308<>+0(SB), Y7, Y3
-	VMOVUPS      norm_3ab52894<>+0(SB), Y6
-	VMOVUPS      norm_3ab52894<>+0(SB), Y7
-	VFMADD213PS  norm_3c091cbd<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3c091cbd<>+0(SB), Y3, Y7
-	VFMADD213PS  norm_3d2aac56<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3d2aac56<>+0(SB), Y3, Y7
-	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y3, Y7
-	VFMADD213PS  norm_3efffffe<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3efffffe<>+0(SB), Y3, Y7
-	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3f800000<>+0(SB), Y3, Y7
-	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3f800000<>+0(SB), Y3, Y7
-	VPSUBD       norm_4b400000<>+0(SB), Y4, Y4
-	VPSRAD       $0x01, Y4, Y2
-	VPSUBD       Y2, Y4, Y4
-	VPSLLD       $0x17, Y2, Y2
-	VPADDD       norm_3f800000<>+0(SB), Y2, Y2
-	VMULPS       Y2, Y6, Y6
+	VMAXPS       Y0, Y10, Y0
+	VMAXPS       Y1, Y10, Y1
+	VMINPS       Y0, Y11, Y2
+	VMINPS       Y1, Y11, Y3
+	VMOVUPS      norm_401d265f<>+0(SB), Y4
+	VMOVUPS      norm_401d265f<>+0(SB), Y5
+	VFNMADD213PS Y12, Y2, Y4
+	VFNMADD213PS Y12, Y3, Y5
+	VSUBPS       Y12, Y4, Y6
+	VSUBPS       Y12, Y5, Y7
+	VFNMSUB231PS Y13, Y6, Y2
+	VFNMSUB231PS Y13, Y7, Y3
+	VMOVUPS      norm_3d09a18f<>+0(SB), Y8
+	VMOVUPS      norm_3d09a18f<>+0(SB), Y9
+	VFMADD213PS  norm_3df4d9f8<>+0(SB), Y2, Y8
+	VFMADD213PS  norm_3df4d9f8<>+0(SB), Y3, Y9
+	VFMADD213PS  norm_3eb3066f<>+0(SB), Y2, Y8
+	VFMADD213PS  norm_3eb3066f<>+0(SB), Y3, Y9
+	VFMADD213PS  norm_3f525c18<>+0(SB), Y2, Y8
+	VFMADD213PS  norm_3f525c18<>+0(SB), Y3, Y9
+	VFMADD213PS  norm_3fb9653b<>+0(SB), Y2, Y8
+	VFMADD213PS  norm_3fb9653b<>+0(SB), Y3, Y9
+	VFMADD213PS  norm_3fd9db23<>+0(SB), Y2, Y8
+	VFMADD213PS  norm_3fd9db23<>+0(SB), Y3, Y9
+	VFMADD213PS  Y14, Y2, Y8
+	VFMADD213PS  Y14, Y3, Y9
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       norm_3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y6, Y6
-	VPSUBD       norm_4b400000<>+0(SB), Y5, Y5
-	VPSRAD       $0x01, Y5, Y3
-	VPSUBD       Y3, Y5, Y5
-	VPSLLD       $0x17, Y3, Y3
-	VPADDD       norm_3f800000<>+0(SB), Y3, Y3
-	VMULPS       Y3, Y7, Y7
 	VPSLLD       $0x17, Y5, Y5
-	VPADDD       norm_3f800000<>+0(SB), Y5, Y5
-	VMULPS       Y5, Y7, Y7
-	VADDPS       norm_3f800000<>+0(SB), Y6, Y6
-	VDIVPS       Y6, Y0, Y0
-	VADDPS       norm_3f800000<>+0(SB), Y7, Y7
-	VDIVPS       Y7, Y1, Y1
+	VFMADD213PS  Y14, Y4, Y8
+	VFMADD213PS  Y14, Y5, Y9
+	VDIVPS       Y8, Y0, Y0
+	VDIVPS       Y9, Y1, Y1
 	VMOVUPS      Y0, (DI)(R10*1)
 	VMOVUPS      Y1, 32(DI)(R10*1)
 	ADDQ         $+64, R10
@@ -781,37 +723,22 @@ one40:
 	VMOVUPS      (R9)(R10*1), Y2
 	VMOVUPS      (R14)(R10*1), Y4
 	VFMADD213PS  Y4, Y2, Y0
-	VMOVUPS      norm_c2b20000<>+0(SB), Y2
-	VMAXPS       Y0, Y2, Y0
-	VMULPS       norm_bfd9db23<>+0(SB), Y0, Y2
-	VMOVUPS      norm_c2d00000<>+0(SB), Y4
-	VMAXPS       Y2, Y4, Y2
-	VMOVUPS      norm_42b20000<>+0(SB), Y4
-	VMINPS       Y2, Y4, Y2
-	VMOVUPS      norm_4b400000<>+0(SB), Y6
-	VMOVAPS      Y6, Y4
-	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y2, Y4
-	VSUBPS       Y6, Y4, Y6
-	VFNMADD231PS norm_3f317218<>+0(SB), Y6, Y2
-	VFNMADD231PS norm_b102e308<>+0(SB), Y6, Y2
-	VMOVUPS      norm_3ab52894<>+0(SB), Y6
-	VFMADD213PS  norm_3c091cbd<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3d2aac56<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3efffffe<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
-	VPSUBD       norm_4b400000<>+0(SB), Y4, Y4
-	VPSRAD       $0x01, Y4, Y2
-	VPSUBD       Y2, Y4, Y4
-	VPSLLD       $0x17, Y2, Y2
-	VPADDD       norm_3f800000<>+0(SB), Y2, Y2
-	VMULPS       Y2, Y6, Y6
+	VMAXPS       Y0, Y10, Y0
+	VMINPS       Y0, Y11, Y2
+	VMOVUPS      norm_401d265f<>+0(SB), Y4
+	VFNMADD213PS Y12, Y2, Y4
+	VSUBPS       Y12, Y4, Y6
+	VFNMSUB231PS Y13, Y6, Y2
+	VMOVUPS      norm_3d09a18f<>+0(SB), Y8
+	VFMADD213PS  norm_3df4d9f8<>+0(SB), Y2, Y8
+	VFMADD213PS  norm_3eb3066f<>+0(SB), Y2, Y8
+	VFMADD213PS  norm_3f525c18<>+0(SB), Y2, Y8
+	VFMADD213PS  norm_3fb9653b<>+0(SB), Y2, Y8
+	VFMADD213PS  norm_3fd9db23<>+0(SB), Y2, Y8
+	VFMADD213PS  Y14, Y2, Y8
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       norm_3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y6, Y6
-	VADDPS       norm_3f800000<>+0(SB), Y6, Y6
-	VDIVPS       Y6, Y0, Y0
+	VFMADD213PS  Y14, Y4, Y8
+	VDIVPS       Y8, Y0, Y0
 	VMOVUPS      Y0, (DI)(R10*1)
 	ADDQ         $0x20, R10
 	SUBQ         $0x08, R11
@@ -826,37 +753,22 @@ rest41:
 	VMASKMOVPS   (R9)(R10*1), Y15, Y2
 	VMASKMOVPS   (R14)(R10*1), Y15, Y4
 	VFMADD213PS  Y4, Y2, Y0
-	VMOVUPS      norm_c2b20000<>+0(SB), Y2
-	VMAXPS       Y0, Y2, Y0
-	VMULPS       norm_bfd9db23<>+0(SB), Y0, Y2
-	VMOVUPS      norm_c2d00000<>+0(SB), Y4
-	VMAXPS       Y2, Y4, Y2
-	VMOVUPS      norm_42b20000<>+0(SB), Y4
-	VMINPS       Y2, Y4, Y2
-	VMOVUPS      norm_4b400000<>+0(SB), Y6
-	VMOVAPS      Y6, Y4
-	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y2, Y4
-	VSUBPS       Y6, Y4, Y6
-	VFNMADD231PS norm_3f317218<>+0(SB), Y6, Y2
-	VFNMADD231PS norm_b102e308<>+0(SB), Y6, Y2
-	VMOVUPS      norm_3ab52894<>+0(SB), Y6
-	VFMADD213PS  norm_3c091cbd<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3d2aac56<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3efffffe<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
-	VPSUBD       norm_4b400000<>+0(SB), Y4, Y4
-	VPSRAD       $0x01, Y4, Y2
-	VPSUBD       Y2, Y4, Y4
-	VPSLLD       $0x17, Y2, Y2
-	VPADDD       norm_3f800000<>+0(SB), Y2, Y2
-	VMULPS       Y2, Y6, Y6
+	VMAXPS       Y0, Y10, Y0
+	VMINPS       Y0, Y11, Y2
+	VMOVUPS      norm_401d265f<>+0(SB), Y4
+	VFNMADD213PS Y12, Y2, Y4
+	VSUBPS       Y12, Y4, Y6
+	VFNMSUB231PS Y13, Y6, Y2
+	VMOVUPS      norm_3d09a18f<>+0(SB), Y8
+	VFMADD213PS  norm_3df4d9f8<>+0(SB), Y2, Y8
+	VFMADD213PS  norm_3eb3066f<>+0(SB), Y2, Y8
+	VFMADD213PS  norm_3f525c18<>+0(SB), Y2, Y8
+	VFMADD213PS  norm_3fb9653b<>+0(SB), Y2, Y8
+	VFMADD213PS  norm_3fd9db23<>+0(SB), Y2, Y8
+	VFMADD213PS  Y14, Y2, Y8
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       norm_3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y6, Y6
-	VADDPS       norm_3f800000<>+0(SB), Y6, Y6
-	VDIVPS       Y6, Y0, Y0
+	VFMADD213PS  Y14, Y4, Y8
+	VDIVPS       Y8, Y0, Y0
 	VMASKMOVPS   Y0, Y15, (DI)(R10*1)
 
 end42:
@@ -870,8 +782,11 @@ done43:
 	RET
 
 gelu:
-	TESTQ CX, CX
-	JZ    done50
+	VMOVUPS norm_415451ec<>+0(SB), Y12
+	VMOVUPS norm_4b40007f<>+0(SB), Y13
+	VMOVUPS norm_bf38aa3b<>+0(SB), Y14
+	TESTQ   CX, CX
+	JZ      done50
 
 row44:
 	XORQ    R10, R10
@@ -893,114 +808,66 @@ some45:
 	VMOVUPS      32(R9)(R10*1), Y3
 	VMOVUPS      32(R14)(R10*1), Y5
 	VFMADD213PS  Y5, Y3, Y1
-	VMOVUPS      norm_c2d00000<>+0(SB), Y6
-	VORPS        norm_80000000<>+0(SB), Y0, Y2
-	VMAXPS       Y2, Y6, Y2
-	VMOVUPS      norm_c2d00000<>+0(SB), Y7
-	VORPS        norm_80000000<>+0(SB), Y1, Y3
-	VMAXPS       Y3, Y7, Y3
-	VMULPS       Y2, Y2, Y6
-	VMOVAPS      Y6, Y4
-	VFMSUB231PS  Y2, Y2, Y4
-	VMULPS       norm_bf000000<>+0(SB), Y4, Y4
-	VMULPS       norm_bf000000<>+0(SB), Y6, Y6
-	VMULPS       Y3, Y3, Y7
-	VMOVAPS      Y7, Y5
-	VFMSUB231PS  Y3, Y3, Y5
-	VMULPS       norm_bf000000<>+0(SB), Y5, Y5
-	VMULPS       norm_bf000000<>+0(SB), Y7, Y7
-	VMOVUPS      norm_c2d00000<>+0(SB), Y8
-	VMAXPS       Y6, Y8, Y6
-	VMOVUPS      norm_c2d00000<>+0(SB), Y9
-	VMAXPS       Y7, Y9, Y7
-	VMOVUPS      norm_42b20000<>+0(SB), Y8
-	VMINPS       Y6, Y8, Y6
-	VMOVUPS      norm_42b20000<>+0(SB), Y9
-	VMINPS       Y7, Y9, Y7
-	VMOVUPS      norm_4b400000<>+0(SB), Y10
-	VMOVAPS      Y10, Y8
-	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y6, Y8
-	VSUBPS       Y10, Y8, Y10
-	VMOVUPS      norm_4b400000<>+0(SB), Y11
-	VMOVAPS      Y11, Y9
-	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y7, Y9
-	VSUBPS       Y11, Y9, Y11
-	VFNMADD231PS norm_3f317218<>+0(SB), Y10, Y6
-	VFNMADD231PS norm_b102e308<>+0(SB), Y10, Y6
-	VFNMADD231PS norm_3f317218<>+0(SB), Y11, Y7
-	VFNMADD231PS norm_b102e308<>+0(SB), Y11, Y7
-	VMOVUPS      norm_3ab52894<>+0(SB), Y10
-	VMOVUPS      norm_3ab52894<>+0(SB), Y11
-	VFMADD213PS  norm_3c091cbd<>+0(SB), Y6, Y10
-	VFMADD213PS  norm_3c091cbd<>+0(SB), Y7, Y11
-	VFMADD213PS  norm_3d2aac56<>+0(SB), Y6, Y10
-	VFMADD213PS  norm_3d2aac56<>+0(SB), Y7, Y11
-	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y6, Y10
-	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y7, Y11
-	VFMADD213PS  norm_3efffffe<>+0(SB), Y6, Y10
-	VFMADD213PS  norm_3efffffe<>+0(SB), Y7, Y11
-	VFMADD213PS  norm_3f800000<>+0(SB), Y6, Y10
-	VFMADD213PS  norm_3f800000<>+0(SB), Y7, Y11
-	VFMADD213PS  norm_3f800000<>+0(SB), Y6, Y10
-	VFMADD213PS  norm_3f800000<>+0(SB), Y7, Y11
-	VPSUBD       norm_4b400000<>+0(SB), Y8, Y8
-	VPSRAD       $0x01, Y8, Y6
-	VPSUBD       Y6, Y8, Y8
-	VPSLLD       $0x17, Y6, Y6
-	VPADDD       norm_3f800000<>+0(SB), Y6, Y6
-	VMULPS       Y6, Y10, Y10
-	VPSLLD       $0x17, Y8, Y8
-	VPADDD       norm_3f800000<>+0(SB), Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VPSUBD       norm_4b400000<>+0(SB), Y9, Y9
-	VPSRAD       $0x01, Y9, Y7
-	VPSUBD       Y7, Y9, Y9
-	VPSLLD       $0x17, Y7, Y7
-	VPADDD       norm_3f800000<>+0(SB), Y7, Y7
-	VMULPS       Y7, Y11, Y11
-	VPSLLD       $0x17, Y9, Y9
-	VPADDD       norm_3f800000<>+0(SB), Y9, Y9
-	VMULPS       Y9, Y11, Y11
-	VFMADD231PS  Y10, Y4, Y10
-	VFMADD231PS  Y11, Y5, Y11
+	VMOVUPS      norm_7fffffff<>+0(SB), Y2
+	VMOVUPS      norm_7fffffff<>+0(SB), Y3
+	VANDPS       Y0, Y2, Y2
+	VANDPS       Y1, Y3, Y3
+	VMINPS       norm_415451ec<>+0(SB), Y2, Y2
+	VMINPS       norm_415451ec<>+0(SB), Y3, Y3
+	VMULPS       Y14, Y2, Y4
+	VMULPS       Y14, Y3, Y5
+	VFMADD213PS  Y13, Y2, Y4
+	VFMADD213PS  Y13, Y3, Y5
+	VSUBPS       Y13, Y4, Y6
+	VSUBPS       Y13, Y5, Y7
+	VMULPS       norm_3fb17200<>+0(SB), Y6, Y6
+	VMULPS       norm_3fb17200<>+0(SB), Y7, Y7
+	VFMADD231PS  Y2, Y2, Y6
+	VFMADD231PS  Y3, Y3, Y7
+	VMOVUPS      norm_3c552f2a<>+0(SB), Y10
+	VMOVUPS      norm_3c552f2a<>+0(SB), Y11
+	VFMADD213PS  norm_3dd054f2<>+0(SB), Y2, Y10
+	VFMADD213PS  norm_3dd054f2<>+0(SB), Y3, Y11
+	VFMADD213PS  norm_3ea8d56f<>+0(SB), Y2, Y10
+	VFMADD213PS  norm_3ea8d56f<>+0(SB), Y3, Y11
+	VFMADD213PS  norm_3f000000<>+0(SB), Y2, Y10
+	VFMADD213PS  norm_3f000000<>+0(SB), Y3, Y11
+	VMOVUPS      norm_3d05a7f0<>+0(SB), Y8
+	VMOVUPS      norm_3d05a7f0<>+0(SB), Y9
+	VFMADD213PS  norm_3e8242a0<>+0(SB), Y2, Y8
+	VFMADD213PS  norm_3e8242a0<>+0(SB), Y3, Y9
+	VFMADD213PS  norm_3f5dc582<>+0(SB), Y2, Y8
+	VFMADD213PS  norm_3f5dc582<>+0(SB), Y3, Y9
+	VFMADD213PS  norm_3fba8bc0<>+0(SB), Y2, Y8
+	VFMADD213PS  norm_3fba8bc0<>+0(SB), Y3, Y9
+	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y8
+	VFMADD213PS  norm_3f800000<>+0(SB), Y3, Y9
 	VMULPS       Y2, Y10, Y10
-	VMOVUPS      norm_80000000<>+0(SB), Y8
-	VANDNPS      Y2, Y8, Y2
 	VMULPS       Y3, Y11, Y11
-	VMOVUPS      norm_80000000<>+0(SB), Y9
-	VANDNPS      Y3, Y9, Y3
-	VMOVUPS      norm_3b85e18a<>+0(SB), Y6
-	VMOVUPS      norm_3b85e18a<>+0(SB), Y7
-	VFMADD213PS  norm_3d25a769<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3d25a769<>+0(SB), Y3, Y7
-	VFMADD213PS  norm_3e3b13f3<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3e3b13f3<>+0(SB), Y3, Y7
-	VFMADD213PS  norm_3ee00ce0<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3ee00ce0<>+0(SB), Y3, Y7
-	VFMADD213PS  norm_3f000000<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3f000000<>+0(SB), Y3, Y7
-	VMOVUPS      norm_3c27caff<>+0(SB), Y12
-	VMOVUPS      norm_3c27caff<>+0(SB), Y13
-	VFMADD213PS  norm_3dcfa143<>+0(SB), Y2, Y12
-	VFMADD213PS  norm_3dcfa143<>+0(SB), Y3, Y13
-	VFMADD213PS  norm_3eefa206<>+0(SB), Y2, Y12
-	VFMADD213PS  norm_3eefa206<>+0(SB), Y3, Y13
-	VFMADD213PS  norm_3f99a3b4<>+0(SB), Y2, Y12
-	VFMADD213PS  norm_3f99a3b4<>+0(SB), Y3, Y13
-	VFMADD213PS  norm_3fd62787<>+0(SB), Y2, Y12
-	VFMADD213PS  norm_3fd62787<>+0(SB), Y3, Y13
-	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y12
-	VFMADD213PS  norm_3f800000<>+0(SB), Y3, Y13
-	VMULPS       Y6, Y10, Y10
-	VDIVPS       Y12, Y10, Y10
-	VMULPS       Y7, Y11, Y11
-	VDIVPS       Y13, Y11, Y11
-	VXORPS       Y8, Y8, Y8
-	VMAXPS       Y0, Y8, Y0
-	VADDPS       Y10, Y0, Y0
-	VXORPS       Y9, Y9, Y9
-	VMAXPS       Y1, Y9, Y1
-	VADDPS       Y11, Y1, Y1
+	VDIVPS       Y8, Y10, Y10
+	VDIVPS       Y9, Y11, Y11
+	VMOVUPS      norm_b987db6f<>+0(SB), Y8
+	VMOVUPS      norm_b987db6f<>+0(SB), Y9
+	VFMADD213PS  norm_3b2b9d3e<>+0(SB), Y6, Y8
+	VFMADD213PS  norm_3b2b9d3e<>+0(SB), Y7, Y9
+	VFMADD213PS  norm_bcaaad62<>+0(SB), Y6, Y8
+	VFMADD213PS  norm_bcaaad62<>+0(SB), Y7, Y9
+	VFMADD213PS  norm_3dffff29<>+0(SB), Y6, Y8
+	VFMADD213PS  norm_3dffff29<>+0(SB), Y7, Y9
+	VFMADD213PS  norm_bf00000f<>+0(SB), Y6, Y8
+	VFMADD213PS  norm_bf00000f<>+0(SB), Y7, Y9
+	VFMADD213PS  norm_3f800000<>+0(SB), Y6, Y8
+	VFMADD213PS  norm_3f800000<>+0(SB), Y7, Y9
+	VPSLLD       $0x17, Y4, Y4
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y8, Y4, Y4
+	VMULPS       Y9, Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	VMAXPS       Y0, Y6, Y0
+	VXORPS       Y7, Y7, Y7
+	VMAXPS       Y1, Y7, Y1
+	VFNMADD231PS Y4, Y10, Y0
+	VFNMADD231PS Y5, Y11, Y1
 	VMOVUPS      Y0, (DI)(R10*1)
 	VMOVUPS      Y1, 32(DI)(R10*1)
 	ADDQ         $+64, R10
@@ -1018,60 +885,36 @@ one47:
 	VMOVUPS      (R9)(R10*1), Y2
 	VMOVUPS      (R14)(R10*1), Y4
 	VFMADD213PS  Y4, Y2, Y0
-	VMOVUPS      norm_c2d00000<>+0(SB), Y6
-	VORPS        norm_80000000<>+0(SB), Y0, Y2
-	VMAXPS       Y2, Y6, Y2
-	VMULPS       Y2, Y2, Y6
-	VMOVAPS      Y6, Y4
-	VFMSUB231PS  Y2, Y2, Y4
-	VMULPS       norm_bf000000<>+0(SB), Y4, Y4
-	VMULPS       norm_bf000000<>+0(SB), Y6, Y6
-	VMOVUPS      norm_c2d00000<>+0(SB), Y8
-	VMAXPS       Y6, Y8, Y6
-	VMOVUPS      norm_42b20000<>+0(SB), Y8
-	VMINPS       Y6, Y8, Y6
-	VMOVUPS      norm_4b400000<>+0(SB), Y10
-	VMOVAPS      Y10, Y8
-	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y6, Y8
-	VSUBPS       Y10, Y8, Y10
-	VFNMADD231PS norm_3f317218<>+0(SB), Y10, Y6
-	VFNMADD231PS norm_b102e308<>+0(SB), Y10, Y6
-	VMOVUPS      norm_3ab52894<>+0(SB), Y10
-	VFMADD213PS  norm_3c091cbd<>+0(SB), Y6, Y10
-	VFMADD213PS  norm_3d2aac56<>+0(SB), Y6, Y10
-	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y6, Y10
-	VFMADD213PS  norm_3efffffe<>+0(SB), Y6, Y10
-	VFMADD213PS  norm_3f800000<>+0(SB), Y6, Y10
-	VFMADD213PS  norm_3f800000<>+0(SB), Y6, Y10
-	VPSUBD       norm_4b400000<>+0(SB), Y8, Y8
-	VPSRAD       $0x01, Y8, Y6
-	VPSUBD       Y6, Y8, Y8
-	VPSLLD       $0x17, Y6, Y6
-	VPADDD       norm_3f800000<>+0(SB), Y6, Y6
-	VMULPS       Y6, Y10, Y10
-	VPSLLD       $0x17, Y8, Y8
-	VPADDD       norm_3f800000<>+0(SB), Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VFMADD231PS  Y10, Y4, Y10
+	VMOVUPS      norm_7fffffff<>+0(SB), Y2
+	VANDPS       Y0, Y2, Y2
+	VMINPS       norm_415451ec<>+0(SB), Y2, Y2
+	VMULPS       Y14, Y2, Y4
+	VFMADD213PS  Y13, Y2, Y4
+	VSUBPS       Y13, Y4, Y6
+	VMULPS       norm_3fb17200<>+0(SB), Y6, Y6
+	VFMADD231PS  Y2, Y2, Y6
+	VMOVUPS      norm_3c552f2a<>+0(SB), Y10
+	VFMADD213PS  norm_3dd054f2<>+0(SB), Y2, Y10
+	VFMADD213PS  norm_3ea8d56f<>+0(SB), Y2, Y10
+	VFMADD213PS  norm_3f000000<>+0(SB), Y2, Y10
+	VMOVUPS      norm_3d05a7f0<>+0(SB), Y8
+	VFMADD213PS  norm_3e8242a0<>+0(SB), Y2, Y8
+	VFMADD213PS  norm_3f5dc582<>+0(SB), Y2, Y8
+	VFMADD213PS  norm_3fba8bc0<>+0(SB), Y2, Y8
+	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y8
 	VMULPS       Y2, Y10, Y10
-	VMOVUPS      norm_80000000<>+0(SB), Y8
-	VANDNPS      Y2, Y8, Y2
-	VMOVUPS      norm_3b85e18a<>+0(SB), Y6
-	VFMADD213PS  norm_3d25a769<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3e3b13f3<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3ee00ce0<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3f000000<>+0(SB), Y2, Y6
-	VMOVUPS      norm_3c27caff<>+0(SB), Y12
-	VFMADD213PS  norm_3dcfa143<>+0(SB), Y2, Y12
-	VFMADD213PS  norm_3eefa206<>+0(SB), Y2, Y12
-	VFMADD213PS  norm_3f99a3b4<>+0(SB), Y2, Y12
-	VFMADD213PS  norm_3fd62787<>+0(SB), Y2, Y12
-	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y12
-	VMULPS       Y6, Y10, Y10
-	VDIVPS       Y12, Y10, Y10
-	VXORPS       Y8, Y8, Y8
-	VMAXPS       Y0, Y8, Y0
-	VADDPS       Y10, Y0, Y0
+	VDIVPS       Y8, Y10, Y10
+	VMOVUPS      norm_b987db6f<>+0(SB), Y8
+	VFMADD213PS  norm_3b2b9d3e<>+0(SB), Y6, Y8
+	VFMADD213PS  norm_bcaaad62<>+0(SB), Y6, Y8
+	VFMADD213PS  norm_3dffff29<>+0(SB), Y6, Y8
+	VFMADD213PS  norm_bf00000f<>+0(SB), Y6, Y8
+	VFMADD213PS  norm_3f800000<>+0(SB), Y6, Y8
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y8, Y4, Y4
+	VXORPS       Y6, Y6, Y6
+	VMAXPS       Y0, Y6, Y0
+	VFNMADD231PS Y4, Y10, Y0
 	VMOVUPS      Y0, (DI)(R10*1)
 	ADDQ         $0x20, R10
 	SUBQ         $0x08, R11
@@ -1086,60 +929,36 @@ rest48:
 	VMASKMOVPS   (R9)(R10*1), Y15, Y2
 	VMASKMOVPS   (R14)(R10*1), Y15, Y4
 	VFMADD213PS  Y4, Y2, Y0
-	VMOVUPS      norm_c2d00000<>+0(SB), Y6
-	VORPS        norm_80000000<>+0(SB), Y0, Y2
-	VMAXPS       Y2, Y6, Y2
-	VMULPS       Y2, Y2, Y6
-	VMOVAPS      Y6, Y4
-	VFMSUB231PS  Y2, Y2, Y4
-	VMULPS       norm_bf000000<>+0(SB), Y4, Y4
-	VMULPS       norm_bf000000<>+0(SB), Y6, Y6
-	VMOVUPS      norm_c2d00000<>+0(SB), Y8
-	VMAXPS       Y6, Y8, Y6
-	VMOVUPS      norm_42b20000<>+0(SB), Y8
-	VMINPS       Y6, Y8, Y6
-	VMOVUPS      norm_4b400000<>+0(SB), Y10
-	VMOVAPS      Y10, Y8
-	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y6, Y8
-	VSUBPS       Y10, Y8, Y10
-	VFNMADD231PS norm_3f317218<>+0(SB), Y10, Y6
-	VFNMADD231PS norm_b102e308<>+0(SB), Y10, Y6
-	VMOVUPS      norm_3ab52894<>+0(SB), Y10
-	VFMADD213PS  norm_3c091cbd<>+0(SB), Y6, Y10
-	VFMADD213PS  norm_3d2aac56<>+0(SB), Y6, Y10
-	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y6, Y10
-	VFMADD213PS  norm_3efffffe<>+0(SB), Y6, Y10
-	VFMADD213PS  norm_3f800000<>+0(SB), Y6, Y10
-	VFMADD213PS  norm_3f800000<>+0(SB), Y6, Y10
-	VPSUBD       norm_4b400000<>+0(SB), Y8, Y8
-	VPSRAD       $0x01, Y8, Y6
-	VPSUBD       Y6, Y8, Y8
-	VPSLLD       $0x17, Y6, Y6
-	VPADDD       norm_3f800000<>+0(SB), Y6, Y6
-	VMULPS       Y6, Y10, Y10
-	VPSLLD       $0x17, Y8, Y8
-	VPADDD       norm_3f800000<>+0(SB), Y8, Y8
-	VMULPS       Y8, Y10, Y10
-	VFMADD231PS  Y10, Y4, Y10
+	VMOVUPS      norm_7fffffff<>+0(SB), Y2
+	VANDPS       Y0, Y2, Y2
+	VMINPS       norm_415451ec<>+0(SB), Y2, Y2
+	VMULPS       Y14, Y2, Y4
+	VFMADD213PS  Y13, Y2, Y4
+	VSUBPS       Y13, Y4, Y6
+	VMULPS       norm_3fb17200<>+0(SB), Y6, Y6
+	VFMADD231PS  Y2, Y2, Y6
+	VMOVUPS      norm_3c552f2a<>+0(SB), Y10
+	VFMADD213PS  norm_3dd054f2<>+0(SB), Y2, Y10
+	VFMADD213PS  norm_3ea8d56f<>+0(SB), Y2, Y10
+	VFMADD213PS  norm_3f000000<>+0(SB), Y2, Y10
+	VMOVUPS      norm_3d05a7f0<>+0(SB), Y8
+	VFMADD213PS  norm_3e8242a0<>+0(SB), Y2, Y8
+	VFMADD213PS  norm_3f5dc582<>+0(SB), Y2, Y8
+	VFMADD213PS  norm_3fba8bc0<>+0(SB), Y2, Y8
+	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y8
 	VMULPS       Y2, Y10, Y10
-	VMOVUPS      norm_80000000<>+0(SB), Y8
-	VANDNPS      Y2, Y8, Y2
-	VMOVUPS      norm_3b85e18a<>+0(SB), Y6
-	VFMADD213PS  norm_3d25a769<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3e3b13f3<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3ee00ce0<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3f000000<>+0(SB), Y2, Y6
-	VMOVUPS      norm_3c27caff<>+0(SB), Y12
-	VFMADD213PS  norm_3dcfa143<>+0(SB), Y2, Y12
-	VFMADD213PS  norm_3eefa206<>+0(SB), Y2, Y12
-	VFMADD213PS  norm_3f99a3b4<>+0(SB), Y2, Y12
-	VFMADD213PS  norm_3fd62787<>+0(SB), Y2, Y12
-	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y12
-	VMULPS       Y6, Y10, Y10
-	VDIVPS       Y12, Y10, Y10
-	VXORPS       Y8, Y8, Y8
-	VMAXPS       Y0, Y8, Y0
-	VADDPS       Y10, Y0, Y0
+	VDIVPS       Y8, Y10, Y10
+	VMOVUPS      norm_b987db6f<>+0(SB), Y8
+	VFMADD213PS  norm_3b2b9d3e<>+0(SB), Y6, Y8
+	VFMADD213PS  norm_bcaaad62<>+0(SB), Y6, Y8
+	VFMADD213PS  norm_3dffff29<>+0(SB), Y6, Y8
+	VFMADD213PS  norm_bf00000f<>+0(SB), Y6, Y8
+	VFMADD213PS  norm_3f800000<>+0(SB), Y6, Y8
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y8, Y4, Y4
+	VXORPS       Y6, Y6, Y6
+	VMAXPS       Y0, Y6, Y0
+	VFNMADD231PS Y4, Y10, Y0
 	VMASKMOVPS   Y0, Y15, (DI)(R10*1)
 
 end49:
@@ -1153,8 +972,13 @@ done50:
 	RET
 
 gelu_tanh:
-	TESTQ CX, CX
-	JZ    done57
+	VMOVUPS norm_c2b20000<>+0(SB), Y10
+	VMOVUPS norm_42b00000<>+0(SB), Y11
+	VMOVUPS norm_4b40007f<>+0(SB), Y12
+	VMOVUPS norm_3f317218<>+0(SB), Y13
+	VMOVUPS norm_3f800000<>+0(SB), Y14
+	TESTQ   CX, CX
+	JZ      done57
 
 row51:
 	XORQ    R10, R10
@@ -1176,76 +1000,48 @@ some52:
 	VMOVUPS      32(R9)(R10*1), Y3
 	VMOVUPS      32(R14)(R10*1), Y5
 	VFMADD213PS  Y5, Y3, Y1
-	VMOVUPS      norm_c2b20000<>+0(SB), Y2
-	VMOVUPS      norm_c2b20000<>+0(SB), Y3
-	VMAXPS       Y0, Y2, Y0
-	VMAXPS       Y1, Y3, Y1
-	VMULPS       Y0, Y0, Y4
-	VMULPS       Y1, Y1, Y5
-	VMOVUPS      norm_bd922279<>+0(SB), Y2
-	VMOVUPS      norm_bd922279<>+0(SB), Y3
-	VMOVUPS      norm_bfcc422a<>+0(SB), Y6
-	VMOVUPS      norm_bfcc422a<>+0(SB), Y7
-	VFMADD213PS  Y6, Y4, Y2
-	VFMADD213PS  Y7, Y5, Y3
+	VMAXPS       Y0, Y10, Y0
+	VMAXPS       Y1, Y10, Y1
+	VMULPS       Y0, Y0, Y6
+	VMULPS       Y1, Y1, Y7
+	VMOVUPS      norm_3d922279<>+0(SB), Y2
+	VMOVUPS      norm_3d922279<>+0(SB), Y3
+	VFMADD213PS  norm_3fcc422a<>+0(SB), Y6, Y2
+	VFMADD213PS  norm_3fcc422a<>+0(SB), Y7, Y3
 	VMULPS       Y0, Y2, Y2
 	VMULPS       Y1, Y3, Y3
-	VMOVUPS      norm_c2d00000<>+0(SB), Y4
-	VMAXPS       Y2, Y4, Y2
-	VMOVUPS      norm_c2d00000<>+0(SB), Y5
-	VMAXPS       Y3, Y5, Y3
-	VMOVUPS      norm_42b20000<>+0(SB), Y4
-	VMINPS       Y2, Y4, Y2
-	VMOVUPS      norm_42b20000<>+0(SB), Y5
-	VMINPS       Y3, Y5, Y3
-	VMOVUPS      norm_4b400000<>+0(SB), Y6
-	VMOVAPS      Y6, Y4
-	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y2, Y4
-	VSUBPS       Y6, Y4, Y6
-	VMOVUPS      norm_4b400000<>+0(SB), Y7
-	VMOVAPS      Y7, Y5
-	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y3, Y5
-	VSUBPS       Y7, Y5, Y7
-	VFNMADD231PS norm_3f317218<>+0(SB), Y6, Y2
-	VFNMADD231PS norm_b102e308<>+0(SB), Y6, Y2
-	VFNMADD231PS norm_3f317218<>+0(SB), Y7, Y3
-	VFNMADD231PS norm_b102e308<>+0(SB), Y7, Y3
-	VMOVUPS      norm_3ab52894<>+0(SB), Y6
-	VMOVUPS      norm_3ab52894<>+0(SB), Y7
-	VFMADD213PS  norm_3c091cbd<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3c091cbd<>+0(SB), Y3, Y7
-	VFMADD213PS  norm_3d2aac56<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3d2aac56<>+0(SB), Y3, Y7
-	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y3, Y7
-	VFMADD213PS  norm_3efffffe<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3efffffe<>+0(SB), Y3, Y7
-	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3f800000<>+0(SB), Y3, Y7
-	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3f800000<>+0(SB), Y3, Y7
-	VPSUBD       norm_4b400000<>+0(SB), Y4, Y4
-	VPSRAD       $0x01, Y4, Y2
-	VPSUBD       Y2, Y4, Y4
-	VPSLLD       $0x17, Y2, Y2
-	VPADDD       norm_3f800000<>+0(SB), Y2, Y2
-	VMULPS       Y2, Y6, Y6
+	VMAXPS       Y2, Y10, Y2
+	VMAXPS       Y3, Y10, Y3
+	VMINPS       Y2, Y11, Y2
+	VMINPS       Y3, Y11, Y3
+	VMOVUPS      norm_3fb8aa3b<>+0(SB), Y4
+	VMOVUPS      norm_3fb8aa3b<>+0(SB), Y5
+	VFNMADD213PS Y12, Y2, Y4
+	VFNMADD213PS Y12, Y3, Y5
+	VSUBPS       Y12, Y4, Y6
+	VSUBPS       Y12, Y5, Y7
+	VFNMSUB231PS Y13, Y6, Y2
+	VFNMSUB231PS Y13, Y7, Y3
+	VMOVUPS      norm_3ab52894<>+0(SB), Y8
+	VMOVUPS      norm_3ab52894<>+0(SB), Y9
+	VFMADD213PS  norm_3c091cbd<>+0(SB), Y2, Y8
+	VFMADD213PS  norm_3c091cbd<>+0(SB), Y3, Y9
+	VFMADD213PS  norm_3d2aac56<>+0(SB), Y2, Y8
+	VFMADD213PS  norm_3d2aac56<>+0(SB), Y3, Y9
+	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y2, Y8
+	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y3, Y9
+	VFMADD213PS  norm_3efffffe<>+0(SB), Y2, Y8
+	VFMADD213PS  norm_3efffffe<>+0(SB), Y3, Y9
+	VFMADD213PS  Y14, Y2, Y8
+	VFMADD213PS  Y14, Y3, Y9
+	VFMADD213PS  Y14, Y2, Y8
+	VFMADD213PS  Y14, Y3, Y9
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       norm_3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y6, Y6
-	VPSUBD       norm_4b400000<>+0(SB), Y5, Y5
-	VPSRAD       $0x01, Y5, Y3
-	VPSUBD       Y3, Y5, Y5
-	VPSLLD       $0x17, Y3, Y3
-	VPADDD       norm_3f800000<>+0(SB), Y3, Y3
-	VMULPS       Y3, Y7, Y7
 	VPSLLD       $0x17, Y5, Y5
-	VPADDD       norm_3f800000<>+0(SB), Y5, Y5
-	VMULPS       Y5, Y7, Y7
-	VADDPS       norm_3f800000<>+0(SB), Y6, Y6
-	VDIVPS       Y6, Y0, Y0
-	VADDPS       norm_3f800000<>+0(SB), Y7, Y7
-	VDIVPS       Y7, Y1, Y1
+	VFMADD213PS  Y14, Y4, Y8
+	VFMADD213PS  Y14, Y5, Y9
+	VDIVPS       Y8, Y0, Y0
+	VDIVPS       Y9, Y1, Y1
 	VMOVUPS      Y0, (DI)(R10*1)
 	VMOVUPS      Y1, 32(DI)(R10*1)
 	ADDQ         $+64, R10
@@ -1263,41 +1059,27 @@ one54:
 	VMOVUPS      (R9)(R10*1), Y2
 	VMOVUPS      (R14)(R10*1), Y4
 	VFMADD213PS  Y4, Y2, Y0
-	VMOVUPS      norm_c2b20000<>+0(SB), Y2
-	VMAXPS       Y0, Y2, Y0
-	VMULPS       Y0, Y0, Y4
-	VMOVUPS      norm_bd922279<>+0(SB), Y2
-	VMOVUPS      norm_bfcc422a<>+0(SB), Y6
-	VFMADD213PS  Y6, Y4, Y2
+	VMAXPS       Y0, Y10, Y0
+	VMULPS       Y0, Y0, Y6
+	VMOVUPS      norm_3d922279<>+0(SB), Y2
+	VFMADD213PS  norm_3fcc422a<>+0(SB), Y6, Y2
 	VMULPS       Y0, Y2, Y2
-	VMOVUPS      norm_c2d00000<>+0(SB), Y4
-	VMAXPS       Y2, Y4, Y2
-	VMOVUPS      norm_42b20000<>+0(SB), Y4
-	VMINPS       Y2, Y4, Y2
-	VMOVUPS      norm_4b400000<>+0(SB), Y6
-	VMOVAPS      Y6, Y4
-	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y2, Y4
-	VSUBPS       Y6, Y4, Y6
-	VFNMADD231PS norm_3f317218<>+0(SB), Y6, Y2
-	VFNMADD231PS norm_b102e308<>+0(SB), Y6, Y2
-	VMOVUPS      norm_3ab52894<>+0(SB), Y6
-	VFMADD213PS  norm_3c091cbd<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3d2aac56<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3efffffe<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
-	VPSUBD       norm_4b400000<>+0(SB), Y4, Y4
-	VPSRAD       $0x01, Y4, Y2
-	VPSUBD       Y2, Y4, Y4
-	VPSLLD       $0x17, Y2, Y2
-	VPADDD       norm_3f800000<>+0(SB), Y2, Y2
-	VMULPS       Y2, Y6, Y6
+	VMAXPS       Y2, Y10, Y2
+	VMINPS       Y2, Y11, Y2
+	VMOVUPS      norm_3fb8aa3b<>+0(SB), Y4
+	VFNMADD213PS Y12, Y2, Y4
+	VSUBPS       Y12, Y4, Y6
+	VFNMSUB231PS Y13, Y6, Y2
+	VMOVUPS      norm_3ab52894<>+0(SB), Y8
+	VFMADD213PS  norm_3c091cbd<>+0(SB), Y2, Y8
+	VFMADD213PS  norm_3d2aac56<>+0(SB), Y2, Y8
+	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y2, Y8
+	VFMADD213PS  norm_3efffffe<>+0(SB), Y2, Y8
+	VFMADD213PS  Y14, Y2, Y8
+	VFMADD213PS  Y14, Y2, Y8
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       norm_3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y6, Y6
-	VADDPS       norm_3f800000<>+0(SB), Y6, Y6
-	VDIVPS       Y6, Y0, Y0
+	VFMADD213PS  Y14, Y4, Y8
+	VDIVPS       Y8, Y0, Y0
 	VMOVUPS      Y0, (DI)(R10*1)
 	ADDQ         $0x20, R10
 	SUBQ         $0x08, R11
@@ -1312,41 +1094,27 @@ rest55:
 	VMASKMOVPS   (R9)(R10*1), Y15, Y2
 	VMASKMOVPS   (R14)(R10*1), Y15, Y4
 	VFMADD213PS  Y4, Y2, Y0
-	VMOVUPS      norm_c2b20000<>+0(SB), Y2
-	VMAXPS       Y0, Y2, Y0
-	VMULPS       Y0, Y0, Y4
-	VMOVUPS      norm_bd922279<>+0(SB), Y2
-	VMOVUPS      norm_bfcc422a<>+0(SB), Y6
-	VFMADD213PS  Y6, Y4, Y2
+	VMAXPS       Y0, Y10, Y0
+	VMULPS       Y0, Y0, Y6
+	VMOVUPS      norm_3d922279<>+0(SB), Y2
+	VFMADD213PS  norm_3fcc422a<>+0(SB), Y6, Y2
 	VMULPS       Y0, Y2, Y2
-	VMOVUPS      norm_c2d00000<>+0(SB), Y4
-	VMAXPS       Y2, Y4, Y2
-	VMOVUPS      norm_42b20000<>+0(SB), Y4
-	VMINPS       Y2, Y4, Y2
-	VMOVUPS      norm_4b400000<>+0(SB), Y6
-	VMOVAPS      Y6, Y4
-	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y2, Y4
-	VSUBPS       Y6, Y4, Y6
-	VFNMADD231PS norm_3f317218<>+0(SB), Y6, Y2
-	VFNMADD231PS norm_b102e308<>+0(SB), Y6, Y2
-	VMOVUPS      norm_3ab52894<>+0(SB), Y6
-	VFMADD213PS  norm_3c091cbd<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3d2aac56<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3efffffe<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
-	VPSUBD       norm_4b400000<>+0(SB), Y4, Y4
-	VPSRAD       $0x01, Y4, Y2
-	VPSUBD       Y2, Y4, Y4
-	VPSLLD       $0x17, Y2, Y2
-	VPADDD       norm_3f800000<>+0(SB), Y2, Y2
-	VMULPS       Y2, Y6, Y6
+	VMAXPS       Y2, Y10, Y2
+	VMINPS       Y2, Y11, Y2
+	VMOVUPS      norm_3fb8aa3b<>+0(SB), Y4
+	VFNMADD213PS Y12, Y2, Y4
+	VSUBPS       Y12, Y4, Y6
+	VFNMSUB231PS Y13, Y6, Y2
+	VMOVUPS      norm_3ab52894<>+0(SB), Y8
+	VFMADD213PS  norm_3c091cbd<>+0(SB), Y2, Y8
+	VFMADD213PS  norm_3d2aac56<>+0(SB), Y2, Y8
+	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y2, Y8
+	VFMADD213PS  norm_3efffffe<>+0(SB), Y2, Y8
+	VFMADD213PS  Y14, Y2, Y8
+	VFMADD213PS  Y14, Y2, Y8
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       norm_3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y6, Y6
-	VADDPS       norm_3f800000<>+0(SB), Y6, Y6
-	VDIVPS       Y6, Y0, Y0
+	VFMADD213PS  Y14, Y4, Y8
+	VDIVPS       Y8, Y0, Y0
 	VMASKMOVPS   Y0, Y15, (DI)(R10*1)
 
 end56:
@@ -1360,8 +1128,15 @@ done57:
 	RET
 
 sigmoid:
-	TESTQ CX, CX
-	JZ    done64
+	VMOVUPS norm_c2b20000<>+0(SB), Y8
+	VMOVUPS norm_42b00000<>+0(SB), Y9
+	VMOVUPS norm_4b40007f<>+0(SB), Y10
+	VMOVUPS norm_3f317218<>+0(SB), Y11
+	VMOVUPS norm_3f800000<>+0(SB), Y12
+	VMOVUPS norm_3f800000<>+0(SB), Y13
+	VMOVUPS norm_3efffffe<>+0(SB), Y14
+	TESTQ   CX, CX
+	JZ      done64
 
 row58:
 	XORQ    R10, R10
@@ -1383,65 +1158,39 @@ some59:
 	VMOVUPS      32(R9)(R10*1), Y3
 	VMOVUPS      32(R14)(R10*1), Y5
 	VFMADD213PS  Y5, Y3, Y1
-	VXORPS       norm_80000000<>+0(SB), Y0, Y2
-	VXORPS       norm_80000000<>+0(SB), Y1, Y3
-	VMOVUPS      norm_3f800000<>+0(SB), Y0
-	VMOVUPS      norm_3f800000<>+0(SB), Y1
-	VMOVUPS      norm_c2d00000<>+0(SB), Y4
-	VMAXPS       Y2, Y4, Y2
-	VMOVUPS      norm_c2d00000<>+0(SB), Y5
-	VMAXPS       Y3, Y5, Y3
-	VMOVUPS      norm_42b20000<>+0(SB), Y4
-	VMINPS       Y2, Y4, Y2
-	VMOVUPS      norm_42b20000<>+0(SB), Y5
-	VMINPS       Y3, Y5, Y3
-	VMOVUPS      norm_4b400000<>+0(SB), Y6
-	VMOVAPS      Y6, Y4
-	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y2, Y4
-	VSUBPS       Y6, Y4, Y6
-	VMOVUPS      norm_4b400000<>+0(SB), Y7
-	VMOVAPS      Y7, Y5
-	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y3, Y5
-	VSUBPS       Y7, Y5, Y7
-	VFNMADD231PS norm_3f317218<>+0(SB), Y6, Y2
-	VFNMADD231PS norm_b102e308<>+0(SB), Y6, Y2
-	VFNMADD231PS norm_3f317218<>+0(SB), Y7, Y3
-	VFNMADD231PS norm_b102e308<>+0(SB), Y7, Y3
+	VMAXPS       Y0, Y8, Y0
+	VMAXPS       Y1, Y8, Y1
+	VMINPS       Y0, Y9, Y0
+	VMINPS       Y1, Y9, Y1
+	VMOVUPS      norm_3fb8aa3b<>+0(SB), Y2
+	VMOVUPS      norm_3fb8aa3b<>+0(SB), Y3
+	VFNMADD213PS Y10, Y0, Y2
+	VFNMADD213PS Y10, Y1, Y3
+	VSUBPS       Y10, Y2, Y4
+	VSUBPS       Y10, Y3, Y5
+	VFNMSUB231PS Y11, Y4, Y0
+	VFNMSUB231PS Y11, Y5, Y1
 	VMOVUPS      norm_3ab52894<>+0(SB), Y6
 	VMOVUPS      norm_3ab52894<>+0(SB), Y7
-	VFMADD213PS  norm_3c091cbd<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3c091cbd<>+0(SB), Y3, Y7
-	VFMADD213PS  norm_3d2aac56<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3d2aac56<>+0(SB), Y3, Y7
-	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y3, Y7
-	VFMADD213PS  norm_3efffffe<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3efffffe<>+0(SB), Y3, Y7
-	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3f800000<>+0(SB), Y3, Y7
-	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3f800000<>+0(SB), Y3, Y7
-	VPSUBD       norm_4b400000<>+0(SB), Y4, Y4
-	VPSRAD       $0x01, Y4, Y2
-	VPSUBD       Y2, Y4, Y4
+	VFMADD213PS  norm_3c091cbd<>+0(SB), Y0, Y6
+	VFMADD213PS  norm_3c091cbd<>+0(SB), Y1, Y7
+	VFMADD213PS  norm_3d2aac56<>+0(SB), Y0, Y6
+	VFMADD213PS  norm_3d2aac56<>+0(SB), Y1, Y7
+	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y0, Y6
+	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y1, Y7
+	VFMADD213PS  Y14, Y0, Y6
+	VFMADD213PS  Y14, Y1, Y7
+	VFMADD213PS  Y13, Y0, Y6
+	VFMADD213PS  Y13, Y1, Y7
+	VFMADD213PS  Y13, Y0, Y6
+	VFMADD213PS  Y13, Y1, Y7
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       norm_3f800000<>+0(SB), Y2, Y2
-	VMULPS       Y2, Y6, Y6
-	VPSLLD       $0x17, Y4, Y4
-	VPADDD       norm_3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y6, Y6
-	VPSUBD       norm_4b400000<>+0(SB), Y5, Y5
-	VPSRAD       $0x01, Y5, Y3
-	VPSUBD       Y3, Y5, Y5
 	VPSLLD       $0x17, Y3, Y3
-	VPADDD       norm_3f800000<>+0(SB), Y3, Y3
-	VMULPS       Y3, Y7, Y7
-	VPSLLD       $0x17, Y5, Y5
-	VPADDD       norm_3f800000<>+0(SB), Y5, Y5
-	VMULPS       Y5, Y7, Y7
-	VADDPS       norm_3f800000<>+0(SB), Y6, Y6
+	VFMADD213PS  Y13, Y2, Y6
+	VFMADD213PS  Y13, Y3, Y7
+	VMOVUPS      norm_3f800000<>+0(SB), Y0
+	VMOVUPS      norm_3f800000<>+0(SB), Y1
 	VDIVPS       Y6, Y0, Y0
-	VADDPS       norm_3f800000<>+0(SB), Y7, Y7
 	VDIVPS       Y7, Y1, Y1
 	VMOVUPS      Y0, (DI)(R10*1)
 	VMOVUPS      Y1, 32(DI)(R10*1)
@@ -1460,35 +1209,22 @@ one61:
 	VMOVUPS      (R9)(R10*1), Y2
 	VMOVUPS      (R14)(R10*1), Y4
 	VFMADD213PS  Y4, Y2, Y0
-	VXORPS       norm_80000000<>+0(SB), Y0, Y2
-	VMOVUPS      norm_3f800000<>+0(SB), Y0
-	VMOVUPS      norm_c2d00000<>+0(SB), Y4
-	VMAXPS       Y2, Y4, Y2
-	VMOVUPS      norm_42b20000<>+0(SB), Y4
-	VMINPS       Y2, Y4, Y2
-	VMOVUPS      norm_4b400000<>+0(SB), Y6
-	VMOVAPS      Y6, Y4
-	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y2, Y4
-	VSUBPS       Y6, Y4, Y6
-	VFNMADD231PS norm_3f317218<>+0(SB), Y6, Y2
-	VFNMADD231PS norm_b102e308<>+0(SB), Y6, Y2
+	VMAXPS       Y0, Y8, Y0
+	VMINPS       Y0, Y9, Y0
+	VMOVUPS      norm_3fb8aa3b<>+0(SB), Y2
+	VFNMADD213PS Y10, Y0, Y2
+	VSUBPS       Y10, Y2, Y4
+	VFNMSUB231PS Y11, Y4, Y0
 	VMOVUPS      norm_3ab52894<>+0(SB), Y6
-	VFMADD213PS  norm_3c091cbd<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3d2aac56<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3efffffe<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
-	VPSUBD       norm_4b400000<>+0(SB), Y4, Y4
-	VPSRAD       $0x01, Y4, Y2
-	VPSUBD       Y2, Y4, Y4
+	VFMADD213PS  norm_3c091cbd<>+0(SB), Y0, Y6
+	VFMADD213PS  norm_3d2aac56<>+0(SB), Y0, Y6
+	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y0, Y6
+	VFMADD213PS  Y14, Y0, Y6
+	VFMADD213PS  Y13, Y0, Y6
+	VFMADD213PS  Y13, Y0, Y6
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       norm_3f800000<>+0(SB), Y2, Y2
-	VMULPS       Y2, Y6, Y6
-	VPSLLD       $0x17, Y4, Y4
-	VPADDD       norm_3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y6, Y6
-	VADDPS       norm_3f800000<>+0(SB), Y6, Y6
+	VFMADD213PS  Y13, Y2, Y6
+	VMOVUPS      norm_3f800000<>+0(SB), Y0
 	VDIVPS       Y6, Y0, Y0
 	VMOVUPS      Y0, (DI)(R10*1)
 	ADDQ         $0x20, R10
@@ -1504,35 +1240,22 @@ rest62:
 	VMASKMOVPS   (R9)(R10*1), Y15, Y2
 	VMASKMOVPS   (R14)(R10*1), Y15, Y4
 	VFMADD213PS  Y4, Y2, Y0
-	VXORPS       norm_80000000<>+0(SB), Y0, Y2
-	VMOVUPS      norm_3f800000<>+0(SB), Y0
-	VMOVUPS      norm_c2d00000<>+0(SB), Y4
-	VMAXPS       Y2, Y4, Y2
-	VMOVUPS      norm_42b20000<>+0(SB), Y4
-	VMINPS       Y2, Y4, Y2
-	VMOVUPS      norm_4b400000<>+0(SB), Y6
-	VMOVAPS      Y6, Y4
-	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y2, Y4
-	VSUBPS       Y6, Y4, Y6
-	VFNMADD231PS norm_3f317218<>+0(SB), Y6, Y2
-	VFNMADD231PS norm_b102e308<>+0(SB), Y6, Y2
+	VMAXPS       Y0, Y8, Y0
+	VMINPS       Y0, Y9, Y0
+	VMOVUPS      norm_3fb8aa3b<>+0(SB), Y2
+	VFNMADD213PS Y10, Y0, Y2
+	VSUBPS       Y10, Y2, Y4
+	VFNMSUB231PS Y11, Y4, Y0
 	VMOVUPS      norm_3ab52894<>+0(SB), Y6
-	VFMADD213PS  norm_3c091cbd<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3d2aac56<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3efffffe<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
-	VFMADD213PS  norm_3f800000<>+0(SB), Y2, Y6
-	VPSUBD       norm_4b400000<>+0(SB), Y4, Y4
-	VPSRAD       $0x01, Y4, Y2
-	VPSUBD       Y2, Y4, Y4
+	VFMADD213PS  norm_3c091cbd<>+0(SB), Y0, Y6
+	VFMADD213PS  norm_3d2aac56<>+0(SB), Y0, Y6
+	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y0, Y6
+	VFMADD213PS  Y14, Y0, Y6
+	VFMADD213PS  Y13, Y0, Y6
+	VFMADD213PS  Y13, Y0, Y6
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       norm_3f800000<>+0(SB), Y2, Y2
-	VMULPS       Y2, Y6, Y6
-	VPSLLD       $0x17, Y4, Y4
-	VPADDD       norm_3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y6, Y6
-	VADDPS       norm_3f800000<>+0(SB), Y6, Y6
+	VFMADD213PS  Y13, Y2, Y6
+	VMOVUPS      norm_3f800000<>+0(SB), Y0
 	VDIVPS       Y6, Y0, Y0
 	VMASKMOVPS   Y0, Y15, (DI)(R10*1)
 
@@ -1547,8 +1270,9 @@ done64:
 	RET
 
 tanh:
-	TESTQ CX, CX
-	JZ    done71
+	VMOVUPS norm_c2d00000<>+0(SB), Y14
+	TESTQ   CX, CX
+	JZ      done71
 
 row65:
 	XORQ    R10, R10
@@ -1578,10 +1302,8 @@ some66:
 	VMAXPS       Y3, Y5, Y3
 	VADDPS       Y2, Y2, Y8
 	VADDPS       Y3, Y3, Y9
-	VMOVUPS      norm_c2d00000<>+0(SB), Y10
-	VMAXPS       Y8, Y10, Y8
-	VMOVUPS      norm_c2d00000<>+0(SB), Y11
-	VMAXPS       Y9, Y11, Y9
+	VMAXPS       Y8, Y14, Y8
+	VMAXPS       Y9, Y14, Y9
 	VMOVUPS      norm_42b20000<>+0(SB), Y10
 	VMINPS       Y8, Y10, Y8
 	VMOVUPS      norm_42b20000<>+0(SB), Y11
@@ -1695,8 +1417,7 @@ one68:
 	VORPS        norm_80000000<>+0(SB), Y0, Y2
 	VMAXPS       Y2, Y4, Y2
 	VADDPS       Y2, Y2, Y8
-	VMOVUPS      norm_c2d00000<>+0(SB), Y10
-	VMAXPS       Y8, Y10, Y8
+	VMAXPS       Y8, Y14, Y8
 	VMOVUPS      norm_42b20000<>+0(SB), Y10
 	VMINPS       Y8, Y10, Y8
 	VMOVUPS      norm_4b400000<>+0(SB), Y12
@@ -1761,8 +1482,7 @@ rest69:
 	VORPS        norm_80000000<>+0(SB), Y0, Y2
 	VMAXPS       Y2, Y4, Y2
 	VADDPS       Y2, Y2, Y8
-	VMOVUPS      norm_c2d00000<>+0(SB), Y10
-	VMAXPS       Y8, Y10, Y8
+	VMAXPS       Y8, Y14, Y8
 	VMOVUPS      norm_42b20000<>+0(SB), Y10
 	VMINPS       Y8, Y10, Y8
 	VMOVUPS      norm_4b400000<>+0(SB), Y12
@@ -1822,8 +1542,9 @@ done71:
 	RET
 
 mish:
-	TESTQ CX, CX
-	JZ    done78
+	VMOVUPS norm_c2d00000<>+0(SB), Y14
+	TESTQ   CX, CX
+	JZ      done78
 
 row72:
 	XORQ    R10, R10
@@ -1853,10 +1574,8 @@ some73:
 	VMAXPS       Y3, Y5, Y3
 	VMOVAPS      Y2, Y4
 	VMOVAPS      Y3, Y5
-	VMOVUPS      norm_c2d00000<>+0(SB), Y6
-	VMAXPS       Y4, Y6, Y4
-	VMOVUPS      norm_c2d00000<>+0(SB), Y7
-	VMAXPS       Y5, Y7, Y5
+	VMAXPS       Y4, Y14, Y4
+	VMAXPS       Y5, Y14, Y5
 	VMOVUPS      norm_42b20000<>+0(SB), Y6
 	VMINPS       Y4, Y6, Y4
 	VMOVUPS      norm_42b20000<>+0(SB), Y7
@@ -1943,9 +1662,9 @@ some73:
 	VDIVPS       Y13, Y3, Y3
 	VXORPS       Y6, Y6, Y6
 	VMAXPS       Y0, Y6, Y0
-	VADDPS       Y2, Y0, Y0
 	VXORPS       Y7, Y7, Y7
 	VMAXPS       Y1, Y7, Y1
+	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y1, Y1
 	VMOVUPS      Y0, (DI)(R10*1)
 	VMOVUPS      Y1, 32(DI)(R10*1)
@@ -1968,8 +1687,7 @@ one75:
 	VORPS        norm_80000000<>+0(SB), Y0, Y2
 	VMAXPS       Y2, Y4, Y2
 	VMOVAPS      Y2, Y4
-	VMOVUPS      norm_c2d00000<>+0(SB), Y6
-	VMAXPS       Y4, Y6, Y4
+	VMAXPS       Y4, Y14, Y4
 	VMOVUPS      norm_42b20000<>+0(SB), Y6
 	VMINPS       Y4, Y6, Y4
 	VMOVUPS      norm_4b400000<>+0(SB), Y8
@@ -2033,8 +1751,7 @@ rest76:
 	VORPS        norm_80000000<>+0(SB), Y0, Y2
 	VMAXPS       Y2, Y4, Y2
 	VMOVAPS      Y2, Y4
-	VMOVUPS      norm_c2d00000<>+0(SB), Y6
-	VMAXPS       Y4, Y6, Y4
+	VMAXPS       Y4, Y14, Y4
 	VMOVUPS      norm_42b20000<>+0(SB), Y6
 	VMINPS       Y4, Y6, Y4
 	VMOVUPS      norm_4b400000<>+0(SB), Y8
@@ -2093,8 +1810,15 @@ done78:
 	RET
 
 exp:
-	TESTQ CX, CX
-	JZ    done85
+	VMOVUPS norm_c2d00000<>+0(SB), Y8
+	VMOVUPS norm_42b20000<>+0(SB), Y9
+	VMOVUPS norm_3fb8aa3b<>+0(SB), Y10
+	VMOVUPS norm_3f317218<>+0(SB), Y11
+	VMOVUPS norm_b102e308<>+0(SB), Y12
+	VMOVUPS norm_3f800000<>+0(SB), Y13
+	VMOVUPS norm_3f800000<>+0(SB), Y14
+	TESTQ   CX, CX
+	JZ      done85
 
 row79:
 	XORQ    R10, R10
@@ -2116,26 +1840,22 @@ some80:
 	VMOVUPS      32(R9)(R10*1), Y3
 	VMOVUPS      32(R14)(R10*1), Y5
 	VFMADD213PS  Y5, Y3, Y1
-	VMOVUPS      norm_c2d00000<>+0(SB), Y2
-	VMAXPS       Y0, Y2, Y0
-	VMOVUPS      norm_c2d00000<>+0(SB), Y3
-	VMAXPS       Y1, Y3, Y1
-	VMOVUPS      norm_42b20000<>+0(SB), Y2
-	VMINPS       Y0, Y2, Y0
-	VMOVUPS      norm_42b20000<>+0(SB), Y3
-	VMINPS       Y1, Y3, Y1
+	VMAXPS       Y0, Y8, Y0
+	VMAXPS       Y1, Y8, Y1
+	VMINPS       Y0, Y9, Y0
+	VMINPS       Y1, Y9, Y1
 	VMOVUPS      norm_4b400000<>+0(SB), Y4
 	VMOVAPS      Y4, Y2
-	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y0, Y2
+	VFMADD231PS  Y10, Y0, Y2
 	VSUBPS       Y4, Y2, Y4
 	VMOVUPS      norm_4b400000<>+0(SB), Y5
 	VMOVAPS      Y5, Y3
-	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y1, Y3
+	VFMADD231PS  Y10, Y1, Y3
 	VSUBPS       Y5, Y3, Y5
-	VFNMADD231PS norm_3f317218<>+0(SB), Y4, Y0
-	VFNMADD231PS norm_b102e308<>+0(SB), Y4, Y0
-	VFNMADD231PS norm_3f317218<>+0(SB), Y5, Y1
-	VFNMADD231PS norm_b102e308<>+0(SB), Y5, Y1
+	VFNMADD231PS Y11, Y4, Y0
+	VFNMADD231PS Y12, Y4, Y0
+	VFNMADD231PS Y11, Y5, Y1
+	VFNMADD231PS Y12, Y5, Y1
 	VMOVUPS      norm_3ab52894<>+0(SB), Y4
 	VMOVUPS      norm_3ab52894<>+0(SB), Y5
 	VFMADD213PS  norm_3c091cbd<>+0(SB), Y0, Y4
@@ -2146,10 +1866,10 @@ some80:
 	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y1, Y5
 	VFMADD213PS  norm_3efffffe<>+0(SB), Y0, Y4
 	VFMADD213PS  norm_3efffffe<>+0(SB), Y1, Y5
-	VFMADD213PS  norm_3f800000<>+0(SB), Y0, Y4
-	VFMADD213PS  norm_3f800000<>+0(SB), Y1, Y5
-	VFMADD213PS  norm_3f800000<>+0(SB), Y0, Y4
-	VFMADD213PS  norm_3f800000<>+0(SB), Y1, Y5
+	VFMADD213PS  Y14, Y0, Y4
+	VFMADD213PS  Y14, Y1, Y5
+	VFMADD213PS  Y13, Y0, Y4
+	VFMADD213PS  Y13, Y1, Y5
 	VPSUBD       norm_4b400000<>+0(SB), Y2, Y2
 	VPSRAD       $0x01, Y2, Y0
 	VPSUBD       Y0, Y2, Y2
@@ -2187,23 +1907,21 @@ one82:
 	VMOVUPS      (R9)(R10*1), Y2
 	VMOVUPS      (R14)(R10*1), Y4
 	VFMADD213PS  Y4, Y2, Y0
-	VMOVUPS      norm_c2d00000<>+0(SB), Y2
-	VMAXPS       Y0, Y2, Y0
-	VMOVUPS      norm_42b20000<>+0(SB), Y2
-	VMINPS       Y0, Y2, Y0
+	VMAXPS       Y0, Y8, Y0
+	VMINPS       Y0, Y9, Y0
 	VMOVUPS      norm_4b400000<>+0(SB), Y4
 	VMOVAPS      Y4, Y2
-	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y0, Y2
+	VFMADD231PS  Y10, Y0, Y2
 	VSUBPS       Y4, Y2, Y4
-	VFNMADD231PS norm_3f317218<>+0(SB), Y4, Y0
-	VFNMADD231PS norm_b102e308<>+0(SB), Y4, Y0
+	VFNMADD231PS Y11, Y4, Y0
+	VFNMADD231PS Y12, Y4, Y0
 	VMOVUPS      norm_3ab52894<>+0(SB), Y4
 	VFMADD213PS  norm_3c091cbd<>+0(SB), Y0, Y4
 	VFMADD213PS  norm_3d2aac56<>+0(SB), Y0, Y4
 	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y0, Y4
 	VFMADD213PS  norm_3efffffe<>+0(SB), Y0, Y4
-	VFMADD213PS  norm_3f800000<>+0(SB), Y0, Y4
-	VFMADD213PS  norm_3f800000<>+0(SB), Y0, Y4
+	VFMADD213PS  Y14, Y0, Y4
+	VFMADD213PS  Y13, Y0, Y4
 	VPSUBD       norm_4b400000<>+0(SB), Y2, Y2
 	VPSRAD       $0x01, Y2, Y0
 	VPSUBD       Y0, Y2, Y2
@@ -2228,23 +1946,21 @@ rest83:
 	VMASKMOVPS   (R9)(R10*1), Y15, Y2
 	VMASKMOVPS   (R14)(R10*1), Y15, Y4
 	VFMADD213PS  Y4, Y2, Y0
-	VMOVUPS      norm_c2d00000<>+0(SB), Y2
-	VMAXPS       Y0, Y2, Y0
-	VMOVUPS      norm_42b20000<>+0(SB), Y2
-	VMINPS       Y0, Y2, Y0
+	VMAXPS       Y0, Y8, Y0
+	VMINPS       Y0, Y9, Y0
 	VMOVUPS      norm_4b400000<>+0(SB), Y4
 	VMOVAPS      Y4, Y2
-	VFMADD231PS  norm_3fb8aa3b<>+0(SB), Y0, Y2
+	VFMADD231PS  Y10, Y0, Y2
 	VSUBPS       Y4, Y2, Y4
-	VFNMADD231PS norm_3f317218<>+0(SB), Y4, Y0
-	VFNMADD231PS norm_b102e308<>+0(SB), Y4, Y0
+	VFNMADD231PS Y11, Y4, Y0
+	VFNMADD231PS Y12, Y4, Y0
 	VMOVUPS      norm_3ab52894<>+0(SB), Y4
 	VFMADD213PS  norm_3c091cbd<>+0(SB), Y0, Y4
 	VFMADD213PS  norm_3d2aac56<>+0(SB), Y0, Y4
 	VFMADD213PS  norm_3e2aaa49<>+0(SB), Y0, Y4
 	VFMADD213PS  norm_3efffffe<>+0(SB), Y0, Y4
-	VFMADD213PS  norm_3f800000<>+0(SB), Y0, Y4
-	VFMADD213PS  norm_3f800000<>+0(SB), Y0, Y4
+	VFMADD213PS  Y14, Y0, Y4
+	VFMADD213PS  Y13, Y0, Y4
 	VPSUBD       norm_4b400000<>+0(SB), Y2, Y2
 	VPSRAD       $0x01, Y2, Y0
 	VPSUBD       Y0, Y2, Y2
@@ -2387,6 +2103,316 @@ DATA norm_c2b20000<>+24(SB)/4, $0xc2b20000
 DATA norm_c2b20000<>+28(SB)/4, $0xc2b20000
 GLOBL norm_c2b20000<>(SB), RODATA|NOPTR, $32
 
+DATA norm_42b00000<>+0(SB)/4, $0x42b00000
+DATA norm_42b00000<>+4(SB)/4, $0x42b00000
+DATA norm_42b00000<>+8(SB)/4, $0x42b00000
+DATA norm_42b00000<>+12(SB)/4, $0x42b00000
+DATA norm_42b00000<>+16(SB)/4, $0x42b00000
+DATA norm_42b00000<>+20(SB)/4, $0x42b00000
+DATA norm_42b00000<>+24(SB)/4, $0x42b00000
+DATA norm_42b00000<>+28(SB)/4, $0x42b00000
+GLOBL norm_42b00000<>(SB), RODATA|NOPTR, $32
+
+DATA norm_4b40007f<>+0(SB)/4, $0x4b40007f
+DATA norm_4b40007f<>+4(SB)/4, $0x4b40007f
+DATA norm_4b40007f<>+8(SB)/4, $0x4b40007f
+DATA norm_4b40007f<>+12(SB)/4, $0x4b40007f
+DATA norm_4b40007f<>+16(SB)/4, $0x4b40007f
+DATA norm_4b40007f<>+20(SB)/4, $0x4b40007f
+DATA norm_4b40007f<>+24(SB)/4, $0x4b40007f
+DATA norm_4b40007f<>+28(SB)/4, $0x4b40007f
+GLOBL norm_4b40007f<>(SB), RODATA|NOPTR, $32
+
+DATA norm_c250cccd<>+0(SB)/4, $0xc250cccd
+DATA norm_c250cccd<>+4(SB)/4, $0xc250cccd
+DATA norm_c250cccd<>+8(SB)/4, $0xc250cccd
+DATA norm_c250cccd<>+12(SB)/4, $0xc250cccd
+DATA norm_c250cccd<>+16(SB)/4, $0xc250cccd
+DATA norm_c250cccd<>+20(SB)/4, $0xc250cccd
+DATA norm_c250cccd<>+24(SB)/4, $0xc250cccd
+DATA norm_c250cccd<>+28(SB)/4, $0xc250cccd
+GLOBL norm_c250cccd<>(SB), RODATA|NOPTR, $32
+
+DATA norm_424e0000<>+0(SB)/4, $0x424e0000
+DATA norm_424e0000<>+4(SB)/4, $0x424e0000
+DATA norm_424e0000<>+8(SB)/4, $0x424e0000
+DATA norm_424e0000<>+12(SB)/4, $0x424e0000
+DATA norm_424e0000<>+16(SB)/4, $0x424e0000
+DATA norm_424e0000<>+20(SB)/4, $0x424e0000
+DATA norm_424e0000<>+24(SB)/4, $0x424e0000
+DATA norm_424e0000<>+28(SB)/4, $0x424e0000
+GLOBL norm_424e0000<>(SB), RODATA|NOPTR, $32
+
+DATA norm_3ed083aa<>+0(SB)/4, $0x3ed083aa
+DATA norm_3ed083aa<>+4(SB)/4, $0x3ed083aa
+DATA norm_3ed083aa<>+8(SB)/4, $0x3ed083aa
+DATA norm_3ed083aa<>+12(SB)/4, $0x3ed083aa
+DATA norm_3ed083aa<>+16(SB)/4, $0x3ed083aa
+DATA norm_3ed083aa<>+20(SB)/4, $0x3ed083aa
+DATA norm_3ed083aa<>+24(SB)/4, $0x3ed083aa
+DATA norm_3ed083aa<>+28(SB)/4, $0x3ed083aa
+GLOBL norm_3ed083aa<>(SB), RODATA|NOPTR, $32
+
+DATA norm_401d265f<>+0(SB)/4, $0x401d265f
+DATA norm_401d265f<>+4(SB)/4, $0x401d265f
+DATA norm_401d265f<>+8(SB)/4, $0x401d265f
+DATA norm_401d265f<>+12(SB)/4, $0x401d265f
+DATA norm_401d265f<>+16(SB)/4, $0x401d265f
+DATA norm_401d265f<>+20(SB)/4, $0x401d265f
+DATA norm_401d265f<>+24(SB)/4, $0x401d265f
+DATA norm_401d265f<>+28(SB)/4, $0x401d265f
+GLOBL norm_401d265f<>(SB), RODATA|NOPTR, $32
+
+DATA norm_3d09a18f<>+0(SB)/4, $0x3d09a18f
+DATA norm_3d09a18f<>+4(SB)/4, $0x3d09a18f
+DATA norm_3d09a18f<>+8(SB)/4, $0x3d09a18f
+DATA norm_3d09a18f<>+12(SB)/4, $0x3d09a18f
+DATA norm_3d09a18f<>+16(SB)/4, $0x3d09a18f
+DATA norm_3d09a18f<>+20(SB)/4, $0x3d09a18f
+DATA norm_3d09a18f<>+24(SB)/4, $0x3d09a18f
+DATA norm_3d09a18f<>+28(SB)/4, $0x3d09a18f
+GLOBL norm_3d09a18f<>(SB), RODATA|NOPTR, $32
+
+DATA norm_3df4d9f8<>+0(SB)/4, $0x3df4d9f8
+DATA norm_3df4d9f8<>+4(SB)/4, $0x3df4d9f8
+DATA norm_3df4d9f8<>+8(SB)/4, $0x3df4d9f8
+DATA norm_3df4d9f8<>+12(SB)/4, $0x3df4d9f8
+DATA norm_3df4d9f8<>+16(SB)/4, $0x3df4d9f8
+DATA norm_3df4d9f8<>+20(SB)/4, $0x3df4d9f8
+DATA norm_3df4d9f8<>+24(SB)/4, $0x3df4d9f8
+DATA norm_3df4d9f8<>+28(SB)/4, $0x3df4d9f8
+GLOBL norm_3df4d9f8<>(SB), RODATA|NOPTR, $32
+
+DATA norm_3eb3066f<>+0(SB)/4, $0x3eb3066f
+DATA norm_3eb3066f<>+4(SB)/4, $0x3eb3066f
+DATA norm_3eb3066f<>+8(SB)/4, $0x3eb3066f
+DATA norm_3eb3066f<>+12(SB)/4, $0x3eb3066f
+DATA norm_3eb3066f<>+16(SB)/4, $0x3eb3066f
+DATA norm_3eb3066f<>+20(SB)/4, $0x3eb3066f
+DATA norm_3eb3066f<>+24(SB)/4, $0x3eb3066f
+DATA norm_3eb3066f<>+28(SB)/4, $0x3eb3066f
+GLOBL norm_3eb3066f<>(SB), RODATA|NOPTR, $32
+
+DATA norm_3f525c18<>+0(SB)/4, $0x3f525c18
+DATA norm_3f525c18<>+4(SB)/4, $0x3f525c18
+DATA norm_3f525c18<>+8(SB)/4, $0x3f525c18
+DATA norm_3f525c18<>+12(SB)/4, $0x3f525c18
+DATA norm_3f525c18<>+16(SB)/4, $0x3f525c18
+DATA norm_3f525c18<>+20(SB)/4, $0x3f525c18
+DATA norm_3f525c18<>+24(SB)/4, $0x3f525c18
+DATA norm_3f525c18<>+28(SB)/4, $0x3f525c18
+GLOBL norm_3f525c18<>(SB), RODATA|NOPTR, $32
+
+DATA norm_3fb9653b<>+0(SB)/4, $0x3fb9653b
+DATA norm_3fb9653b<>+4(SB)/4, $0x3fb9653b
+DATA norm_3fb9653b<>+8(SB)/4, $0x3fb9653b
+DATA norm_3fb9653b<>+12(SB)/4, $0x3fb9653b
+DATA norm_3fb9653b<>+16(SB)/4, $0x3fb9653b
+DATA norm_3fb9653b<>+20(SB)/4, $0x3fb9653b
+DATA norm_3fb9653b<>+24(SB)/4, $0x3fb9653b
+DATA norm_3fb9653b<>+28(SB)/4, $0x3fb9653b
+GLOBL norm_3fb9653b<>(SB), RODATA|NOPTR, $32
+
+DATA norm_3fd9db23<>+0(SB)/4, $0x3fd9db23
+DATA norm_3fd9db23<>+4(SB)/4, $0x3fd9db23
+DATA norm_3fd9db23<>+8(SB)/4, $0x3fd9db23
+DATA norm_3fd9db23<>+12(SB)/4, $0x3fd9db23
+DATA norm_3fd9db23<>+16(SB)/4, $0x3fd9db23
+DATA norm_3fd9db23<>+20(SB)/4, $0x3fd9db23
+DATA norm_3fd9db23<>+24(SB)/4, $0x3fd9db23
+DATA norm_3fd9db23<>+28(SB)/4, $0x3fd9db23
+GLOBL norm_3fd9db23<>(SB), RODATA|NOPTR, $32
+
+DATA norm_415451ec<>+0(SB)/4, $0x415451ec
+DATA norm_415451ec<>+4(SB)/4, $0x415451ec
+DATA norm_415451ec<>+8(SB)/4, $0x415451ec
+DATA norm_415451ec<>+12(SB)/4, $0x415451ec
+DATA norm_415451ec<>+16(SB)/4, $0x415451ec
+DATA norm_415451ec<>+20(SB)/4, $0x415451ec
+DATA norm_415451ec<>+24(SB)/4, $0x415451ec
+DATA norm_415451ec<>+28(SB)/4, $0x415451ec
+GLOBL norm_415451ec<>(SB), RODATA|NOPTR, $32
+
+DATA norm_bf38aa3b<>+0(SB)/4, $0xbf38aa3b
+DATA norm_bf38aa3b<>+4(SB)/4, $0xbf38aa3b
+DATA norm_bf38aa3b<>+8(SB)/4, $0xbf38aa3b
+DATA norm_bf38aa3b<>+12(SB)/4, $0xbf38aa3b
+DATA norm_bf38aa3b<>+16(SB)/4, $0xbf38aa3b
+DATA norm_bf38aa3b<>+20(SB)/4, $0xbf38aa3b
+DATA norm_bf38aa3b<>+24(SB)/4, $0xbf38aa3b
+DATA norm_bf38aa3b<>+28(SB)/4, $0xbf38aa3b
+GLOBL norm_bf38aa3b<>(SB), RODATA|NOPTR, $32
+
+DATA norm_7fffffff<>+0(SB)/4, $0x7fffffff
+DATA norm_7fffffff<>+4(SB)/4, $0x7fffffff
+DATA norm_7fffffff<>+8(SB)/4, $0x7fffffff
+DATA norm_7fffffff<>+12(SB)/4, $0x7fffffff
+DATA norm_7fffffff<>+16(SB)/4, $0x7fffffff
+DATA norm_7fffffff<>+20(SB)/4, $0x7fffffff
+DATA norm_7fffffff<>+24(SB)/4, $0x7fffffff
+DATA norm_7fffffff<>+28(SB)/4, $0x7fffffff
+GLOBL norm_7fffffff<>(SB), RODATA|NOPTR, $32
+
+DATA norm_3fb17200<>+0(SB)/4, $0x3fb17200
+DATA norm_3fb17200<>+4(SB)/4, $0x3fb17200
+DATA norm_3fb17200<>+8(SB)/4, $0x3fb17200
+DATA norm_3fb17200<>+12(SB)/4, $0x3fb17200
+DATA norm_3fb17200<>+16(SB)/4, $0x3fb17200
+DATA norm_3fb17200<>+20(SB)/4, $0x3fb17200
+DATA norm_3fb17200<>+24(SB)/4, $0x3fb17200
+DATA norm_3fb17200<>+28(SB)/4, $0x3fb17200
+GLOBL norm_3fb17200<>(SB), RODATA|NOPTR, $32
+
+DATA norm_3c552f2a<>+0(SB)/4, $0x3c552f2a
+DATA norm_3c552f2a<>+4(SB)/4, $0x3c552f2a
+DATA norm_3c552f2a<>+8(SB)/4, $0x3c552f2a
+DATA norm_3c552f2a<>+12(SB)/4, $0x3c552f2a
+DATA norm_3c552f2a<>+16(SB)/4, $0x3c552f2a
+DATA norm_3c552f2a<>+20(SB)/4, $0x3c552f2a
+DATA norm_3c552f2a<>+24(SB)/4, $0x3c552f2a
+DATA norm_3c552f2a<>+28(SB)/4, $0x3c552f2a
+GLOBL norm_3c552f2a<>(SB), RODATA|NOPTR, $32
+
+DATA norm_3dd054f2<>+0(SB)/4, $0x3dd054f2
+DATA norm_3dd054f2<>+4(SB)/4, $0x3dd054f2
+DATA norm_3dd054f2<>+8(SB)/4, $0x3dd054f2
+DATA norm_3dd054f2<>+12(SB)/4, $0x3dd054f2
+DATA norm_3dd054f2<>+16(SB)/4, $0x3dd054f2
+DATA norm_3dd054f2<>+20(SB)/4, $0x3dd054f2
+DATA norm_3dd054f2<>+24(SB)/4, $0x3dd054f2
+DATA norm_3dd054f2<>+28(SB)/4, $0x3dd054f2
+GLOBL norm_3dd054f2<>(SB), RODATA|NOPTR, $32
+
+DATA norm_3ea8d56f<>+0(SB)/4, $0x3ea8d56f
+DATA norm_3ea8d56f<>+4(SB)/4, $0x3ea8d56f
+DATA norm_3ea8d56f<>+8(SB)/4, $0x3ea8d56f
+DATA norm_3ea8d56f<>+12(SB)/4, $0x3ea8d56f
+DATA norm_3ea8d56f<>+16(SB)/4, $0x3ea8d56f
+DATA norm_3ea8d56f<>+20(SB)/4, $0x3ea8d56f
+DATA norm_3ea8d56f<>+24(SB)/4, $0x3ea8d56f
+DATA norm_3ea8d56f<>+28(SB)/4, $0x3ea8d56f
+GLOBL norm_3ea8d56f<>(SB), RODATA|NOPTR, $32
+
+DATA norm_3f000000<>+0(SB)/4, $0x3f000000
+DATA norm_3f000000<>+4(SB)/4, $0x3f000000
+DATA norm_3f000000<>+8(SB)/4, $0x3f000000
+DATA norm_3f000000<>+12(SB)/4, $0x3f000000
+DATA norm_3f000000<>+16(SB)/4, $0x3f000000
+DATA norm_3f000000<>+20(SB)/4, $0x3f000000
+DATA norm_3f000000<>+24(SB)/4, $0x3f000000
+DATA norm_3f000000<>+28(SB)/4, $0x3f000000
+GLOBL norm_3f000000<>(SB), RODATA|NOPTR, $32
+
+DATA norm_3d05a7f0<>+0(SB)/4, $0x3d05a7f0
+DATA norm_3d05a7f0<>+4(SB)/4, $0x3d05a7f0
+DATA norm_3d05a7f0<>+8(SB)/4, $0x3d05a7f0
+DATA norm_3d05a7f0<>+12(SB)/4, $0x3d05a7f0
+DATA norm_3d05a7f0<>+16(SB)/4, $0x3d05a7f0
+DATA norm_3d05a7f0<>+20(SB)/4, $0x3d05a7f0
+DATA norm_3d05a7f0<>+24(SB)/4, $0x3d05a7f0
+DATA norm_3d05a7f0<>+28(SB)/4, $0x3d05a7f0
+GLOBL norm_3d05a7f0<>(SB), RODATA|NOPTR, $32
+
+DATA norm_3e8242a0<>+0(SB)/4, $0x3e8242a0
+DATA norm_3e8242a0<>+4(SB)/4, $0x3e8242a0
+DATA norm_3e8242a0<>+8(SB)/4, $0x3e8242a0
+DATA norm_3e8242a0<>+12(SB)/4, $0x3e8242a0
+DATA norm_3e8242a0<>+16(SB)/4, $0x3e8242a0
+DATA norm_3e8242a0<>+20(SB)/4, $0x3e8242a0
+DATA norm_3e8242a0<>+24(SB)/4, $0x3e8242a0
+DATA norm_3e8242a0<>+28(SB)/4, $0x3e8242a0
+GLOBL norm_3e8242a0<>(SB), RODATA|NOPTR, $32
+
+DATA norm_3f5dc582<>+0(SB)/4, $0x3f5dc582
+DATA norm_3f5dc582<>+4(SB)/4, $0x3f5dc582
+DATA norm_3f5dc582<>+8(SB)/4, $0x3f5dc582
+DATA norm_3f5dc582<>+12(SB)/4, $0x3f5dc582
+DATA norm_3f5dc582<>+16(SB)/4, $0x3f5dc582
+DATA norm_3f5dc582<>+20(SB)/4, $0x3f5dc582
+DATA norm_3f5dc582<>+24(SB)/4, $0x3f5dc582
+DATA norm_3f5dc582<>+28(SB)/4, $0x3f5dc582
+GLOBL norm_3f5dc582<>(SB), RODATA|NOPTR, $32
+
+DATA norm_3fba8bc0<>+0(SB)/4, $0x3fba8bc0
+DATA norm_3fba8bc0<>+4(SB)/4, $0x3fba8bc0
+DATA norm_3fba8bc0<>+8(SB)/4, $0x3fba8bc0
+DATA norm_3fba8bc0<>+12(SB)/4, $0x3fba8bc0
+DATA norm_3fba8bc0<>+16(SB)/4, $0x3fba8bc0
+DATA norm_3fba8bc0<>+20(SB)/4, $0x3fba8bc0
+DATA norm_3fba8bc0<>+24(SB)/4, $0x3fba8bc0
+DATA norm_3fba8bc0<>+28(SB)/4, $0x3fba8bc0
+GLOBL norm_3fba8bc0<>(SB), RODATA|NOPTR, $32
+
+DATA norm_b987db6f<>+0(SB)/4, $0xb987db6f
+DATA norm_b987db6f<>+4(SB)/4, $0xb987db6f
+DATA norm_b987db6f<>+8(SB)/4, $0xb987db6f
+DATA norm_b987db6f<>+12(SB)/4, $0xb987db6f
+DATA norm_b987db6f<>+16(SB)/4, $0xb987db6f
+DATA norm_b987db6f<>+20(SB)/4, $0xb987db6f
+DATA norm_b987db6f<>+24(SB)/4, $0xb987db6f
+DATA norm_b987db6f<>+28(SB)/4, $0xb987db6f
+GLOBL norm_b987db6f<>(SB), RODATA|NOPTR, $32
+
+DATA norm_3b2b9d3e<>+0(SB)/4, $0x3b2b9d3e
+DATA norm_3b2b9d3e<>+4(SB)/4, $0x3b2b9d3e
+DATA norm_3b2b9d3e<>+8(SB)/4, $0x3b2b9d3e
+DATA norm_3b2b9d3e<>+12(SB)/4, $0x3b2b9d3e
+DATA norm_3b2b9d3e<>+16(SB)/4, $0x3b2b9d3e
+DATA norm_3b2b9d3e<>+20(SB)/4, $0x3b2b9d3e
+DATA norm_3b2b9d3e<>+24(SB)/4, $0x3b2b9d3e
+DATA norm_3b2b9d3e<>+28(SB)/4, $0x3b2b9d3e
+GLOBL norm_3b2b9d3e<>(SB), RODATA|NOPTR, $32
+
+DATA norm_bcaaad62<>+0(SB)/4, $0xbcaaad62
+DATA norm_bcaaad62<>+4(SB)/4, $0xbcaaad62
+DATA norm_bcaaad62<>+8(SB)/4, $0xbcaaad62
+DATA norm_bcaaad62<>+12(SB)/4, $0xbcaaad62
+DATA norm_bcaaad62<>+16(SB)/4, $0xbcaaad62
+DATA norm_bcaaad62<>+20(SB)/4, $0xbcaaad62
+DATA norm_bcaaad62<>+24(SB)/4, $0xbcaaad62
+DATA norm_bcaaad62<>+28(SB)/4, $0xbcaaad62
+GLOBL norm_bcaaad62<>(SB), RODATA|NOPTR, $32
+
+DATA norm_3dffff29<>+0(SB)/4, $0x3dffff29
+DATA norm_3dffff29<>+4(SB)/4, $0x3dffff29
+DATA norm_3dffff29<>+8(SB)/4, $0x3dffff29
+DATA norm_3dffff29<>+12(SB)/4, $0x3dffff29
+DATA norm_3dffff29<>+16(SB)/4, $0x3dffff29
+DATA norm_3dffff29<>+20(SB)/4, $0x3dffff29
+DATA norm_3dffff29<>+24(SB)/4, $0x3dffff29
+DATA norm_3dffff29<>+28(SB)/4, $0x3dffff29
+GLOBL norm_3dffff29<>(SB), RODATA|NOPTR, $32
+
+DATA norm_bf00000f<>+0(SB)/4, $0xbf00000f
+DATA norm_bf00000f<>+4(SB)/4, $0xbf00000f
+DATA norm_bf00000f<>+8(SB)/4, $0xbf00000f
+DATA norm_bf00000f<>+12(SB)/4, $0xbf00000f
+DATA norm_bf00000f<>+16(SB)/4, $0xbf00000f
+DATA norm_bf00000f<>+20(SB)/4, $0xbf00000f
+DATA norm_bf00000f<>+24(SB)/4, $0xbf00000f
+DATA norm_bf00000f<>+28(SB)/4, $0xbf00000f
+GLOBL norm_bf00000f<>(SB), RODATA|NOPTR, $32
+
+DATA norm_3d922279<>+0(SB)/4, $0x3d922279
+DATA norm_3d922279<>+4(SB)/4, $0x3d922279
+DATA norm_3d922279<>+8(SB)/4, $0x3d922279
+DATA norm_3d922279<>+12(SB)/4, $0x3d922279
+DATA norm_3d922279<>+16(SB)/4, $0x3d922279
+DATA norm_3d922279<>+20(SB)/4, $0x3d922279
+DATA norm_3d922279<>+24(SB)/4, $0x3d922279
+DATA norm_3d922279<>+28(SB)/4, $0x3d922279
+GLOBL norm_3d922279<>(SB), RODATA|NOPTR, $32
+
+DATA norm_3fcc422a<>+0(SB)/4, $0x3fcc422a
+DATA norm_3fcc422a<>+4(SB)/4, $0x3fcc422a
+DATA norm_3fcc422a<>+8(SB)/4, $0x3fcc422a
+DATA norm_3fcc422a<>+12(SB)/4, $0x3fcc422a
+DATA norm_3fcc422a<>+16(SB)/4, $0x3fcc422a
+DATA norm_3fcc422a<>+20(SB)/4, $0x3fcc422a
+DATA norm_3fcc422a<>+24(SB)/4, $0x3fcc422a
+DATA norm_3fcc422a<>+28(SB)/4, $0x3fcc422a
+GLOBL norm_3fcc422a<>(SB), RODATA|NOPTR, $32
+
 DATA norm_80000000<>+0(SB)/4, $0x80000000
 DATA norm_80000000<>+4(SB)/4, $0x80000000
 DATA norm_80000000<>+8(SB)/4, $0x80000000
@@ -2406,146 +2432,6 @@ DATA norm_4b400000<>+20(SB)/4, $0x4b400000
 DATA norm_4b400000<>+24(SB)/4, $0x4b400000
 DATA norm_4b400000<>+28(SB)/4, $0x4b400000
 GLOBL norm_4b400000<>(SB), RODATA|NOPTR, $32
-
-DATA norm_bfd9db23<>+0(SB)/4, $0xbfd9db23
-DATA norm_bfd9db23<>+4(SB)/4, $0xbfd9db23
-DATA norm_bfd9db23<>+8(SB)/4, $0xbfd9db23
-DATA norm_bfd9db23<>+12(SB)/4, $0xbfd9db23
-DATA norm_bfd9db23<>+16(SB)/4, $0xbfd9db23
-DATA norm_bfd9db23<>+20(SB)/4, $0xbfd9db23
-DATA norm_bfd9db23<>+24(SB)/4, $0xbfd9db23
-DATA norm_bfd9db23<>+28(SB)/4, $0xbfd9db23
-GLOBL norm_bfd9db23<>(SB), RODATA|NOPTR, $32
-
-DATA norm_bf000000<>+0(SB)/4, $0xbf000000
-DATA norm_bf000000<>+4(SB)/4, $0xbf000000
-DATA norm_bf000000<>+8(SB)/4, $0xbf000000
-DATA norm_bf000000<>+12(SB)/4, $0xbf000000
-DATA norm_bf000000<>+16(SB)/4, $0xbf000000
-DATA norm_bf000000<>+20(SB)/4, $0xbf000000
-DATA norm_bf000000<>+24(SB)/4, $0xbf000000
-DATA norm_bf000000<>+28(SB)/4, $0xbf000000
-GLOBL norm_bf000000<>(SB), RODATA|NOPTR, $32
-
-DATA norm_3b85e18a<>+0(SB)/4, $0x3b85e18a
-DATA norm_3b85e18a<>+4(SB)/4, $0x3b85e18a
-DATA norm_3b85e18a<>+8(SB)/4, $0x3b85e18a
-DATA norm_3b85e18a<>+12(SB)/4, $0x3b85e18a
-DATA norm_3b85e18a<>+16(SB)/4, $0x3b85e18a
-DATA norm_3b85e18a<>+20(SB)/4, $0x3b85e18a
-DATA norm_3b85e18a<>+24(SB)/4, $0x3b85e18a
-DATA norm_3b85e18a<>+28(SB)/4, $0x3b85e18a
-GLOBL norm_3b85e18a<>(SB), RODATA|NOPTR, $32
-
-DATA norm_3d25a769<>+0(SB)/4, $0x3d25a769
-DATA norm_3d25a769<>+4(SB)/4, $0x3d25a769
-DATA norm_3d25a769<>+8(SB)/4, $0x3d25a769
-DATA norm_3d25a769<>+12(SB)/4, $0x3d25a769
-DATA norm_3d25a769<>+16(SB)/4, $0x3d25a769
-DATA norm_3d25a769<>+20(SB)/4, $0x3d25a769
-DATA norm_3d25a769<>+24(SB)/4, $0x3d25a769
-DATA norm_3d25a769<>+28(SB)/4, $0x3d25a769
-GLOBL norm_3d25a769<>(SB), RODATA|NOPTR, $32
-
-DATA norm_3e3b13f3<>+0(SB)/4, $0x3e3b13f3
-DATA norm_3e3b13f3<>+4(SB)/4, $0x3e3b13f3
-DATA norm_3e3b13f3<>+8(SB)/4, $0x3e3b13f3
-DATA norm_3e3b13f3<>+12(SB)/4, $0x3e3b13f3
-DATA norm_3e3b13f3<>+16(SB)/4, $0x3e3b13f3
-DATA norm_3e3b13f3<>+20(SB)/4, $0x3e3b13f3
-DATA norm_3e3b13f3<>+24(SB)/4, $0x3e3b13f3
-DATA norm_3e3b13f3<>+28(SB)/4, $0x3e3b13f3
-GLOBL norm_3e3b13f3<>(SB), RODATA|NOPTR, $32
-
-DATA norm_3ee00ce0<>+0(SB)/4, $0x3ee00ce0
-DATA norm_3ee00ce0<>+4(SB)/4, $0x3ee00ce0
-DATA norm_3ee00ce0<>+8(SB)/4, $0x3ee00ce0
-DATA norm_3ee00ce0<>+12(SB)/4, $0x3ee00ce0
-DATA norm_3ee00ce0<>+16(SB)/4, $0x3ee00ce0
-DATA norm_3ee00ce0<>+20(SB)/4, $0x3ee00ce0
-DATA norm_3ee00ce0<>+24(SB)/4, $0x3ee00ce0
-DATA norm_3ee00ce0<>+28(SB)/4, $0x3ee00ce0
-GLOBL norm_3ee00ce0<>(SB), RODATA|NOPTR, $32
-
-DATA norm_3f000000<>+0(SB)/4, $0x3f000000
-DATA norm_3f000000<>+4(SB)/4, $0x3f000000
-DATA norm_3f000000<>+8(SB)/4, $0x3f000000
-DATA norm_3f000000<>+12(SB)/4, $0x3f000000
-DATA norm_3f000000<>+16(SB)/4, $0x3f000000
-DATA norm_3f000000<>+20(SB)/4, $0x3f000000
-DATA norm_3f000000<>+24(SB)/4, $0x3f000000
-DATA norm_3f000000<>+28(SB)/4, $0x3f000000
-GLOBL norm_3f000000<>(SB), RODATA|NOPTR, $32
-
-DATA norm_3c27caff<>+0(SB)/4, $0x3c27caff
-DATA norm_3c27caff<>+4(SB)/4, $0x3c27caff
-DATA norm_3c27caff<>+8(SB)/4, $0x3c27caff
-DATA norm_3c27caff<>+12(SB)/4, $0x3c27caff
-DATA norm_3c27caff<>+16(SB)/4, $0x3c27caff
-DATA norm_3c27caff<>+20(SB)/4, $0x3c27caff
-DATA norm_3c27caff<>+24(SB)/4, $0x3c27caff
-DATA norm_3c27caff<>+28(SB)/4, $0x3c27caff
-GLOBL norm_3c27caff<>(SB), RODATA|NOPTR, $32
-
-DATA norm_3dcfa143<>+0(SB)/4, $0x3dcfa143
-DATA norm_3dcfa143<>+4(SB)/4, $0x3dcfa143
-DATA norm_3dcfa143<>+8(SB)/4, $0x3dcfa143
-DATA norm_3dcfa143<>+12(SB)/4, $0x3dcfa143
-DATA norm_3dcfa143<>+16(SB)/4, $0x3dcfa143
-DATA norm_3dcfa143<>+20(SB)/4, $0x3dcfa143
-DATA norm_3dcfa143<>+24(SB)/4, $0x3dcfa143
-DATA norm_3dcfa143<>+28(SB)/4, $0x3dcfa143
-GLOBL norm_3dcfa143<>(SB), RODATA|NOPTR, $32
-
-DATA norm_3eefa206<>+0(SB)/4, $0x3eefa206
-DATA norm_3eefa206<>+4(SB)/4, $0x3eefa206
-DATA norm_3eefa206<>+8(SB)/4, $0x3eefa206
-DATA norm_3eefa206<>+12(SB)/4, $0x3eefa206
-DATA norm_3eefa206<>+16(SB)/4, $0x3eefa206
-DATA norm_3eefa206<>+20(SB)/4, $0x3eefa206
-DATA norm_3eefa206<>+24(SB)/4, $0x3eefa206
-DATA norm_3eefa206<>+28(SB)/4, $0x3eefa206
-GLOBL norm_3eefa206<>(SB), RODATA|NOPTR, $32
-
-DATA norm_3f99a3b4<>+0(SB)/4, $0x3f99a3b4
-DATA norm_3f99a3b4<>+4(SB)/4, $0x3f99a3b4
-DATA norm_3f99a3b4<>+8(SB)/4, $0x3f99a3b4
-DATA norm_3f99a3b4<>+12(SB)/4, $0x3f99a3b4
-DATA norm_3f99a3b4<>+16(SB)/4, $0x3f99a3b4
-DATA norm_3f99a3b4<>+20(SB)/4, $0x3f99a3b4
-DATA norm_3f99a3b4<>+24(SB)/4, $0x3f99a3b4
-DATA norm_3f99a3b4<>+28(SB)/4, $0x3f99a3b4
-GLOBL norm_3f99a3b4<>(SB), RODATA|NOPTR, $32
-
-DATA norm_3fd62787<>+0(SB)/4, $0x3fd62787
-DATA norm_3fd62787<>+4(SB)/4, $0x3fd62787
-DATA norm_3fd62787<>+8(SB)/4, $0x3fd62787
-DATA norm_3fd62787<>+12(SB)/4, $0x3fd62787
-DATA norm_3fd62787<>+16(SB)/4, $0x3fd62787
-DATA norm_3fd62787<>+20(SB)/4, $0x3fd62787
-DATA norm_3fd62787<>+24(SB)/4, $0x3fd62787
-DATA norm_3fd62787<>+28(SB)/4, $0x3fd62787
-GLOBL norm_3fd62787<>(SB), RODATA|NOPTR, $32
-
-DATA norm_bd922279<>+0(SB)/4, $0xbd922279
-DATA norm_bd922279<>+4(SB)/4, $0xbd922279
-DATA norm_bd922279<>+8(SB)/4, $0xbd922279
-DATA norm_bd922279<>+12(SB)/4, $0xbd922279
-DATA norm_bd922279<>+16(SB)/4, $0xbd922279
-DATA norm_bd922279<>+20(SB)/4, $0xbd922279
-DATA norm_bd922279<>+24(SB)/4, $0xbd922279
-DATA norm_bd922279<>+28(SB)/4, $0xbd922279
-GLOBL norm_bd922279<>(SB), RODATA|NOPTR, $32
-
-DATA norm_bfcc422a<>+0(SB)/4, $0xbfcc422a
-DATA norm_bfcc422a<>+4(SB)/4, $0xbfcc422a
-DATA norm_bfcc422a<>+8(SB)/4, $0xbfcc422a
-DATA norm_bfcc422a<>+12(SB)/4, $0xbfcc422a
-DATA norm_bfcc422a<>+16(SB)/4, $0xbfcc422a
-DATA norm_bfcc422a<>+20(SB)/4, $0xbfcc422a
-DATA norm_bfcc422a<>+24(SB)/4, $0xbfcc422a
-DATA norm_bfcc422a<>+28(SB)/4, $0xbfcc422a
-GLOBL norm_bfcc422a<>(SB), RODATA|NOPTR, $32
 
 DATA norm_bbbab68a<>+0(SB)/4, $0xbbbab68a
 DATA norm_bbbab68a<>+4(SB)/4, $0xbbbab68a

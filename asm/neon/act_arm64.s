@@ -325,147 +325,107 @@ some54:
 	ADD R2, R6, R4
 	FLDPQ (R4), (F0, F1)
 	FLDPQ 32(R4), (F2, F3)
-	FMOVQ (R17), F4
-	WORD $0x4e24f400 // fmax v0.4s, v0.4s, v4.4s
-	WORD $0x4e24f421 // fmax v1.4s, v1.4s, v4.4s
-	WORD $0x4e24f442 // fmax v2.4s, v2.4s, v4.4s
-	WORD $0x4e24f463 // fmax v3.4s, v3.4s, v4.4s
-	WORD $0x6ea0f804 // fneg v4.4s, v0.4s
-	WORD $0x6ea0f825 // fneg v5.4s, v1.4s
-	WORD $0x6ea0f846 // fneg v6.4s, v2.4s
-	WORD $0x6ea0f867 // fneg v7.4s, v3.4s
-	FMOVQ 16(R17), F16
-	WORD $0x4e30f484 // fmax v4.4s, v4.4s, v16.4s
-	WORD $0x4e30f4a5 // fmax v5.4s, v5.4s, v16.4s
-	WORD $0x4e30f4c6 // fmax v6.4s, v6.4s, v16.4s
-	WORD $0x4e30f4e7 // fmax v7.4s, v7.4s, v16.4s
-	FMOVQ 32(R17), F16
-	WORD $0x4eb0f484 // fmin v4.4s, v4.4s, v16.4s
-	WORD $0x4eb0f4a5 // fmin v5.4s, v5.4s, v16.4s
-	WORD $0x4eb0f4c6 // fmin v6.4s, v6.4s, v16.4s
-	WORD $0x4eb0f4e7 // fmin v7.4s, v7.4s, v16.4s
-	FMOVQ 48(R17), F8
-	FMOVQ 48(R17), F9
-	FMOVQ 48(R17), F10
-	FMOVQ 48(R17), F11
-	FMOVQ 64(R17), F16
-	WORD $0x4e30cc88 // fmla v8.4s, v4.4s, v16.4s
-	WORD $0x4e30cca9 // fmla v9.4s, v5.4s, v16.4s
-	WORD $0x4e30ccca // fmla v10.4s, v6.4s, v16.4s
-	WORD $0x4e30cceb // fmla v11.4s, v7.4s, v16.4s
-	FMOVQ 48(R17), F16
-	WORD $0x4eb0d50c // fsub v12.4s, v8.4s, v16.4s
-	WORD $0x4eb0d52d // fsub v13.4s, v9.4s, v16.4s
-	WORD $0x4eb0d54e // fsub v14.4s, v10.4s, v16.4s
-	WORD $0x4eb0d56f // fsub v15.4s, v11.4s, v16.4s
-	VSUB V16.S4, V8.S4, V8.S4
-	VSUB V16.S4, V9.S4, V9.S4
-	VSUB V16.S4, V10.S4, V10.S4
-	VSUB V16.S4, V11.S4, V11.S4
+	FMOVQ (R17), F8
+	WORD $0x4e28f400 // fmax v0.4s, v0.4s, v8.4s
+	WORD $0x4e28f421 // fmax v1.4s, v1.4s, v8.4s
+	WORD $0x4e28f442 // fmax v2.4s, v2.4s, v8.4s
+	WORD $0x4e28f463 // fmax v3.4s, v3.4s, v8.4s
+	VMOV V0.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	VMOV V2.B16, V6.B16
+	VMOV V3.B16, V7.B16
+	FMOVQ 16(R17), F20
+	WORD $0x4eb4f484 // fmin v4.4s, v4.4s, v20.4s
+	WORD $0x4eb4f4a5 // fmin v5.4s, v5.4s, v20.4s
+	WORD $0x4eb4f4c6 // fmin v6.4s, v6.4s, v20.4s
+	WORD $0x4eb4f4e7 // fmin v7.4s, v7.4s, v20.4s
+	FMOVQ 32(R17), F8
+	FMOVQ 32(R17), F9
+	FMOVQ 32(R17), F10
+	FMOVQ 32(R17), F11
+	FMOVQ 48(R17), F20
+	WORD $0x4eb4cc88 // fmls v8.4s, v4.4s, v20.4s
+	WORD $0x4eb4cca9 // fmls v9.4s, v5.4s, v20.4s
+	WORD $0x4eb4ccca // fmls v10.4s, v6.4s, v20.4s
+	WORD $0x4eb4cceb // fmls v11.4s, v7.4s, v20.4s
+	FMOVQ 32(R17), F20
+	WORD $0x4eb4d50c // fsub v12.4s, v8.4s, v20.4s
+	WORD $0x4eb4d52d // fsub v13.4s, v9.4s, v20.4s
+	WORD $0x4eb4d54e // fsub v14.4s, v10.4s, v20.4s
+	WORD $0x4eb4d56f // fsub v15.4s, v11.4s, v20.4s
+	FMOVQ 64(R17), F20
+	WORD $0x4e34cd84 // fmla v4.4s, v12.4s, v20.4s
+	WORD $0x4e34cda5 // fmla v5.4s, v13.4s, v20.4s
+	WORD $0x4e34cdc6 // fmla v6.4s, v14.4s, v20.4s
+	WORD $0x4e34cde7 // fmla v7.4s, v15.4s, v20.4s
 	FMOVQ 80(R17), F16
-	WORD $0x4eb0cd84 // fmls v4.4s, v12.4s, v16.4s
-	WORD $0x4eb0cda5 // fmls v5.4s, v13.4s, v16.4s
-	WORD $0x4eb0cdc6 // fmls v6.4s, v14.4s, v16.4s
-	WORD $0x4eb0cde7 // fmls v7.4s, v15.4s, v16.4s
-	FMOVQ 96(R17), F16
-	WORD $0x4eb0cd84 // fmls v4.4s, v12.4s, v16.4s
-	WORD $0x4eb0cda5 // fmls v5.4s, v13.4s, v16.4s
-	WORD $0x4eb0cdc6 // fmls v6.4s, v14.4s, v16.4s
-	WORD $0x4eb0cde7 // fmls v7.4s, v15.4s, v16.4s
-	FMOVQ 112(R17), F12
-	FMOVQ 112(R17), F13
-	FMOVQ 112(R17), F14
-	FMOVQ 112(R17), F15
-	FMOVQ 128(R17), F16
-	FMOVQ 128(R17), F17
-	FMOVQ 128(R17), F18
-	FMOVQ 128(R17), F19
-	WORD $0x4e24cd90 // fmla v16.4s, v12.4s, v4.4s
-	WORD $0x4e25cdb1 // fmla v17.4s, v13.4s, v5.4s
-	WORD $0x4e26cdd2 // fmla v18.4s, v14.4s, v6.4s
-	WORD $0x4e27cdf3 // fmla v19.4s, v15.4s, v7.4s
-	FMOVQ 144(R17), F12
-	FMOVQ 144(R17), F13
-	FMOVQ 144(R17), F14
-	FMOVQ 144(R17), F15
-	WORD $0x4e24ce0c // fmla v12.4s, v16.4s, v4.4s
-	WORD $0x4e25ce2d // fmla v13.4s, v17.4s, v5.4s
-	WORD $0x4e26ce4e // fmla v14.4s, v18.4s, v6.4s
-	WORD $0x4e27ce6f // fmla v15.4s, v19.4s, v7.4s
+	FMOVQ 80(R17), F17
+	FMOVQ 80(R17), F18
+	FMOVQ 80(R17), F19
+	FMOVQ 96(R17), F20
+	FMOVQ 96(R17), F21
+	FMOVQ 96(R17), F22
+	FMOVQ 96(R17), F23
+	WORD $0x4ea4ce14 // fmls v20.4s, v16.4s, v4.4s
+	WORD $0x4ea5ce35 // fmls v21.4s, v17.4s, v5.4s
+	WORD $0x4ea6ce56 // fmls v22.4s, v18.4s, v6.4s
+	WORD $0x4ea7ce77 // fmls v23.4s, v19.4s, v7.4s
+	FMOVQ 112(R17), F16
+	FMOVQ 112(R17), F17
+	FMOVQ 112(R17), F18
+	FMOVQ 112(R17), F19
+	WORD $0x4ea4ce90 // fmls v16.4s, v20.4s, v4.4s
+	WORD $0x4ea5ceb1 // fmls v17.4s, v21.4s, v5.4s
+	WORD $0x4ea6ced2 // fmls v18.4s, v22.4s, v6.4s
+	WORD $0x4ea7cef3 // fmls v19.4s, v23.4s, v7.4s
+	FMOVQ 128(R17), F20
+	FMOVQ 128(R17), F21
+	FMOVQ 128(R17), F22
+	FMOVQ 128(R17), F23
+	WORD $0x4ea4ce14 // fmls v20.4s, v16.4s, v4.4s
+	WORD $0x4ea5ce35 // fmls v21.4s, v17.4s, v5.4s
+	WORD $0x4ea6ce56 // fmls v22.4s, v18.4s, v6.4s
+	WORD $0x4ea7ce77 // fmls v23.4s, v19.4s, v7.4s
+	FMOVQ 144(R17), F16
+	FMOVQ 144(R17), F17
+	FMOVQ 144(R17), F18
+	FMOVQ 144(R17), F19
+	WORD $0x4ea4ce90 // fmls v16.4s, v20.4s, v4.4s
+	WORD $0x4ea5ceb1 // fmls v17.4s, v21.4s, v5.4s
+	WORD $0x4ea6ced2 // fmls v18.4s, v22.4s, v6.4s
+	WORD $0x4ea7cef3 // fmls v19.4s, v23.4s, v7.4s
+	FMOVQ 160(R17), F20
+	FMOVQ 160(R17), F21
+	FMOVQ 160(R17), F22
+	FMOVQ 160(R17), F23
+	WORD $0x4ea4ce14 // fmls v20.4s, v16.4s, v4.4s
+	WORD $0x4ea5ce35 // fmls v21.4s, v17.4s, v5.4s
+	WORD $0x4ea6ce56 // fmls v22.4s, v18.4s, v6.4s
+	WORD $0x4ea7ce77 // fmls v23.4s, v19.4s, v7.4s
 	FMOVQ 160(R17), F16
 	FMOVQ 160(R17), F17
 	FMOVQ 160(R17), F18
 	FMOVQ 160(R17), F19
-	WORD $0x4e24cd90 // fmla v16.4s, v12.4s, v4.4s
-	WORD $0x4e25cdb1 // fmla v17.4s, v13.4s, v5.4s
-	WORD $0x4e26cdd2 // fmla v18.4s, v14.4s, v6.4s
-	WORD $0x4e27cdf3 // fmla v19.4s, v15.4s, v7.4s
-	FMOVQ 176(R17), F12
-	FMOVQ 176(R17), F13
-	FMOVQ 176(R17), F14
-	FMOVQ 176(R17), F15
-	WORD $0x4e24ce0c // fmla v12.4s, v16.4s, v4.4s
-	WORD $0x4e25ce2d // fmla v13.4s, v17.4s, v5.4s
-	WORD $0x4e26ce4e // fmla v14.4s, v18.4s, v6.4s
-	WORD $0x4e27ce6f // fmla v15.4s, v19.4s, v7.4s
-	FMOVQ 192(R17), F16
-	FMOVQ 192(R17), F17
-	FMOVQ 192(R17), F18
-	FMOVQ 192(R17), F19
-	WORD $0x4e24cd90 // fmla v16.4s, v12.4s, v4.4s
-	WORD $0x4e25cdb1 // fmla v17.4s, v13.4s, v5.4s
-	WORD $0x4e26cdd2 // fmla v18.4s, v14.4s, v6.4s
-	WORD $0x4e27cdf3 // fmla v19.4s, v15.4s, v7.4s
-	FMOVQ 192(R17), F12
-	FMOVQ 192(R17), F13
-	FMOVQ 192(R17), F14
-	FMOVQ 192(R17), F15
-	WORD $0x4e24ce0c // fmla v12.4s, v16.4s, v4.4s
-	WORD $0x4e25ce2d // fmla v13.4s, v17.4s, v5.4s
-	WORD $0x4e26ce4e // fmla v14.4s, v18.4s, v6.4s
-	WORD $0x4e27ce6f // fmla v15.4s, v19.4s, v7.4s
-	WORD $0x4f3f0504 // sshr v4.4s, v8.4s, #1
-	WORD $0x4f3f0525 // sshr v5.4s, v9.4s, #1
-	WORD $0x4f3f0546 // sshr v6.4s, v10.4s, #1
-	WORD $0x4f3f0567 // sshr v7.4s, v11.4s, #1
-	VSUB V4.S4, V8.S4, V8.S4
-	VSUB V5.S4, V9.S4, V9.S4
-	VSUB V6.S4, V10.S4, V10.S4
-	VSUB V7.S4, V11.S4, V11.S4
-	FMOVQ 192(R17), F16
-	VSHL $23, V4.S4, V4.S4
-	VSHL $23, V5.S4, V5.S4
-	VSHL $23, V6.S4, V6.S4
-	VSHL $23, V7.S4, V7.S4
-	VADD V16.S4, V4.S4, V4.S4
-	VADD V16.S4, V5.S4, V5.S4
-	VADD V16.S4, V6.S4, V6.S4
-	VADD V16.S4, V7.S4, V7.S4
-	WORD $0x6e24dd8c // fmul v12.4s, v12.4s, v4.4s
-	WORD $0x6e25ddad // fmul v13.4s, v13.4s, v5.4s
-	WORD $0x6e26ddce // fmul v14.4s, v14.4s, v6.4s
-	WORD $0x6e27ddef // fmul v15.4s, v15.4s, v7.4s
+	WORD $0x4ea4ce90 // fmls v16.4s, v20.4s, v4.4s
+	WORD $0x4ea5ceb1 // fmls v17.4s, v21.4s, v5.4s
+	WORD $0x4ea6ced2 // fmls v18.4s, v22.4s, v6.4s
+	WORD $0x4ea7cef3 // fmls v19.4s, v23.4s, v7.4s
 	VSHL $23, V8.S4, V8.S4
 	VSHL $23, V9.S4, V9.S4
 	VSHL $23, V10.S4, V10.S4
 	VSHL $23, V11.S4, V11.S4
-	VADD V16.S4, V8.S4, V8.S4
-	VADD V16.S4, V9.S4, V9.S4
-	VADD V16.S4, V10.S4, V10.S4
-	VADD V16.S4, V11.S4, V11.S4
-	WORD $0x6e28dd8c // fmul v12.4s, v12.4s, v8.4s
-	WORD $0x6e29ddad // fmul v13.4s, v13.4s, v9.4s
-	WORD $0x6e2addce // fmul v14.4s, v14.4s, v10.4s
-	WORD $0x6e2bddef // fmul v15.4s, v15.4s, v11.4s
-	FMOVQ 192(R17), F16
-	WORD $0x4e30d58c // fadd v12.4s, v12.4s, v16.4s
-	WORD $0x4e30d5ad // fadd v13.4s, v13.4s, v16.4s
-	WORD $0x4e30d5ce // fadd v14.4s, v14.4s, v16.4s
-	WORD $0x4e30d5ef // fadd v15.4s, v15.4s, v16.4s
-	WORD $0x6e2cfc00 // fdiv v0.4s, v0.4s, v12.4s
-	WORD $0x6e2dfc21 // fdiv v1.4s, v1.4s, v13.4s
-	WORD $0x6e2efc42 // fdiv v2.4s, v2.4s, v14.4s
-	WORD $0x6e2ffc63 // fdiv v3.4s, v3.4s, v15.4s
+	FMOVQ 160(R17), F20
+	FMOVQ 160(R17), F21
+	FMOVQ 160(R17), F22
+	FMOVQ 160(R17), F23
+	WORD $0x4e28ce14 // fmla v20.4s, v16.4s, v8.4s
+	WORD $0x4e29ce35 // fmla v21.4s, v17.4s, v9.4s
+	WORD $0x4e2ace56 // fmla v22.4s, v18.4s, v10.4s
+	WORD $0x4e2bce77 // fmla v23.4s, v19.4s, v11.4s
+	WORD $0x6e34fc00 // fdiv v0.4s, v0.4s, v20.4s
+	WORD $0x6e35fc21 // fdiv v1.4s, v1.4s, v21.4s
+	WORD $0x6e36fc42 // fdiv v2.4s, v2.4s, v22.4s
+	WORD $0x6e37fc63 // fdiv v3.4s, v3.4s, v23.4s
 	CBZ R8, ungated59
 	ADD R2, R8, R4
 	FLDPQ (R4), (F4, F5)
@@ -512,48 +472,35 @@ one63:
 	FMOVS (R4), F0
 loaded64:
 both62:
-	FMOVQ (R17), F4
-	WORD $0x4e24f400 // fmax v0.4s, v0.4s, v4.4s
-	WORD $0x6ea0f804 // fneg v4.4s, v0.4s
-	FMOVQ 16(R17), F16
-	WORD $0x4e30f484 // fmax v4.4s, v4.4s, v16.4s
-	FMOVQ 32(R17), F16
-	WORD $0x4eb0f484 // fmin v4.4s, v4.4s, v16.4s
-	FMOVQ 48(R17), F8
-	FMOVQ 64(R17), F16
-	WORD $0x4e30cc88 // fmla v8.4s, v4.4s, v16.4s
-	FMOVQ 48(R17), F16
-	WORD $0x4eb0d50c // fsub v12.4s, v8.4s, v16.4s
-	VSUB V16.S4, V8.S4, V8.S4
+	FMOVQ (R17), F8
+	WORD $0x4e28f400 // fmax v0.4s, v0.4s, v8.4s
+	VMOV V0.B16, V4.B16
+	FMOVQ 16(R17), F20
+	WORD $0x4eb4f484 // fmin v4.4s, v4.4s, v20.4s
+	FMOVQ 32(R17), F8
+	FMOVQ 48(R17), F20
+	WORD $0x4eb4cc88 // fmls v8.4s, v4.4s, v20.4s
+	FMOVQ 32(R17), F20
+	WORD $0x4eb4d50c // fsub v12.4s, v8.4s, v20.4s
+	FMOVQ 64(R17), F20
+	WORD $0x4e34cd84 // fmla v4.4s, v12.4s, v20.4s
 	FMOVQ 80(R17), F16
-	WORD $0x4eb0cd84 // fmls v4.4s, v12.4s, v16.4s
-	FMOVQ 96(R17), F16
-	WORD $0x4eb0cd84 // fmls v4.4s, v12.4s, v16.4s
-	FMOVQ 112(R17), F12
-	FMOVQ 128(R17), F16
-	WORD $0x4e24cd90 // fmla v16.4s, v12.4s, v4.4s
-	FMOVQ 144(R17), F12
-	WORD $0x4e24ce0c // fmla v12.4s, v16.4s, v4.4s
+	FMOVQ 96(R17), F20
+	WORD $0x4ea4ce14 // fmls v20.4s, v16.4s, v4.4s
+	FMOVQ 112(R17), F16
+	WORD $0x4ea4ce90 // fmls v16.4s, v20.4s, v4.4s
+	FMOVQ 128(R17), F20
+	WORD $0x4ea4ce14 // fmls v20.4s, v16.4s, v4.4s
+	FMOVQ 144(R17), F16
+	WORD $0x4ea4ce90 // fmls v16.4s, v20.4s, v4.4s
+	FMOVQ 160(R17), F20
+	WORD $0x4ea4ce14 // fmls v20.4s, v16.4s, v4.4s
 	FMOVQ 160(R17), F16
-	WORD $0x4e24cd90 // fmla v16.4s, v12.4s, v4.4s
-	FMOVQ 176(R17), F12
-	WORD $0x4e24ce0c // fmla v12.4s, v16.4s, v4.4s
-	FMOVQ 192(R17), F16
-	WORD $0x4e24cd90 // fmla v16.4s, v12.4s, v4.4s
-	FMOVQ 192(R17), F12
-	WORD $0x4e24ce0c // fmla v12.4s, v16.4s, v4.4s
-	WORD $0x4f3f0504 // sshr v4.4s, v8.4s, #1
-	VSUB V4.S4, V8.S4, V8.S4
-	FMOVQ 192(R17), F16
-	VSHL $23, V4.S4, V4.S4
-	VADD V16.S4, V4.S4, V4.S4
-	WORD $0x6e24dd8c // fmul v12.4s, v12.4s, v4.4s
+	WORD $0x4ea4ce90 // fmls v16.4s, v20.4s, v4.4s
 	VSHL $23, V8.S4, V8.S4
-	VADD V16.S4, V8.S4, V8.S4
-	WORD $0x6e28dd8c // fmul v12.4s, v12.4s, v8.4s
-	FMOVQ 192(R17), F16
-	WORD $0x4e30d58c // fadd v12.4s, v12.4s, v16.4s
-	WORD $0x6e2cfc00 // fdiv v0.4s, v0.4s, v12.4s
+	FMOVQ 160(R17), F20
+	WORD $0x4e28ce14 // fmla v20.4s, v16.4s, v8.4s
+	WORD $0x6e34fc00 // fdiv v0.4s, v0.4s, v20.4s
 	CBZ R8, ungated65
 	ADD R2, R8, R4
 	CMP $4, R3
@@ -636,148 +583,107 @@ some80:
 	ADD R2, R6, R4
 	FLDPQ (R4), (F0, F1)
 	FLDPQ 32(R4), (F2, F3)
-	FMOVQ (R17), F4
-	WORD $0x4e24f400 // fmax v0.4s, v0.4s, v4.4s
-	WORD $0x4e24f421 // fmax v1.4s, v1.4s, v4.4s
-	WORD $0x4e24f442 // fmax v2.4s, v2.4s, v4.4s
-	WORD $0x4e24f463 // fmax v3.4s, v3.4s, v4.4s
-	FMOVQ 208(R17), F8
-	WORD $0x6e28dc04 // fmul v4.4s, v0.4s, v8.4s
-	WORD $0x6e28dc25 // fmul v5.4s, v1.4s, v8.4s
-	WORD $0x6e28dc46 // fmul v6.4s, v2.4s, v8.4s
-	WORD $0x6e28dc67 // fmul v7.4s, v3.4s, v8.4s
-	FMOVQ 16(R17), F16
-	WORD $0x4e30f484 // fmax v4.4s, v4.4s, v16.4s
-	WORD $0x4e30f4a5 // fmax v5.4s, v5.4s, v16.4s
-	WORD $0x4e30f4c6 // fmax v6.4s, v6.4s, v16.4s
-	WORD $0x4e30f4e7 // fmax v7.4s, v7.4s, v16.4s
-	FMOVQ 32(R17), F16
-	WORD $0x4eb0f484 // fmin v4.4s, v4.4s, v16.4s
-	WORD $0x4eb0f4a5 // fmin v5.4s, v5.4s, v16.4s
-	WORD $0x4eb0f4c6 // fmin v6.4s, v6.4s, v16.4s
-	WORD $0x4eb0f4e7 // fmin v7.4s, v7.4s, v16.4s
-	FMOVQ 48(R17), F8
-	FMOVQ 48(R17), F9
-	FMOVQ 48(R17), F10
-	FMOVQ 48(R17), F11
-	FMOVQ 64(R17), F16
-	WORD $0x4e30cc88 // fmla v8.4s, v4.4s, v16.4s
-	WORD $0x4e30cca9 // fmla v9.4s, v5.4s, v16.4s
-	WORD $0x4e30ccca // fmla v10.4s, v6.4s, v16.4s
-	WORD $0x4e30cceb // fmla v11.4s, v7.4s, v16.4s
-	FMOVQ 48(R17), F16
-	WORD $0x4eb0d50c // fsub v12.4s, v8.4s, v16.4s
-	WORD $0x4eb0d52d // fsub v13.4s, v9.4s, v16.4s
-	WORD $0x4eb0d54e // fsub v14.4s, v10.4s, v16.4s
-	WORD $0x4eb0d56f // fsub v15.4s, v11.4s, v16.4s
-	VSUB V16.S4, V8.S4, V8.S4
-	VSUB V16.S4, V9.S4, V9.S4
-	VSUB V16.S4, V10.S4, V10.S4
-	VSUB V16.S4, V11.S4, V11.S4
-	FMOVQ 80(R17), F16
-	WORD $0x4eb0cd84 // fmls v4.4s, v12.4s, v16.4s
-	WORD $0x4eb0cda5 // fmls v5.4s, v13.4s, v16.4s
-	WORD $0x4eb0cdc6 // fmls v6.4s, v14.4s, v16.4s
-	WORD $0x4eb0cde7 // fmls v7.4s, v15.4s, v16.4s
-	FMOVQ 96(R17), F16
-	WORD $0x4eb0cd84 // fmls v4.4s, v12.4s, v16.4s
-	WORD $0x4eb0cda5 // fmls v5.4s, v13.4s, v16.4s
-	WORD $0x4eb0cdc6 // fmls v6.4s, v14.4s, v16.4s
-	WORD $0x4eb0cde7 // fmls v7.4s, v15.4s, v16.4s
-	FMOVQ 112(R17), F12
-	FMOVQ 112(R17), F13
-	FMOVQ 112(R17), F14
-	FMOVQ 112(R17), F15
-	FMOVQ 128(R17), F16
-	FMOVQ 128(R17), F17
-	FMOVQ 128(R17), F18
-	FMOVQ 128(R17), F19
-	WORD $0x4e24cd90 // fmla v16.4s, v12.4s, v4.4s
-	WORD $0x4e25cdb1 // fmla v17.4s, v13.4s, v5.4s
-	WORD $0x4e26cdd2 // fmla v18.4s, v14.4s, v6.4s
-	WORD $0x4e27cdf3 // fmla v19.4s, v15.4s, v7.4s
-	FMOVQ 144(R17), F12
-	FMOVQ 144(R17), F13
-	FMOVQ 144(R17), F14
-	FMOVQ 144(R17), F15
-	WORD $0x4e24ce0c // fmla v12.4s, v16.4s, v4.4s
-	WORD $0x4e25ce2d // fmla v13.4s, v17.4s, v5.4s
-	WORD $0x4e26ce4e // fmla v14.4s, v18.4s, v6.4s
-	WORD $0x4e27ce6f // fmla v15.4s, v19.4s, v7.4s
+	FMOVQ 176(R17), F8
+	WORD $0x4e28f400 // fmax v0.4s, v0.4s, v8.4s
+	WORD $0x4e28f421 // fmax v1.4s, v1.4s, v8.4s
+	WORD $0x4e28f442 // fmax v2.4s, v2.4s, v8.4s
+	WORD $0x4e28f463 // fmax v3.4s, v3.4s, v8.4s
+	VMOV V0.B16, V4.B16
+	VMOV V1.B16, V5.B16
+	VMOV V2.B16, V6.B16
+	VMOV V3.B16, V7.B16
+	FMOVQ 192(R17), F20
+	WORD $0x4eb4f484 // fmin v4.4s, v4.4s, v20.4s
+	WORD $0x4eb4f4a5 // fmin v5.4s, v5.4s, v20.4s
+	WORD $0x4eb4f4c6 // fmin v6.4s, v6.4s, v20.4s
+	WORD $0x4eb4f4e7 // fmin v7.4s, v7.4s, v20.4s
+	FMOVQ 32(R17), F8
+	FMOVQ 32(R17), F9
+	FMOVQ 32(R17), F10
+	FMOVQ 32(R17), F11
+	FMOVQ 208(R17), F20
+	WORD $0x4eb4cc88 // fmls v8.4s, v4.4s, v20.4s
+	WORD $0x4eb4cca9 // fmls v9.4s, v5.4s, v20.4s
+	WORD $0x4eb4ccca // fmls v10.4s, v6.4s, v20.4s
+	WORD $0x4eb4cceb // fmls v11.4s, v7.4s, v20.4s
+	FMOVQ 32(R17), F20
+	WORD $0x4eb4d50c // fsub v12.4s, v8.4s, v20.4s
+	WORD $0x4eb4d52d // fsub v13.4s, v9.4s, v20.4s
+	WORD $0x4eb4d54e // fsub v14.4s, v10.4s, v20.4s
+	WORD $0x4eb4d56f // fsub v15.4s, v11.4s, v20.4s
+	FMOVQ 224(R17), F20
+	WORD $0x4e34cd84 // fmla v4.4s, v12.4s, v20.4s
+	WORD $0x4e34cda5 // fmla v5.4s, v13.4s, v20.4s
+	WORD $0x4e34cdc6 // fmla v6.4s, v14.4s, v20.4s
+	WORD $0x4e34cde7 // fmla v7.4s, v15.4s, v20.4s
+	FMOVQ 240(R17), F16
+	FMOVQ 240(R17), F17
+	FMOVQ 240(R17), F18
+	FMOVQ 240(R17), F19
+	FMOVQ 256(R17), F20
+	FMOVQ 256(R17), F21
+	FMOVQ 256(R17), F22
+	FMOVQ 256(R17), F23
+	WORD $0x4ea4ce14 // fmls v20.4s, v16.4s, v4.4s
+	WORD $0x4ea5ce35 // fmls v21.4s, v17.4s, v5.4s
+	WORD $0x4ea6ce56 // fmls v22.4s, v18.4s, v6.4s
+	WORD $0x4ea7ce77 // fmls v23.4s, v19.4s, v7.4s
+	FMOVQ 272(R17), F16
+	FMOVQ 272(R17), F17
+	FMOVQ 272(R17), F18
+	FMOVQ 272(R17), F19
+	WORD $0x4ea4ce90 // fmls v16.4s, v20.4s, v4.4s
+	WORD $0x4ea5ceb1 // fmls v17.4s, v21.4s, v5.4s
+	WORD $0x4ea6ced2 // fmls v18.4s, v22.4s, v6.4s
+	WORD $0x4ea7cef3 // fmls v19.4s, v23.4s, v7.4s
+	FMOVQ 288(R17), F20
+	FMOVQ 288(R17), F21
+	FMOVQ 288(R17), F22
+	FMOVQ 288(R17), F23
+	WORD $0x4ea4ce14 // fmls v20.4s, v16.4s, v4.4s
+	WORD $0x4ea5ce35 // fmls v21.4s, v17.4s, v5.4s
+	WORD $0x4ea6ce56 // fmls v22.4s, v18.4s, v6.4s
+	WORD $0x4ea7ce77 // fmls v23.4s, v19.4s, v7.4s
+	FMOVQ 304(R17), F16
+	FMOVQ 304(R17), F17
+	FMOVQ 304(R17), F18
+	FMOVQ 304(R17), F19
+	WORD $0x4ea4ce90 // fmls v16.4s, v20.4s, v4.4s
+	WORD $0x4ea5ceb1 // fmls v17.4s, v21.4s, v5.4s
+	WORD $0x4ea6ced2 // fmls v18.4s, v22.4s, v6.4s
+	WORD $0x4ea7cef3 // fmls v19.4s, v23.4s, v7.4s
+	FMOVQ 320(R17), F20
+	FMOVQ 320(R17), F21
+	FMOVQ 320(R17), F22
+	FMOVQ 320(R17), F23
+	WORD $0x4ea4ce14 // fmls v20.4s, v16.4s, v4.4s
+	WORD $0x4ea5ce35 // fmls v21.4s, v17.4s, v5.4s
+	WORD $0x4ea6ce56 // fmls v22.4s, v18.4s, v6.4s
+	WORD $0x4ea7ce77 // fmls v23.4s, v19.4s, v7.4s
 	FMOVQ 160(R17), F16
 	FMOVQ 160(R17), F17
 	FMOVQ 160(R17), F18
 	FMOVQ 160(R17), F19
-	WORD $0x4e24cd90 // fmla v16.4s, v12.4s, v4.4s
-	WORD $0x4e25cdb1 // fmla v17.4s, v13.4s, v5.4s
-	WORD $0x4e26cdd2 // fmla v18.4s, v14.4s, v6.4s
-	WORD $0x4e27cdf3 // fmla v19.4s, v15.4s, v7.4s
-	FMOVQ 176(R17), F12
-	FMOVQ 176(R17), F13
-	FMOVQ 176(R17), F14
-	FMOVQ 176(R17), F15
-	WORD $0x4e24ce0c // fmla v12.4s, v16.4s, v4.4s
-	WORD $0x4e25ce2d // fmla v13.4s, v17.4s, v5.4s
-	WORD $0x4e26ce4e // fmla v14.4s, v18.4s, v6.4s
-	WORD $0x4e27ce6f // fmla v15.4s, v19.4s, v7.4s
-	FMOVQ 192(R17), F16
-	FMOVQ 192(R17), F17
-	FMOVQ 192(R17), F18
-	FMOVQ 192(R17), F19
-	WORD $0x4e24cd90 // fmla v16.4s, v12.4s, v4.4s
-	WORD $0x4e25cdb1 // fmla v17.4s, v13.4s, v5.4s
-	WORD $0x4e26cdd2 // fmla v18.4s, v14.4s, v6.4s
-	WORD $0x4e27cdf3 // fmla v19.4s, v15.4s, v7.4s
-	FMOVQ 192(R17), F12
-	FMOVQ 192(R17), F13
-	FMOVQ 192(R17), F14
-	FMOVQ 192(R17), F15
-	WORD $0x4e24ce0c // fmla v12.4s, v16.4s, v4.4s
-	WORD $0x4e25ce2d // fmla v13.4s, v17.4s, v5.4s
-	WORD $0x4e26ce4e // fmla v14.4s, v18.4s, v6.4s
-	WORD $0x4e27ce6f // fmla v15.4s, v19.4s, v7.4s
-	WORD $0x4f3f0504 // sshr v4.4s, v8.4s, #1
-	WORD $0x4f3f0525 // sshr v5.4s, v9.4s, #1
-	WORD $0x4f3f0546 // sshr v6.4s, v10.4s, #1
-	WORD $0x4f3f0567 // sshr v7.4s, v11.4s, #1
-	VSUB V4.S4, V8.S4, V8.S4
-	VSUB V5.S4, V9.S4, V9.S4
-	VSUB V6.S4, V10.S4, V10.S4
-	VSUB V7.S4, V11.S4, V11.S4
-	FMOVQ 192(R17), F16
-	VSHL $23, V4.S4, V4.S4
-	VSHL $23, V5.S4, V5.S4
-	VSHL $23, V6.S4, V6.S4
-	VSHL $23, V7.S4, V7.S4
-	VADD V16.S4, V4.S4, V4.S4
-	VADD V16.S4, V5.S4, V5.S4
-	VADD V16.S4, V6.S4, V6.S4
-	VADD V16.S4, V7.S4, V7.S4
-	WORD $0x6e24dd8c // fmul v12.4s, v12.4s, v4.4s
-	WORD $0x6e25ddad // fmul v13.4s, v13.4s, v5.4s
-	WORD $0x6e26ddce // fmul v14.4s, v14.4s, v6.4s
-	WORD $0x6e27ddef // fmul v15.4s, v15.4s, v7.4s
+	WORD $0x4ea4ce90 // fmls v16.4s, v20.4s, v4.4s
+	WORD $0x4ea5ceb1 // fmls v17.4s, v21.4s, v5.4s
+	WORD $0x4ea6ced2 // fmls v18.4s, v22.4s, v6.4s
+	WORD $0x4ea7cef3 // fmls v19.4s, v23.4s, v7.4s
 	VSHL $23, V8.S4, V8.S4
 	VSHL $23, V9.S4, V9.S4
 	VSHL $23, V10.S4, V10.S4
 	VSHL $23, V11.S4, V11.S4
-	VADD V16.S4, V8.S4, V8.S4
-	VADD V16.S4, V9.S4, V9.S4
-	VADD V16.S4, V10.S4, V10.S4
-	VADD V16.S4, V11.S4, V11.S4
-	WORD $0x6e28dd8c // fmul v12.4s, v12.4s, v8.4s
-	WORD $0x6e29ddad // fmul v13.4s, v13.4s, v9.4s
-	WORD $0x6e2addce // fmul v14.4s, v14.4s, v10.4s
-	WORD $0x6e2bddef // fmul v15.4s, v15.4s, v11.4s
-	FMOVQ 192(R17), F16
-	WORD $0x4e30d58c // fadd v12.4s, v12.4s, v16.4s
-	WORD $0x4e30d5ad // fadd v13.4s, v13.4s, v16.4s
-	WORD $0x4e30d5ce // fadd v14.4s, v14.4s, v16.4s
-	WORD $0x4e30d5ef // fadd v15.4s, v15.4s, v16.4s
-	WORD $0x6e2cfc00 // fdiv v0.4s, v0.4s, v12.4s
-	WORD $0x6e2dfc21 // fdiv v1.4s, v1.4s, v13.4s
-	WORD $0x6e2efc42 // fdiv v2.4s, v2.4s, v14.4s
-	WORD $0x6e2ffc63 // fdiv v3.4s, v3.4s, v15.4s
+	FMOVQ 160(R17), F20
+	FMOVQ 160(R17), F21
+	FMOVQ 160(R17), F22
+	FMOVQ 160(R17), F23
+	WORD $0x4e28ce14 // fmla v20.4s, v16.4s, v8.4s
+	WORD $0x4e29ce35 // fmla v21.4s, v17.4s, v9.4s
+	WORD $0x4e2ace56 // fmla v22.4s, v18.4s, v10.4s
+	WORD $0x4e2bce77 // fmla v23.4s, v19.4s, v11.4s
+	WORD $0x6e34fc00 // fdiv v0.4s, v0.4s, v20.4s
+	WORD $0x6e35fc21 // fdiv v1.4s, v1.4s, v21.4s
+	WORD $0x6e36fc42 // fdiv v2.4s, v2.4s, v22.4s
+	WORD $0x6e37fc63 // fdiv v3.4s, v3.4s, v23.4s
 	CBZ R8, ungated85
 	ADD R2, R8, R4
 	FLDPQ (R4), (F4, F5)
@@ -824,49 +730,35 @@ one89:
 	FMOVS (R4), F0
 loaded90:
 both88:
-	FMOVQ (R17), F4
-	WORD $0x4e24f400 // fmax v0.4s, v0.4s, v4.4s
-	FMOVQ 208(R17), F8
-	WORD $0x6e28dc04 // fmul v4.4s, v0.4s, v8.4s
-	FMOVQ 16(R17), F16
-	WORD $0x4e30f484 // fmax v4.4s, v4.4s, v16.4s
-	FMOVQ 32(R17), F16
-	WORD $0x4eb0f484 // fmin v4.4s, v4.4s, v16.4s
-	FMOVQ 48(R17), F8
-	FMOVQ 64(R17), F16
-	WORD $0x4e30cc88 // fmla v8.4s, v4.4s, v16.4s
-	FMOVQ 48(R17), F16
-	WORD $0x4eb0d50c // fsub v12.4s, v8.4s, v16.4s
-	VSUB V16.S4, V8.S4, V8.S4
-	FMOVQ 80(R17), F16
-	WORD $0x4eb0cd84 // fmls v4.4s, v12.4s, v16.4s
-	FMOVQ 96(R17), F16
-	WORD $0x4eb0cd84 // fmls v4.4s, v12.4s, v16.4s
-	FMOVQ 112(R17), F12
-	FMOVQ 128(R17), F16
-	WORD $0x4e24cd90 // fmla v16.4s, v12.4s, v4.4s
-	FMOVQ 144(R17), F12
-	WORD $0x4e24ce0c // fmla v12.4s, v16.4s, v4.4s
+	FMOVQ 176(R17), F8
+	WORD $0x4e28f400 // fmax v0.4s, v0.4s, v8.4s
+	VMOV V0.B16, V4.B16
+	FMOVQ 192(R17), F20
+	WORD $0x4eb4f484 // fmin v4.4s, v4.4s, v20.4s
+	FMOVQ 32(R17), F8
+	FMOVQ 208(R17), F20
+	WORD $0x4eb4cc88 // fmls v8.4s, v4.4s, v20.4s
+	FMOVQ 32(R17), F20
+	WORD $0x4eb4d50c // fsub v12.4s, v8.4s, v20.4s
+	FMOVQ 224(R17), F20
+	WORD $0x4e34cd84 // fmla v4.4s, v12.4s, v20.4s
+	FMOVQ 240(R17), F16
+	FMOVQ 256(R17), F20
+	WORD $0x4ea4ce14 // fmls v20.4s, v16.4s, v4.4s
+	FMOVQ 272(R17), F16
+	WORD $0x4ea4ce90 // fmls v16.4s, v20.4s, v4.4s
+	FMOVQ 288(R17), F20
+	WORD $0x4ea4ce14 // fmls v20.4s, v16.4s, v4.4s
+	FMOVQ 304(R17), F16
+	WORD $0x4ea4ce90 // fmls v16.4s, v20.4s, v4.4s
+	FMOVQ 320(R17), F20
+	WORD $0x4ea4ce14 // fmls v20.4s, v16.4s, v4.4s
 	FMOVQ 160(R17), F16
-	WORD $0x4e24cd90 // fmla v16.4s, v12.4s, v4.4s
-	FMOVQ 176(R17), F12
-	WORD $0x4e24ce0c // fmla v12.4s, v16.4s, v4.4s
-	FMOVQ 192(R17), F16
-	WORD $0x4e24cd90 // fmla v16.4s, v12.4s, v4.4s
-	FMOVQ 192(R17), F12
-	WORD $0x4e24ce0c // fmla v12.4s, v16.4s, v4.4s
-	WORD $0x4f3f0504 // sshr v4.4s, v8.4s, #1
-	VSUB V4.S4, V8.S4, V8.S4
-	FMOVQ 192(R17), F16
-	VSHL $23, V4.S4, V4.S4
-	VADD V16.S4, V4.S4, V4.S4
-	WORD $0x6e24dd8c // fmul v12.4s, v12.4s, v4.4s
+	WORD $0x4ea4ce90 // fmls v16.4s, v20.4s, v4.4s
 	VSHL $23, V8.S4, V8.S4
-	VADD V16.S4, V8.S4, V8.S4
-	WORD $0x6e28dd8c // fmul v12.4s, v12.4s, v8.4s
-	FMOVQ 192(R17), F16
-	WORD $0x4e30d58c // fadd v12.4s, v12.4s, v16.4s
-	WORD $0x6e2cfc00 // fdiv v0.4s, v0.4s, v12.4s
+	FMOVQ 160(R17), F20
+	WORD $0x4e28ce14 // fmla v20.4s, v16.4s, v8.4s
+	WORD $0x6e34fc00 // fdiv v0.4s, v0.4s, v20.4s
 	CBZ R8, ungated91
 	ADD R2, R8, R4
 	CMP $4, R3
@@ -953,267 +845,174 @@ some106:
 	WORD $0x4ea0f825 // fabs v5.4s, v1.4s
 	WORD $0x4ea0f846 // fabs v6.4s, v2.4s
 	WORD $0x4ea0f867 // fabs v7.4s, v3.4s
-	FMOVQ 224(R17), F28
-	WORD $0x4ebcf484 // fmin v4.4s, v4.4s, v28.4s
-	WORD $0x4ebcf4a5 // fmin v5.4s, v5.4s, v28.4s
-	WORD $0x4ebcf4c6 // fmin v6.4s, v6.4s, v28.4s
-	WORD $0x4ebcf4e7 // fmin v7.4s, v7.4s, v28.4s
-	WORD $0x6e24dc8c // fmul v12.4s, v4.4s, v4.4s
-	WORD $0x6e25dcad // fmul v13.4s, v5.4s, v5.4s
-	WORD $0x6e26dcce // fmul v14.4s, v6.4s, v6.4s
-	WORD $0x6e27dcef // fmul v15.4s, v7.4s, v7.4s
-	WORD $0x6ea0f988 // fneg v8.4s, v12.4s
-	WORD $0x6ea0f9a9 // fneg v9.4s, v13.4s
-	WORD $0x6ea0f9ca // fneg v10.4s, v14.4s
-	WORD $0x6ea0f9eb // fneg v11.4s, v15.4s
-	WORD $0x4e24cc88 // fmla v8.4s, v4.4s, v4.4s
-	WORD $0x4e25cca9 // fmla v9.4s, v5.4s, v5.4s
-	WORD $0x4e26ccca // fmla v10.4s, v6.4s, v6.4s
-	WORD $0x4e27cceb // fmla v11.4s, v7.4s, v7.4s
-	FMOVQ 240(R17), F28
-	WORD $0x6e3cdd08 // fmul v8.4s, v8.4s, v28.4s
-	WORD $0x6e3cdd29 // fmul v9.4s, v9.4s, v28.4s
-	WORD $0x6e3cdd4a // fmul v10.4s, v10.4s, v28.4s
-	WORD $0x6e3cdd6b // fmul v11.4s, v11.4s, v28.4s
-	WORD $0x6e3cdd8c // fmul v12.4s, v12.4s, v28.4s
-	WORD $0x6e3cddad // fmul v13.4s, v13.4s, v28.4s
-	WORD $0x6e3cddce // fmul v14.4s, v14.4s, v28.4s
-	WORD $0x6e3cddef // fmul v15.4s, v15.4s, v28.4s
-	FMOVQ 16(R17), F28
-	WORD $0x4e3cf58c // fmax v12.4s, v12.4s, v28.4s
-	WORD $0x4e3cf5ad // fmax v13.4s, v13.4s, v28.4s
-	WORD $0x4e3cf5ce // fmax v14.4s, v14.4s, v28.4s
-	WORD $0x4e3cf5ef // fmax v15.4s, v15.4s, v28.4s
-	FMOVQ 32(R17), F28
-	WORD $0x4ebcf58c // fmin v12.4s, v12.4s, v28.4s
-	WORD $0x4ebcf5ad // fmin v13.4s, v13.4s, v28.4s
-	WORD $0x4ebcf5ce // fmin v14.4s, v14.4s, v28.4s
-	WORD $0x4ebcf5ef // fmin v15.4s, v15.4s, v28.4s
-	FMOVQ 48(R17), F16
-	FMOVQ 48(R17), F17
-	FMOVQ 48(R17), F18
-	FMOVQ 48(R17), F19
-	FMOVQ 64(R17), F28
-	WORD $0x4e3ccd90 // fmla v16.4s, v12.4s, v28.4s
-	WORD $0x4e3ccdb1 // fmla v17.4s, v13.4s, v28.4s
-	WORD $0x4e3ccdd2 // fmla v18.4s, v14.4s, v28.4s
-	WORD $0x4e3ccdf3 // fmla v19.4s, v15.4s, v28.4s
-	FMOVQ 48(R17), F28
-	WORD $0x4ebcd614 // fsub v20.4s, v16.4s, v28.4s
-	WORD $0x4ebcd635 // fsub v21.4s, v17.4s, v28.4s
-	WORD $0x4ebcd656 // fsub v22.4s, v18.4s, v28.4s
-	WORD $0x4ebcd677 // fsub v23.4s, v19.4s, v28.4s
-	VSUB V28.S4, V16.S4, V16.S4
-	VSUB V28.S4, V17.S4, V17.S4
-	VSUB V28.S4, V18.S4, V18.S4
-	VSUB V28.S4, V19.S4, V19.S4
-	FMOVQ 80(R17), F28
-	WORD $0x4ebcce8c // fmls v12.4s, v20.4s, v28.4s
-	WORD $0x4ebccead // fmls v13.4s, v21.4s, v28.4s
-	WORD $0x4ebccece // fmls v14.4s, v22.4s, v28.4s
-	WORD $0x4ebcceef // fmls v15.4s, v23.4s, v28.4s
-	FMOVQ 96(R17), F28
-	WORD $0x4ebcce8c // fmls v12.4s, v20.4s, v28.4s
-	WORD $0x4ebccead // fmls v13.4s, v21.4s, v28.4s
-	WORD $0x4ebccece // fmls v14.4s, v22.4s, v28.4s
-	WORD $0x4ebcceef // fmls v15.4s, v23.4s, v28.4s
-	FMOVQ 112(R17), F20
-	FMOVQ 112(R17), F21
-	FMOVQ 112(R17), F22
-	FMOVQ 112(R17), F23
-	FMOVQ 128(R17), F28
-	FMOVQ 128(R17), F29
-	FMOVQ 128(R17), F30
-	FMOVQ 128(R17), F31
-	WORD $0x4e2cce9c // fmla v28.4s, v20.4s, v12.4s
-	WORD $0x4e2dcebd // fmla v29.4s, v21.4s, v13.4s
-	WORD $0x4e2ecede // fmla v30.4s, v22.4s, v14.4s
-	WORD $0x4e2fceff // fmla v31.4s, v23.4s, v15.4s
-	FMOVQ 144(R17), F20
-	FMOVQ 144(R17), F21
-	FMOVQ 144(R17), F22
-	FMOVQ 144(R17), F23
-	WORD $0x4e2ccf94 // fmla v20.4s, v28.4s, v12.4s
-	WORD $0x4e2dcfb5 // fmla v21.4s, v29.4s, v13.4s
-	WORD $0x4e2ecfd6 // fmla v22.4s, v30.4s, v14.4s
-	WORD $0x4e2fcff7 // fmla v23.4s, v31.4s, v15.4s
-	FMOVQ 160(R17), F28
-	FMOVQ 160(R17), F29
-	FMOVQ 160(R17), F30
-	FMOVQ 160(R17), F31
-	WORD $0x4e2cce9c // fmla v28.4s, v20.4s, v12.4s
-	WORD $0x4e2dcebd // fmla v29.4s, v21.4s, v13.4s
-	WORD $0x4e2ecede // fmla v30.4s, v22.4s, v14.4s
-	WORD $0x4e2fceff // fmla v31.4s, v23.4s, v15.4s
-	FMOVQ 176(R17), F20
-	FMOVQ 176(R17), F21
-	FMOVQ 176(R17), F22
-	FMOVQ 176(R17), F23
-	WORD $0x4e2ccf94 // fmla v20.4s, v28.4s, v12.4s
-	WORD $0x4e2dcfb5 // fmla v21.4s, v29.4s, v13.4s
-	WORD $0x4e2ecfd6 // fmla v22.4s, v30.4s, v14.4s
-	WORD $0x4e2fcff7 // fmla v23.4s, v31.4s, v15.4s
-	FMOVQ 192(R17), F28
-	FMOVQ 192(R17), F29
-	FMOVQ 192(R17), F30
-	FMOVQ 192(R17), F31
-	WORD $0x4e2cce9c // fmla v28.4s, v20.4s, v12.4s
-	WORD $0x4e2dcebd // fmla v29.4s, v21.4s, v13.4s
-	WORD $0x4e2ecede // fmla v30.4s, v22.4s, v14.4s
-	WORD $0x4e2fceff // fmla v31.4s, v23.4s, v15.4s
-	FMOVQ 192(R17), F20
-	FMOVQ 192(R17), F21
-	FMOVQ 192(R17), F22
-	FMOVQ 192(R17), F23
-	WORD $0x4e2ccf94 // fmla v20.4s, v28.4s, v12.4s
-	WORD $0x4e2dcfb5 // fmla v21.4s, v29.4s, v13.4s
-	WORD $0x4e2ecfd6 // fmla v22.4s, v30.4s, v14.4s
-	WORD $0x4e2fcff7 // fmla v23.4s, v31.4s, v15.4s
-	WORD $0x4f3f060c // sshr v12.4s, v16.4s, #1
-	WORD $0x4f3f062d // sshr v13.4s, v17.4s, #1
-	WORD $0x4f3f064e // sshr v14.4s, v18.4s, #1
-	WORD $0x4f3f066f // sshr v15.4s, v19.4s, #1
-	VSUB V12.S4, V16.S4, V16.S4
-	VSUB V13.S4, V17.S4, V17.S4
-	VSUB V14.S4, V18.S4, V18.S4
-	VSUB V15.S4, V19.S4, V19.S4
-	FMOVQ 192(R17), F28
-	VSHL $23, V12.S4, V12.S4
-	VSHL $23, V13.S4, V13.S4
-	VSHL $23, V14.S4, V14.S4
-	VSHL $23, V15.S4, V15.S4
-	VADD V28.S4, V12.S4, V12.S4
-	VADD V28.S4, V13.S4, V13.S4
-	VADD V28.S4, V14.S4, V14.S4
-	VADD V28.S4, V15.S4, V15.S4
-	WORD $0x6e2cde94 // fmul v20.4s, v20.4s, v12.4s
-	WORD $0x6e2ddeb5 // fmul v21.4s, v21.4s, v13.4s
-	WORD $0x6e2eded6 // fmul v22.4s, v22.4s, v14.4s
-	WORD $0x6e2fdef7 // fmul v23.4s, v23.4s, v15.4s
-	VSHL $23, V16.S4, V16.S4
-	VSHL $23, V17.S4, V17.S4
-	VSHL $23, V18.S4, V18.S4
-	VSHL $23, V19.S4, V19.S4
-	VADD V28.S4, V16.S4, V16.S4
-	VADD V28.S4, V17.S4, V17.S4
-	VADD V28.S4, V18.S4, V18.S4
-	VADD V28.S4, V19.S4, V19.S4
-	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
-	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
-	WORD $0x6e32ded6 // fmul v22.4s, v22.4s, v18.4s
-	WORD $0x6e33def7 // fmul v23.4s, v23.4s, v19.4s
-	VMOV V20.B16, V16.B16
-	VMOV V21.B16, V17.B16
-	VMOV V22.B16, V18.B16
-	VMOV V23.B16, V19.B16
-	WORD $0x4e34cd10 // fmla v16.4s, v8.4s, v20.4s
-	WORD $0x4e35cd31 // fmla v17.4s, v9.4s, v21.4s
-	WORD $0x4e36cd52 // fmla v18.4s, v10.4s, v22.4s
-	WORD $0x4e37cd73 // fmla v19.4s, v11.4s, v23.4s
-	WORD $0x6e24de14 // fmul v20.4s, v16.4s, v4.4s
-	WORD $0x6e25de35 // fmul v21.4s, v17.4s, v5.4s
-	WORD $0x6e26de56 // fmul v22.4s, v18.4s, v6.4s
-	WORD $0x6e27de77 // fmul v23.4s, v19.4s, v7.4s
-	FMOVQ 256(R17), F12
-	FMOVQ 256(R17), F13
-	FMOVQ 256(R17), F14
-	FMOVQ 256(R17), F15
-	FMOVQ 272(R17), F28
-	FMOVQ 272(R17), F29
-	FMOVQ 272(R17), F30
-	FMOVQ 272(R17), F31
-	WORD $0x4e24cd9c // fmla v28.4s, v12.4s, v4.4s
-	WORD $0x4e25cdbd // fmla v29.4s, v13.4s, v5.4s
-	WORD $0x4e26cdde // fmla v30.4s, v14.4s, v6.4s
-	WORD $0x4e27cdff // fmla v31.4s, v15.4s, v7.4s
-	FMOVQ 288(R17), F12
-	FMOVQ 288(R17), F13
-	FMOVQ 288(R17), F14
-	FMOVQ 288(R17), F15
-	WORD $0x4e24cf8c // fmla v12.4s, v28.4s, v4.4s
-	WORD $0x4e25cfad // fmla v13.4s, v29.4s, v5.4s
-	WORD $0x4e26cfce // fmla v14.4s, v30.4s, v6.4s
-	WORD $0x4e27cfef // fmla v15.4s, v31.4s, v7.4s
-	FMOVQ 304(R17), F28
-	FMOVQ 304(R17), F29
-	FMOVQ 304(R17), F30
-	FMOVQ 304(R17), F31
-	WORD $0x4e24cd9c // fmla v28.4s, v12.4s, v4.4s
-	WORD $0x4e25cdbd // fmla v29.4s, v13.4s, v5.4s
-	WORD $0x4e26cdde // fmla v30.4s, v14.4s, v6.4s
-	WORD $0x4e27cdff // fmla v31.4s, v15.4s, v7.4s
-	FMOVQ 320(R17), F12
-	FMOVQ 320(R17), F13
-	FMOVQ 320(R17), F14
-	FMOVQ 320(R17), F15
-	WORD $0x4e24cf8c // fmla v12.4s, v28.4s, v4.4s
-	WORD $0x4e25cfad // fmla v13.4s, v29.4s, v5.4s
-	WORD $0x4e26cfce // fmla v14.4s, v30.4s, v6.4s
-	WORD $0x4e27cfef // fmla v15.4s, v31.4s, v7.4s
-	FMOVQ 336(R17), F28
-	FMOVQ 336(R17), F29
-	FMOVQ 336(R17), F30
-	FMOVQ 336(R17), F31
+	FMOVQ 336(R17), F24
+	WORD $0x4eb8f484 // fmin v4.4s, v4.4s, v24.4s
+	WORD $0x4eb8f4a5 // fmin v5.4s, v5.4s, v24.4s
+	WORD $0x4eb8f4c6 // fmin v6.4s, v6.4s, v24.4s
+	WORD $0x4eb8f4e7 // fmin v7.4s, v7.4s, v24.4s
 	FMOVQ 352(R17), F24
-	FMOVQ 352(R17), F25
-	FMOVQ 352(R17), F26
-	FMOVQ 352(R17), F27
-	WORD $0x4e24cf98 // fmla v24.4s, v28.4s, v4.4s
-	WORD $0x4e25cfb9 // fmla v25.4s, v29.4s, v5.4s
-	WORD $0x4e26cfda // fmla v26.4s, v30.4s, v6.4s
-	WORD $0x4e27cffb // fmla v27.4s, v31.4s, v7.4s
-	FMOVQ 368(R17), F28
-	FMOVQ 368(R17), F29
-	FMOVQ 368(R17), F30
-	FMOVQ 368(R17), F31
-	WORD $0x4e24cf1c // fmla v28.4s, v24.4s, v4.4s
-	WORD $0x4e25cf3d // fmla v29.4s, v25.4s, v5.4s
-	WORD $0x4e26cf5e // fmla v30.4s, v26.4s, v6.4s
-	WORD $0x4e27cf7f // fmla v31.4s, v27.4s, v7.4s
+	WORD $0x6e38dc8c // fmul v12.4s, v4.4s, v24.4s
+	WORD $0x6e38dcad // fmul v13.4s, v5.4s, v24.4s
+	WORD $0x6e38dcce // fmul v14.4s, v6.4s, v24.4s
+	WORD $0x6e38dcef // fmul v15.4s, v7.4s, v24.4s
+	FMOVQ 32(R17), F8
+	FMOVQ 32(R17), F9
+	FMOVQ 32(R17), F10
+	FMOVQ 32(R17), F11
+	WORD $0x4e24cd88 // fmla v8.4s, v12.4s, v4.4s
+	WORD $0x4e25cda9 // fmla v9.4s, v13.4s, v5.4s
+	WORD $0x4e26cdca // fmla v10.4s, v14.4s, v6.4s
+	WORD $0x4e27cdeb // fmla v11.4s, v15.4s, v7.4s
+	FMOVQ 32(R17), F24
+	WORD $0x4eb8d50c // fsub v12.4s, v8.4s, v24.4s
+	WORD $0x4eb8d52d // fsub v13.4s, v9.4s, v24.4s
+	WORD $0x4eb8d54e // fsub v14.4s, v10.4s, v24.4s
+	WORD $0x4eb8d56f // fsub v15.4s, v11.4s, v24.4s
+	FMOVQ 368(R17), F24
+	WORD $0x6e38dd8c // fmul v12.4s, v12.4s, v24.4s
+	WORD $0x6e38ddad // fmul v13.4s, v13.4s, v24.4s
+	WORD $0x6e38ddce // fmul v14.4s, v14.4s, v24.4s
+	WORD $0x6e38ddef // fmul v15.4s, v15.4s, v24.4s
+	WORD $0x4e24cc8c // fmla v12.4s, v4.4s, v4.4s
+	WORD $0x4e25ccad // fmla v13.4s, v5.4s, v5.4s
+	WORD $0x4e26ccce // fmla v14.4s, v6.4s, v6.4s
+	WORD $0x4e27ccef // fmla v15.4s, v7.4s, v7.4s
 	FMOVQ 384(R17), F24
 	FMOVQ 384(R17), F25
 	FMOVQ 384(R17), F26
 	FMOVQ 384(R17), F27
-	WORD $0x4e24cf98 // fmla v24.4s, v28.4s, v4.4s
-	WORD $0x4e25cfb9 // fmla v25.4s, v29.4s, v5.4s
-	WORD $0x4e26cfda // fmla v26.4s, v30.4s, v6.4s
-	WORD $0x4e27cffb // fmla v27.4s, v31.4s, v7.4s
-	FMOVQ 400(R17), F28
-	FMOVQ 400(R17), F29
-	FMOVQ 400(R17), F30
-	FMOVQ 400(R17), F31
-	WORD $0x4e24cf1c // fmla v28.4s, v24.4s, v4.4s
-	WORD $0x4e25cf3d // fmla v29.4s, v25.4s, v5.4s
-	WORD $0x4e26cf5e // fmla v30.4s, v26.4s, v6.4s
-	WORD $0x4e27cf7f // fmla v31.4s, v27.4s, v7.4s
-	FMOVQ 192(R17), F24
-	FMOVQ 192(R17), F25
-	FMOVQ 192(R17), F26
-	FMOVQ 192(R17), F27
-	WORD $0x4e24cf98 // fmla v24.4s, v28.4s, v4.4s
-	WORD $0x4e25cfb9 // fmla v25.4s, v29.4s, v5.4s
-	WORD $0x4e26cfda // fmla v26.4s, v30.4s, v6.4s
-	WORD $0x4e27cffb // fmla v27.4s, v31.4s, v7.4s
-	WORD $0x6e2cde94 // fmul v20.4s, v20.4s, v12.4s
-	WORD $0x6e2ddeb5 // fmul v21.4s, v21.4s, v13.4s
-	WORD $0x6e2eded6 // fmul v22.4s, v22.4s, v14.4s
-	WORD $0x6e2fdef7 // fmul v23.4s, v23.4s, v15.4s
-	WORD $0x6e38fe94 // fdiv v20.4s, v20.4s, v24.4s
-	WORD $0x6e39feb5 // fdiv v21.4s, v21.4s, v25.4s
-	WORD $0x6e3afed6 // fdiv v22.4s, v22.4s, v26.4s
-	WORD $0x6e3bfef7 // fdiv v23.4s, v23.4s, v27.4s
-	WORD $0x4ea0e810 // fcmlt v16.4s, v0.4s, #0.0
-	WORD $0x4ea0e831 // fcmlt v17.4s, v1.4s, #0.0
-	WORD $0x4ea0e852 // fcmlt v18.4s, v2.4s, #0.0
-	WORD $0x4ea0e873 // fcmlt v19.4s, v3.4s, #0.0
-	WORD $0x4e701c00 // bic v0.16b, v0.16b, v16.16b
-	WORD $0x4e711c21 // bic v1.16b, v1.16b, v17.16b
-	WORD $0x4e721c42 // bic v2.16b, v2.16b, v18.16b
-	WORD $0x4e731c63 // bic v3.16b, v3.16b, v19.16b
-	WORD $0x4eb4d400 // fsub v0.4s, v0.4s, v20.4s
-	WORD $0x4eb5d421 // fsub v1.4s, v1.4s, v21.4s
-	WORD $0x4eb6d442 // fsub v2.4s, v2.4s, v22.4s
-	WORD $0x4eb7d463 // fsub v3.4s, v3.4s, v23.4s
+	FMOVQ 400(R17), F20
+	FMOVQ 400(R17), F21
+	FMOVQ 400(R17), F22
+	FMOVQ 400(R17), F23
+	WORD $0x4e24cf14 // fmla v20.4s, v24.4s, v4.4s
+	WORD $0x4e25cf35 // fmla v21.4s, v25.4s, v5.4s
+	WORD $0x4e26cf56 // fmla v22.4s, v26.4s, v6.4s
+	WORD $0x4e27cf77 // fmla v23.4s, v27.4s, v7.4s
+	FMOVQ 416(R17), F24
+	FMOVQ 416(R17), F25
+	FMOVQ 416(R17), F26
+	FMOVQ 416(R17), F27
+	WORD $0x4e24ce98 // fmla v24.4s, v20.4s, v4.4s
+	WORD $0x4e25ceb9 // fmla v25.4s, v21.4s, v5.4s
+	WORD $0x4e26ceda // fmla v26.4s, v22.4s, v6.4s
+	WORD $0x4e27cefb // fmla v27.4s, v23.4s, v7.4s
+	FMOVQ 432(R17), F20
+	FMOVQ 432(R17), F21
+	FMOVQ 432(R17), F22
+	FMOVQ 432(R17), F23
+	WORD $0x4e24cf14 // fmla v20.4s, v24.4s, v4.4s
+	WORD $0x4e25cf35 // fmla v21.4s, v25.4s, v5.4s
+	WORD $0x4e26cf56 // fmla v22.4s, v26.4s, v6.4s
+	WORD $0x4e27cf77 // fmla v23.4s, v27.4s, v7.4s
+	FMOVQ 448(R17), F16
+	FMOVQ 448(R17), F17
+	FMOVQ 448(R17), F18
+	FMOVQ 448(R17), F19
+	FMOVQ 464(R17), F24
+	FMOVQ 464(R17), F25
+	FMOVQ 464(R17), F26
+	FMOVQ 464(R17), F27
+	WORD $0x4e24ce18 // fmla v24.4s, v16.4s, v4.4s
+	WORD $0x4e25ce39 // fmla v25.4s, v17.4s, v5.4s
+	WORD $0x4e26ce5a // fmla v26.4s, v18.4s, v6.4s
+	WORD $0x4e27ce7b // fmla v27.4s, v19.4s, v7.4s
+	FMOVQ 480(R17), F16
+	FMOVQ 480(R17), F17
+	FMOVQ 480(R17), F18
+	FMOVQ 480(R17), F19
+	WORD $0x4e24cf10 // fmla v16.4s, v24.4s, v4.4s
+	WORD $0x4e25cf31 // fmla v17.4s, v25.4s, v5.4s
+	WORD $0x4e26cf52 // fmla v18.4s, v26.4s, v6.4s
+	WORD $0x4e27cf73 // fmla v19.4s, v27.4s, v7.4s
+	FMOVQ 496(R17), F24
+	FMOVQ 496(R17), F25
+	FMOVQ 496(R17), F26
+	FMOVQ 496(R17), F27
+	WORD $0x4e24ce18 // fmla v24.4s, v16.4s, v4.4s
+	WORD $0x4e25ce39 // fmla v25.4s, v17.4s, v5.4s
+	WORD $0x4e26ce5a // fmla v26.4s, v18.4s, v6.4s
+	WORD $0x4e27ce7b // fmla v27.4s, v19.4s, v7.4s
+	FMOVQ 160(R17), F16
+	FMOVQ 160(R17), F17
+	FMOVQ 160(R17), F18
+	FMOVQ 160(R17), F19
+	WORD $0x4e24cf10 // fmla v16.4s, v24.4s, v4.4s
+	WORD $0x4e25cf31 // fmla v17.4s, v25.4s, v5.4s
+	WORD $0x4e26cf52 // fmla v18.4s, v26.4s, v6.4s
+	WORD $0x4e27cf73 // fmla v19.4s, v27.4s, v7.4s
+	WORD $0x6e24de94 // fmul v20.4s, v20.4s, v4.4s
+	WORD $0x6e25deb5 // fmul v21.4s, v21.4s, v5.4s
+	WORD $0x6e26ded6 // fmul v22.4s, v22.4s, v6.4s
+	WORD $0x6e27def7 // fmul v23.4s, v23.4s, v7.4s
+	WORD $0x6e30fe94 // fdiv v20.4s, v20.4s, v16.4s
+	WORD $0x6e31feb5 // fdiv v21.4s, v21.4s, v17.4s
+	WORD $0x6e32fed6 // fdiv v22.4s, v22.4s, v18.4s
+	WORD $0x6e33fef7 // fdiv v23.4s, v23.4s, v19.4s
+	FMOVQ 512(R17), F24
+	FMOVQ 512(R17), F25
+	FMOVQ 512(R17), F26
+	FMOVQ 512(R17), F27
+	FMOVQ 528(R17), F16
+	FMOVQ 528(R17), F17
+	FMOVQ 528(R17), F18
+	FMOVQ 528(R17), F19
+	WORD $0x4e2ccf10 // fmla v16.4s, v24.4s, v12.4s
+	WORD $0x4e2dcf31 // fmla v17.4s, v25.4s, v13.4s
+	WORD $0x4e2ecf52 // fmla v18.4s, v26.4s, v14.4s
+	WORD $0x4e2fcf73 // fmla v19.4s, v27.4s, v15.4s
+	FMOVQ 544(R17), F24
+	FMOVQ 544(R17), F25
+	FMOVQ 544(R17), F26
+	FMOVQ 544(R17), F27
+	WORD $0x4e2cce18 // fmla v24.4s, v16.4s, v12.4s
+	WORD $0x4e2dce39 // fmla v25.4s, v17.4s, v13.4s
+	WORD $0x4e2ece5a // fmla v26.4s, v18.4s, v14.4s
+	WORD $0x4e2fce7b // fmla v27.4s, v19.4s, v15.4s
+	FMOVQ 560(R17), F16
+	FMOVQ 560(R17), F17
+	FMOVQ 560(R17), F18
+	FMOVQ 560(R17), F19
+	WORD $0x4e2ccf10 // fmla v16.4s, v24.4s, v12.4s
+	WORD $0x4e2dcf31 // fmla v17.4s, v25.4s, v13.4s
+	WORD $0x4e2ecf52 // fmla v18.4s, v26.4s, v14.4s
+	WORD $0x4e2fcf73 // fmla v19.4s, v27.4s, v15.4s
+	FMOVQ 576(R17), F24
+	FMOVQ 576(R17), F25
+	FMOVQ 576(R17), F26
+	FMOVQ 576(R17), F27
+	WORD $0x4e2cce18 // fmla v24.4s, v16.4s, v12.4s
+	WORD $0x4e2dce39 // fmla v25.4s, v17.4s, v13.4s
+	WORD $0x4e2ece5a // fmla v26.4s, v18.4s, v14.4s
+	WORD $0x4e2fce7b // fmla v27.4s, v19.4s, v15.4s
+	FMOVQ 160(R17), F16
+	FMOVQ 160(R17), F17
+	FMOVQ 160(R17), F18
+	FMOVQ 160(R17), F19
+	WORD $0x4e2ccf10 // fmla v16.4s, v24.4s, v12.4s
+	WORD $0x4e2dcf31 // fmla v17.4s, v25.4s, v13.4s
+	WORD $0x4e2ecf52 // fmla v18.4s, v26.4s, v14.4s
+	WORD $0x4e2fcf73 // fmla v19.4s, v27.4s, v15.4s
+	VSHL $23, V8.S4, V8.S4
+	VSHL $23, V9.S4, V9.S4
+	VSHL $23, V10.S4, V10.S4
+	VSHL $23, V11.S4, V11.S4
+	WORD $0x6e30dd08 // fmul v8.4s, v8.4s, v16.4s
+	WORD $0x6e31dd29 // fmul v9.4s, v9.4s, v17.4s
+	WORD $0x6e32dd4a // fmul v10.4s, v10.4s, v18.4s
+	WORD $0x6e33dd6b // fmul v11.4s, v11.4s, v19.4s
+	WORD $0x4ea0e818 // fcmlt v24.4s, v0.4s, #0.0
+	WORD $0x4ea0e839 // fcmlt v25.4s, v1.4s, #0.0
+	WORD $0x4ea0e85a // fcmlt v26.4s, v2.4s, #0.0
+	WORD $0x4ea0e87b // fcmlt v27.4s, v3.4s, #0.0
+	WORD $0x4e781c00 // bic v0.16b, v0.16b, v24.16b
+	WORD $0x4e791c21 // bic v1.16b, v1.16b, v25.16b
+	WORD $0x4e7a1c42 // bic v2.16b, v2.16b, v26.16b
+	WORD $0x4e7b1c63 // bic v3.16b, v3.16b, v27.16b
+	WORD $0x4ea8ce80 // fmls v0.4s, v20.4s, v8.4s
+	WORD $0x4ea9cea1 // fmls v1.4s, v21.4s, v9.4s
+	WORD $0x4eaacec2 // fmls v2.4s, v22.4s, v10.4s
+	WORD $0x4eabcee3 // fmls v3.4s, v23.4s, v11.4s
 	CBZ R8, ungated111
 	ADD R2, R8, R4
 	FLDPQ (R4), (F4, F5)
@@ -1261,78 +1060,51 @@ one115:
 loaded116:
 both114:
 	WORD $0x4ea0f804 // fabs v4.4s, v0.4s
-	FMOVQ 224(R17), F28
-	WORD $0x4ebcf484 // fmin v4.4s, v4.4s, v28.4s
-	WORD $0x6e24dc8c // fmul v12.4s, v4.4s, v4.4s
-	WORD $0x6ea0f988 // fneg v8.4s, v12.4s
-	WORD $0x4e24cc88 // fmla v8.4s, v4.4s, v4.4s
-	FMOVQ 240(R17), F28
-	WORD $0x6e3cdd08 // fmul v8.4s, v8.4s, v28.4s
-	WORD $0x6e3cdd8c // fmul v12.4s, v12.4s, v28.4s
-	FMOVQ 16(R17), F28
-	WORD $0x4e3cf58c // fmax v12.4s, v12.4s, v28.4s
-	FMOVQ 32(R17), F28
-	WORD $0x4ebcf58c // fmin v12.4s, v12.4s, v28.4s
-	FMOVQ 48(R17), F16
-	FMOVQ 64(R17), F28
-	WORD $0x4e3ccd90 // fmla v16.4s, v12.4s, v28.4s
-	FMOVQ 48(R17), F28
-	WORD $0x4ebcd614 // fsub v20.4s, v16.4s, v28.4s
-	VSUB V28.S4, V16.S4, V16.S4
-	FMOVQ 80(R17), F28
-	WORD $0x4ebcce8c // fmls v12.4s, v20.4s, v28.4s
-	FMOVQ 96(R17), F28
-	WORD $0x4ebcce8c // fmls v12.4s, v20.4s, v28.4s
-	FMOVQ 112(R17), F20
-	FMOVQ 128(R17), F28
-	WORD $0x4e2cce9c // fmla v28.4s, v20.4s, v12.4s
-	FMOVQ 144(R17), F20
-	WORD $0x4e2ccf94 // fmla v20.4s, v28.4s, v12.4s
-	FMOVQ 160(R17), F28
-	WORD $0x4e2cce9c // fmla v28.4s, v20.4s, v12.4s
-	FMOVQ 176(R17), F20
-	WORD $0x4e2ccf94 // fmla v20.4s, v28.4s, v12.4s
-	FMOVQ 192(R17), F28
-	WORD $0x4e2cce9c // fmla v28.4s, v20.4s, v12.4s
-	FMOVQ 192(R17), F20
-	WORD $0x4e2ccf94 // fmla v20.4s, v28.4s, v12.4s
-	WORD $0x4f3f060c // sshr v12.4s, v16.4s, #1
-	VSUB V12.S4, V16.S4, V16.S4
-	FMOVQ 192(R17), F28
-	VSHL $23, V12.S4, V12.S4
-	VADD V28.S4, V12.S4, V12.S4
-	WORD $0x6e2cde94 // fmul v20.4s, v20.4s, v12.4s
-	VSHL $23, V16.S4, V16.S4
-	VADD V28.S4, V16.S4, V16.S4
-	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
-	VMOV V20.B16, V16.B16
-	WORD $0x4e34cd10 // fmla v16.4s, v8.4s, v20.4s
-	WORD $0x6e24de14 // fmul v20.4s, v16.4s, v4.4s
-	FMOVQ 256(R17), F12
-	FMOVQ 272(R17), F28
-	WORD $0x4e24cd9c // fmla v28.4s, v12.4s, v4.4s
-	FMOVQ 288(R17), F12
-	WORD $0x4e24cf8c // fmla v12.4s, v28.4s, v4.4s
-	FMOVQ 304(R17), F28
-	WORD $0x4e24cd9c // fmla v28.4s, v12.4s, v4.4s
-	FMOVQ 320(R17), F12
-	WORD $0x4e24cf8c // fmla v12.4s, v28.4s, v4.4s
-	FMOVQ 336(R17), F28
+	FMOVQ 336(R17), F24
+	WORD $0x4eb8f484 // fmin v4.4s, v4.4s, v24.4s
 	FMOVQ 352(R17), F24
-	WORD $0x4e24cf98 // fmla v24.4s, v28.4s, v4.4s
-	FMOVQ 368(R17), F28
-	WORD $0x4e24cf1c // fmla v28.4s, v24.4s, v4.4s
+	WORD $0x6e38dc8c // fmul v12.4s, v4.4s, v24.4s
+	FMOVQ 32(R17), F8
+	WORD $0x4e24cd88 // fmla v8.4s, v12.4s, v4.4s
+	FMOVQ 32(R17), F24
+	WORD $0x4eb8d50c // fsub v12.4s, v8.4s, v24.4s
+	FMOVQ 368(R17), F24
+	WORD $0x6e38dd8c // fmul v12.4s, v12.4s, v24.4s
+	WORD $0x4e24cc8c // fmla v12.4s, v4.4s, v4.4s
 	FMOVQ 384(R17), F24
-	WORD $0x4e24cf98 // fmla v24.4s, v28.4s, v4.4s
-	FMOVQ 400(R17), F28
-	WORD $0x4e24cf1c // fmla v28.4s, v24.4s, v4.4s
-	FMOVQ 192(R17), F24
-	WORD $0x4e24cf98 // fmla v24.4s, v28.4s, v4.4s
-	WORD $0x6e2cde94 // fmul v20.4s, v20.4s, v12.4s
-	WORD $0x6e38fe94 // fdiv v20.4s, v20.4s, v24.4s
-	WORD $0x4ea0e810 // fcmlt v16.4s, v0.4s, #0.0
-	WORD $0x4e701c00 // bic v0.16b, v0.16b, v16.16b
-	WORD $0x4eb4d400 // fsub v0.4s, v0.4s, v20.4s
+	FMOVQ 400(R17), F20
+	WORD $0x4e24cf14 // fmla v20.4s, v24.4s, v4.4s
+	FMOVQ 416(R17), F24
+	WORD $0x4e24ce98 // fmla v24.4s, v20.4s, v4.4s
+	FMOVQ 432(R17), F20
+	WORD $0x4e24cf14 // fmla v20.4s, v24.4s, v4.4s
+	FMOVQ 448(R17), F16
+	FMOVQ 464(R17), F24
+	WORD $0x4e24ce18 // fmla v24.4s, v16.4s, v4.4s
+	FMOVQ 480(R17), F16
+	WORD $0x4e24cf10 // fmla v16.4s, v24.4s, v4.4s
+	FMOVQ 496(R17), F24
+	WORD $0x4e24ce18 // fmla v24.4s, v16.4s, v4.4s
+	FMOVQ 160(R17), F16
+	WORD $0x4e24cf10 // fmla v16.4s, v24.4s, v4.4s
+	WORD $0x6e24de94 // fmul v20.4s, v20.4s, v4.4s
+	WORD $0x6e30fe94 // fdiv v20.4s, v20.4s, v16.4s
+	FMOVQ 512(R17), F24
+	FMOVQ 528(R17), F16
+	WORD $0x4e2ccf10 // fmla v16.4s, v24.4s, v12.4s
+	FMOVQ 544(R17), F24
+	WORD $0x4e2cce18 // fmla v24.4s, v16.4s, v12.4s
+	FMOVQ 560(R17), F16
+	WORD $0x4e2ccf10 // fmla v16.4s, v24.4s, v12.4s
+	FMOVQ 576(R17), F24
+	WORD $0x4e2cce18 // fmla v24.4s, v16.4s, v12.4s
+	FMOVQ 160(R17), F16
+	WORD $0x4e2ccf10 // fmla v16.4s, v24.4s, v12.4s
+	VSHL $23, V8.S4, V8.S4
+	WORD $0x6e30dd08 // fmul v8.4s, v8.4s, v16.4s
+	WORD $0x4ea0e818 // fcmlt v24.4s, v0.4s, #0.0
+	WORD $0x4e781c00 // bic v0.16b, v0.16b, v24.16b
+	WORD $0x4ea8ce80 // fmls v0.4s, v20.4s, v8.4s
 	CBZ R8, ungated117
 	ADD R2, R8, R4
 	CMP $4, R3
@@ -1415,20 +1187,20 @@ some132:
 	ADD R2, R6, R4
 	FLDPQ (R4), (F0, F1)
 	FLDPQ 32(R4), (F2, F3)
-	FMOVQ (R17), F4
-	WORD $0x4e24f400 // fmax v0.4s, v0.4s, v4.4s
-	WORD $0x4e24f421 // fmax v1.4s, v1.4s, v4.4s
-	WORD $0x4e24f442 // fmax v2.4s, v2.4s, v4.4s
-	WORD $0x4e24f463 // fmax v3.4s, v3.4s, v4.4s
+	FMOVQ (R17), F12
+	WORD $0x4e2cf400 // fmax v0.4s, v0.4s, v12.4s
+	WORD $0x4e2cf421 // fmax v1.4s, v1.4s, v12.4s
+	WORD $0x4e2cf442 // fmax v2.4s, v2.4s, v12.4s
+	WORD $0x4e2cf463 // fmax v3.4s, v3.4s, v12.4s
 	WORD $0x6e20dc08 // fmul v8.4s, v0.4s, v0.4s
 	WORD $0x6e21dc29 // fmul v9.4s, v1.4s, v1.4s
 	WORD $0x6e22dc4a // fmul v10.4s, v2.4s, v2.4s
 	WORD $0x6e23dc6b // fmul v11.4s, v3.4s, v3.4s
-	FMOVQ 416(R17), F4
-	FMOVQ 416(R17), F5
-	FMOVQ 416(R17), F6
-	FMOVQ 416(R17), F7
-	FMOVQ 432(R17), F12
+	FMOVQ 592(R17), F4
+	FMOVQ 592(R17), F5
+	FMOVQ 592(R17), F6
+	FMOVQ 592(R17), F7
+	FMOVQ 608(R17), F12
 	WORD $0x4e2ccd04 // fmla v4.4s, v8.4s, v12.4s
 	WORD $0x4e2ccd25 // fmla v5.4s, v9.4s, v12.4s
 	WORD $0x4e2ccd46 // fmla v6.4s, v10.4s, v12.4s
@@ -1437,138 +1209,103 @@ some132:
 	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
 	WORD $0x6e22dcc6 // fmul v6.4s, v6.4s, v2.4s
 	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
-	FMOVQ 16(R17), F16
-	WORD $0x4e30f484 // fmax v4.4s, v4.4s, v16.4s
-	WORD $0x4e30f4a5 // fmax v5.4s, v5.4s, v16.4s
-	WORD $0x4e30f4c6 // fmax v6.4s, v6.4s, v16.4s
-	WORD $0x4e30f4e7 // fmax v7.4s, v7.4s, v16.4s
-	FMOVQ 32(R17), F16
-	WORD $0x4eb0f484 // fmin v4.4s, v4.4s, v16.4s
-	WORD $0x4eb0f4a5 // fmin v5.4s, v5.4s, v16.4s
-	WORD $0x4eb0f4c6 // fmin v6.4s, v6.4s, v16.4s
-	WORD $0x4eb0f4e7 // fmin v7.4s, v7.4s, v16.4s
-	FMOVQ 48(R17), F8
-	FMOVQ 48(R17), F9
-	FMOVQ 48(R17), F10
-	FMOVQ 48(R17), F11
-	FMOVQ 64(R17), F16
-	WORD $0x4e30cc88 // fmla v8.4s, v4.4s, v16.4s
-	WORD $0x4e30cca9 // fmla v9.4s, v5.4s, v16.4s
-	WORD $0x4e30ccca // fmla v10.4s, v6.4s, v16.4s
-	WORD $0x4e30cceb // fmla v11.4s, v7.4s, v16.4s
-	FMOVQ 48(R17), F16
-	WORD $0x4eb0d50c // fsub v12.4s, v8.4s, v16.4s
-	WORD $0x4eb0d52d // fsub v13.4s, v9.4s, v16.4s
-	WORD $0x4eb0d54e // fsub v14.4s, v10.4s, v16.4s
-	WORD $0x4eb0d56f // fsub v15.4s, v11.4s, v16.4s
-	VSUB V16.S4, V8.S4, V8.S4
-	VSUB V16.S4, V9.S4, V9.S4
-	VSUB V16.S4, V10.S4, V10.S4
-	VSUB V16.S4, V11.S4, V11.S4
+	FMOVQ (R17), F12
+	WORD $0x4e2cf484 // fmax v4.4s, v4.4s, v12.4s
+	WORD $0x4e2cf4a5 // fmax v5.4s, v5.4s, v12.4s
+	WORD $0x4e2cf4c6 // fmax v6.4s, v6.4s, v12.4s
+	WORD $0x4e2cf4e7 // fmax v7.4s, v7.4s, v12.4s
+	FMOVQ 16(R17), F20
+	WORD $0x4eb4f484 // fmin v4.4s, v4.4s, v20.4s
+	WORD $0x4eb4f4a5 // fmin v5.4s, v5.4s, v20.4s
+	WORD $0x4eb4f4c6 // fmin v6.4s, v6.4s, v20.4s
+	WORD $0x4eb4f4e7 // fmin v7.4s, v7.4s, v20.4s
+	FMOVQ 32(R17), F8
+	FMOVQ 32(R17), F9
+	FMOVQ 32(R17), F10
+	FMOVQ 32(R17), F11
+	FMOVQ 48(R17), F20
+	WORD $0x4eb4cc88 // fmls v8.4s, v4.4s, v20.4s
+	WORD $0x4eb4cca9 // fmls v9.4s, v5.4s, v20.4s
+	WORD $0x4eb4ccca // fmls v10.4s, v6.4s, v20.4s
+	WORD $0x4eb4cceb // fmls v11.4s, v7.4s, v20.4s
+	FMOVQ 32(R17), F20
+	WORD $0x4eb4d50c // fsub v12.4s, v8.4s, v20.4s
+	WORD $0x4eb4d52d // fsub v13.4s, v9.4s, v20.4s
+	WORD $0x4eb4d54e // fsub v14.4s, v10.4s, v20.4s
+	WORD $0x4eb4d56f // fsub v15.4s, v11.4s, v20.4s
+	FMOVQ 64(R17), F20
+	WORD $0x4e34cd84 // fmla v4.4s, v12.4s, v20.4s
+	WORD $0x4e34cda5 // fmla v5.4s, v13.4s, v20.4s
+	WORD $0x4e34cdc6 // fmla v6.4s, v14.4s, v20.4s
+	WORD $0x4e34cde7 // fmla v7.4s, v15.4s, v20.4s
 	FMOVQ 80(R17), F16
-	WORD $0x4eb0cd84 // fmls v4.4s, v12.4s, v16.4s
-	WORD $0x4eb0cda5 // fmls v5.4s, v13.4s, v16.4s
-	WORD $0x4eb0cdc6 // fmls v6.4s, v14.4s, v16.4s
-	WORD $0x4eb0cde7 // fmls v7.4s, v15.4s, v16.4s
-	FMOVQ 96(R17), F16
-	WORD $0x4eb0cd84 // fmls v4.4s, v12.4s, v16.4s
-	WORD $0x4eb0cda5 // fmls v5.4s, v13.4s, v16.4s
-	WORD $0x4eb0cdc6 // fmls v6.4s, v14.4s, v16.4s
-	WORD $0x4eb0cde7 // fmls v7.4s, v15.4s, v16.4s
-	FMOVQ 112(R17), F12
-	FMOVQ 112(R17), F13
-	FMOVQ 112(R17), F14
-	FMOVQ 112(R17), F15
-	FMOVQ 128(R17), F16
-	FMOVQ 128(R17), F17
-	FMOVQ 128(R17), F18
-	FMOVQ 128(R17), F19
-	WORD $0x4e24cd90 // fmla v16.4s, v12.4s, v4.4s
-	WORD $0x4e25cdb1 // fmla v17.4s, v13.4s, v5.4s
-	WORD $0x4e26cdd2 // fmla v18.4s, v14.4s, v6.4s
-	WORD $0x4e27cdf3 // fmla v19.4s, v15.4s, v7.4s
-	FMOVQ 144(R17), F12
-	FMOVQ 144(R17), F13
-	FMOVQ 144(R17), F14
-	FMOVQ 144(R17), F15
-	WORD $0x4e24ce0c // fmla v12.4s, v16.4s, v4.4s
-	WORD $0x4e25ce2d // fmla v13.4s, v17.4s, v5.4s
-	WORD $0x4e26ce4e // fmla v14.4s, v18.4s, v6.4s
-	WORD $0x4e27ce6f // fmla v15.4s, v19.4s, v7.4s
+	FMOVQ 80(R17), F17
+	FMOVQ 80(R17), F18
+	FMOVQ 80(R17), F19
+	FMOVQ 96(R17), F20
+	FMOVQ 96(R17), F21
+	FMOVQ 96(R17), F22
+	FMOVQ 96(R17), F23
+	WORD $0x4ea4ce14 // fmls v20.4s, v16.4s, v4.4s
+	WORD $0x4ea5ce35 // fmls v21.4s, v17.4s, v5.4s
+	WORD $0x4ea6ce56 // fmls v22.4s, v18.4s, v6.4s
+	WORD $0x4ea7ce77 // fmls v23.4s, v19.4s, v7.4s
+	FMOVQ 112(R17), F16
+	FMOVQ 112(R17), F17
+	FMOVQ 112(R17), F18
+	FMOVQ 112(R17), F19
+	WORD $0x4ea4ce90 // fmls v16.4s, v20.4s, v4.4s
+	WORD $0x4ea5ceb1 // fmls v17.4s, v21.4s, v5.4s
+	WORD $0x4ea6ced2 // fmls v18.4s, v22.4s, v6.4s
+	WORD $0x4ea7cef3 // fmls v19.4s, v23.4s, v7.4s
+	FMOVQ 128(R17), F20
+	FMOVQ 128(R17), F21
+	FMOVQ 128(R17), F22
+	FMOVQ 128(R17), F23
+	WORD $0x4ea4ce14 // fmls v20.4s, v16.4s, v4.4s
+	WORD $0x4ea5ce35 // fmls v21.4s, v17.4s, v5.4s
+	WORD $0x4ea6ce56 // fmls v22.4s, v18.4s, v6.4s
+	WORD $0x4ea7ce77 // fmls v23.4s, v19.4s, v7.4s
+	FMOVQ 144(R17), F16
+	FMOVQ 144(R17), F17
+	FMOVQ 144(R17), F18
+	FMOVQ 144(R17), F19
+	WORD $0x4ea4ce90 // fmls v16.4s, v20.4s, v4.4s
+	WORD $0x4ea5ceb1 // fmls v17.4s, v21.4s, v5.4s
+	WORD $0x4ea6ced2 // fmls v18.4s, v22.4s, v6.4s
+	WORD $0x4ea7cef3 // fmls v19.4s, v23.4s, v7.4s
+	FMOVQ 160(R17), F20
+	FMOVQ 160(R17), F21
+	FMOVQ 160(R17), F22
+	FMOVQ 160(R17), F23
+	WORD $0x4ea4ce14 // fmls v20.4s, v16.4s, v4.4s
+	WORD $0x4ea5ce35 // fmls v21.4s, v17.4s, v5.4s
+	WORD $0x4ea6ce56 // fmls v22.4s, v18.4s, v6.4s
+	WORD $0x4ea7ce77 // fmls v23.4s, v19.4s, v7.4s
 	FMOVQ 160(R17), F16
 	FMOVQ 160(R17), F17
 	FMOVQ 160(R17), F18
 	FMOVQ 160(R17), F19
-	WORD $0x4e24cd90 // fmla v16.4s, v12.4s, v4.4s
-	WORD $0x4e25cdb1 // fmla v17.4s, v13.4s, v5.4s
-	WORD $0x4e26cdd2 // fmla v18.4s, v14.4s, v6.4s
-	WORD $0x4e27cdf3 // fmla v19.4s, v15.4s, v7.4s
-	FMOVQ 176(R17), F12
-	FMOVQ 176(R17), F13
-	FMOVQ 176(R17), F14
-	FMOVQ 176(R17), F15
-	WORD $0x4e24ce0c // fmla v12.4s, v16.4s, v4.4s
-	WORD $0x4e25ce2d // fmla v13.4s, v17.4s, v5.4s
-	WORD $0x4e26ce4e // fmla v14.4s, v18.4s, v6.4s
-	WORD $0x4e27ce6f // fmla v15.4s, v19.4s, v7.4s
-	FMOVQ 192(R17), F16
-	FMOVQ 192(R17), F17
-	FMOVQ 192(R17), F18
-	FMOVQ 192(R17), F19
-	WORD $0x4e24cd90 // fmla v16.4s, v12.4s, v4.4s
-	WORD $0x4e25cdb1 // fmla v17.4s, v13.4s, v5.4s
-	WORD $0x4e26cdd2 // fmla v18.4s, v14.4s, v6.4s
-	WORD $0x4e27cdf3 // fmla v19.4s, v15.4s, v7.4s
-	FMOVQ 192(R17), F12
-	FMOVQ 192(R17), F13
-	FMOVQ 192(R17), F14
-	FMOVQ 192(R17), F15
-	WORD $0x4e24ce0c // fmla v12.4s, v16.4s, v4.4s
-	WORD $0x4e25ce2d // fmla v13.4s, v17.4s, v5.4s
-	WORD $0x4e26ce4e // fmla v14.4s, v18.4s, v6.4s
-	WORD $0x4e27ce6f // fmla v15.4s, v19.4s, v7.4s
-	WORD $0x4f3f0504 // sshr v4.4s, v8.4s, #1
-	WORD $0x4f3f0525 // sshr v5.4s, v9.4s, #1
-	WORD $0x4f3f0546 // sshr v6.4s, v10.4s, #1
-	WORD $0x4f3f0567 // sshr v7.4s, v11.4s, #1
-	VSUB V4.S4, V8.S4, V8.S4
-	VSUB V5.S4, V9.S4, V9.S4
-	VSUB V6.S4, V10.S4, V10.S4
-	VSUB V7.S4, V11.S4, V11.S4
-	FMOVQ 192(R17), F16
-	VSHL $23, V4.S4, V4.S4
-	VSHL $23, V5.S4, V5.S4
-	VSHL $23, V6.S4, V6.S4
-	VSHL $23, V7.S4, V7.S4
-	VADD V16.S4, V4.S4, V4.S4
-	VADD V16.S4, V5.S4, V5.S4
-	VADD V16.S4, V6.S4, V6.S4
-	VADD V16.S4, V7.S4, V7.S4
-	WORD $0x6e24dd8c // fmul v12.4s, v12.4s, v4.4s
-	WORD $0x6e25ddad // fmul v13.4s, v13.4s, v5.4s
-	WORD $0x6e26ddce // fmul v14.4s, v14.4s, v6.4s
-	WORD $0x6e27ddef // fmul v15.4s, v15.4s, v7.4s
+	WORD $0x4ea4ce90 // fmls v16.4s, v20.4s, v4.4s
+	WORD $0x4ea5ceb1 // fmls v17.4s, v21.4s, v5.4s
+	WORD $0x4ea6ced2 // fmls v18.4s, v22.4s, v6.4s
+	WORD $0x4ea7cef3 // fmls v19.4s, v23.4s, v7.4s
 	VSHL $23, V8.S4, V8.S4
 	VSHL $23, V9.S4, V9.S4
 	VSHL $23, V10.S4, V10.S4
 	VSHL $23, V11.S4, V11.S4
-	VADD V16.S4, V8.S4, V8.S4
-	VADD V16.S4, V9.S4, V9.S4
-	VADD V16.S4, V10.S4, V10.S4
-	VADD V16.S4, V11.S4, V11.S4
-	WORD $0x6e28dd8c // fmul v12.4s, v12.4s, v8.4s
-	WORD $0x6e29ddad // fmul v13.4s, v13.4s, v9.4s
-	WORD $0x6e2addce // fmul v14.4s, v14.4s, v10.4s
-	WORD $0x6e2bddef // fmul v15.4s, v15.4s, v11.4s
-	FMOVQ 192(R17), F16
-	WORD $0x4e30d58c // fadd v12.4s, v12.4s, v16.4s
-	WORD $0x4e30d5ad // fadd v13.4s, v13.4s, v16.4s
-	WORD $0x4e30d5ce // fadd v14.4s, v14.4s, v16.4s
-	WORD $0x4e30d5ef // fadd v15.4s, v15.4s, v16.4s
-	WORD $0x6e2cfc00 // fdiv v0.4s, v0.4s, v12.4s
-	WORD $0x6e2dfc21 // fdiv v1.4s, v1.4s, v13.4s
-	WORD $0x6e2efc42 // fdiv v2.4s, v2.4s, v14.4s
-	WORD $0x6e2ffc63 // fdiv v3.4s, v3.4s, v15.4s
+	FMOVQ 160(R17), F20
+	FMOVQ 160(R17), F21
+	FMOVQ 160(R17), F22
+	FMOVQ 160(R17), F23
+	WORD $0x4e28ce14 // fmla v20.4s, v16.4s, v8.4s
+	WORD $0x4e29ce35 // fmla v21.4s, v17.4s, v9.4s
+	WORD $0x4e2ace56 // fmla v22.4s, v18.4s, v10.4s
+	WORD $0x4e2bce77 // fmla v23.4s, v19.4s, v11.4s
+	WORD $0x6e34fc00 // fdiv v0.4s, v0.4s, v20.4s
+	WORD $0x6e35fc21 // fdiv v1.4s, v1.4s, v21.4s
+	WORD $0x6e36fc42 // fdiv v2.4s, v2.4s, v22.4s
+	WORD $0x6e37fc63 // fdiv v3.4s, v3.4s, v23.4s
 	CBZ R8, ungated137
 	ADD R2, R8, R4
 	FLDPQ (R4), (F4, F5)
@@ -1615,52 +1352,41 @@ one141:
 	FMOVS (R4), F0
 loaded142:
 both140:
-	FMOVQ (R17), F4
-	WORD $0x4e24f400 // fmax v0.4s, v0.4s, v4.4s
+	FMOVQ (R17), F12
+	WORD $0x4e2cf400 // fmax v0.4s, v0.4s, v12.4s
 	WORD $0x6e20dc08 // fmul v8.4s, v0.4s, v0.4s
-	FMOVQ 416(R17), F4
-	FMOVQ 432(R17), F12
+	FMOVQ 592(R17), F4
+	FMOVQ 608(R17), F12
 	WORD $0x4e2ccd04 // fmla v4.4s, v8.4s, v12.4s
 	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
-	FMOVQ 16(R17), F16
-	WORD $0x4e30f484 // fmax v4.4s, v4.4s, v16.4s
-	FMOVQ 32(R17), F16
-	WORD $0x4eb0f484 // fmin v4.4s, v4.4s, v16.4s
-	FMOVQ 48(R17), F8
-	FMOVQ 64(R17), F16
-	WORD $0x4e30cc88 // fmla v8.4s, v4.4s, v16.4s
-	FMOVQ 48(R17), F16
-	WORD $0x4eb0d50c // fsub v12.4s, v8.4s, v16.4s
-	VSUB V16.S4, V8.S4, V8.S4
+	FMOVQ (R17), F12
+	WORD $0x4e2cf484 // fmax v4.4s, v4.4s, v12.4s
+	FMOVQ 16(R17), F20
+	WORD $0x4eb4f484 // fmin v4.4s, v4.4s, v20.4s
+	FMOVQ 32(R17), F8
+	FMOVQ 48(R17), F20
+	WORD $0x4eb4cc88 // fmls v8.4s, v4.4s, v20.4s
+	FMOVQ 32(R17), F20
+	WORD $0x4eb4d50c // fsub v12.4s, v8.4s, v20.4s
+	FMOVQ 64(R17), F20
+	WORD $0x4e34cd84 // fmla v4.4s, v12.4s, v20.4s
 	FMOVQ 80(R17), F16
-	WORD $0x4eb0cd84 // fmls v4.4s, v12.4s, v16.4s
-	FMOVQ 96(R17), F16
-	WORD $0x4eb0cd84 // fmls v4.4s, v12.4s, v16.4s
-	FMOVQ 112(R17), F12
-	FMOVQ 128(R17), F16
-	WORD $0x4e24cd90 // fmla v16.4s, v12.4s, v4.4s
-	FMOVQ 144(R17), F12
-	WORD $0x4e24ce0c // fmla v12.4s, v16.4s, v4.4s
+	FMOVQ 96(R17), F20
+	WORD $0x4ea4ce14 // fmls v20.4s, v16.4s, v4.4s
+	FMOVQ 112(R17), F16
+	WORD $0x4ea4ce90 // fmls v16.4s, v20.4s, v4.4s
+	FMOVQ 128(R17), F20
+	WORD $0x4ea4ce14 // fmls v20.4s, v16.4s, v4.4s
+	FMOVQ 144(R17), F16
+	WORD $0x4ea4ce90 // fmls v16.4s, v20.4s, v4.4s
+	FMOVQ 160(R17), F20
+	WORD $0x4ea4ce14 // fmls v20.4s, v16.4s, v4.4s
 	FMOVQ 160(R17), F16
-	WORD $0x4e24cd90 // fmla v16.4s, v12.4s, v4.4s
-	FMOVQ 176(R17), F12
-	WORD $0x4e24ce0c // fmla v12.4s, v16.4s, v4.4s
-	FMOVQ 192(R17), F16
-	WORD $0x4e24cd90 // fmla v16.4s, v12.4s, v4.4s
-	FMOVQ 192(R17), F12
-	WORD $0x4e24ce0c // fmla v12.4s, v16.4s, v4.4s
-	WORD $0x4f3f0504 // sshr v4.4s, v8.4s, #1
-	VSUB V4.S4, V8.S4, V8.S4
-	FMOVQ 192(R17), F16
-	VSHL $23, V4.S4, V4.S4
-	VADD V16.S4, V4.S4, V4.S4
-	WORD $0x6e24dd8c // fmul v12.4s, v12.4s, v4.4s
+	WORD $0x4ea4ce90 // fmls v16.4s, v20.4s, v4.4s
 	VSHL $23, V8.S4, V8.S4
-	VADD V16.S4, V8.S4, V8.S4
-	WORD $0x6e28dd8c // fmul v12.4s, v12.4s, v8.4s
-	FMOVQ 192(R17), F16
-	WORD $0x4e30d58c // fadd v12.4s, v12.4s, v16.4s
-	WORD $0x6e2cfc00 // fdiv v0.4s, v0.4s, v12.4s
+	FMOVQ 160(R17), F20
+	WORD $0x4e28ce14 // fmla v20.4s, v16.4s, v8.4s
+	WORD $0x6e34fc00 // fdiv v0.4s, v0.4s, v20.4s
 	CBZ R8, ungated143
 	ADD R2, R8, R4
 	CMP $4, R3
@@ -1743,146 +1469,107 @@ some158:
 	ADD R2, R6, R4
 	FLDPQ (R4), (F0, F1)
 	FLDPQ 32(R4), (F2, F3)
-	WORD $0x6ea0f804 // fneg v4.4s, v0.4s
-	WORD $0x6ea0f825 // fneg v5.4s, v1.4s
-	WORD $0x6ea0f846 // fneg v6.4s, v2.4s
-	WORD $0x6ea0f867 // fneg v7.4s, v3.4s
-	FMOVQ 192(R17), F0
-	FMOVQ 192(R17), F1
-	FMOVQ 192(R17), F2
-	FMOVQ 192(R17), F3
-	FMOVQ 16(R17), F16
-	WORD $0x4e30f484 // fmax v4.4s, v4.4s, v16.4s
-	WORD $0x4e30f4a5 // fmax v5.4s, v5.4s, v16.4s
-	WORD $0x4e30f4c6 // fmax v6.4s, v6.4s, v16.4s
-	WORD $0x4e30f4e7 // fmax v7.4s, v7.4s, v16.4s
-	FMOVQ 32(R17), F16
-	WORD $0x4eb0f484 // fmin v4.4s, v4.4s, v16.4s
-	WORD $0x4eb0f4a5 // fmin v5.4s, v5.4s, v16.4s
-	WORD $0x4eb0f4c6 // fmin v6.4s, v6.4s, v16.4s
-	WORD $0x4eb0f4e7 // fmin v7.4s, v7.4s, v16.4s
-	FMOVQ 48(R17), F8
-	FMOVQ 48(R17), F9
-	FMOVQ 48(R17), F10
-	FMOVQ 48(R17), F11
-	FMOVQ 64(R17), F16
-	WORD $0x4e30cc88 // fmla v8.4s, v4.4s, v16.4s
-	WORD $0x4e30cca9 // fmla v9.4s, v5.4s, v16.4s
-	WORD $0x4e30ccca // fmla v10.4s, v6.4s, v16.4s
-	WORD $0x4e30cceb // fmla v11.4s, v7.4s, v16.4s
-	FMOVQ 48(R17), F16
-	WORD $0x4eb0d50c // fsub v12.4s, v8.4s, v16.4s
-	WORD $0x4eb0d52d // fsub v13.4s, v9.4s, v16.4s
-	WORD $0x4eb0d54e // fsub v14.4s, v10.4s, v16.4s
-	WORD $0x4eb0d56f // fsub v15.4s, v11.4s, v16.4s
-	VSUB V16.S4, V8.S4, V8.S4
-	VSUB V16.S4, V9.S4, V9.S4
-	VSUB V16.S4, V10.S4, V10.S4
-	VSUB V16.S4, V11.S4, V11.S4
+	FMOVQ (R17), F8
+	WORD $0x4e28f404 // fmax v4.4s, v0.4s, v8.4s
+	WORD $0x4e28f425 // fmax v5.4s, v1.4s, v8.4s
+	WORD $0x4e28f446 // fmax v6.4s, v2.4s, v8.4s
+	WORD $0x4e28f467 // fmax v7.4s, v3.4s, v8.4s
+	FMOVQ 160(R17), F0
+	FMOVQ 160(R17), F1
+	FMOVQ 160(R17), F2
+	FMOVQ 160(R17), F3
+	FMOVQ 16(R17), F20
+	WORD $0x4eb4f484 // fmin v4.4s, v4.4s, v20.4s
+	WORD $0x4eb4f4a5 // fmin v5.4s, v5.4s, v20.4s
+	WORD $0x4eb4f4c6 // fmin v6.4s, v6.4s, v20.4s
+	WORD $0x4eb4f4e7 // fmin v7.4s, v7.4s, v20.4s
+	FMOVQ 32(R17), F8
+	FMOVQ 32(R17), F9
+	FMOVQ 32(R17), F10
+	FMOVQ 32(R17), F11
+	FMOVQ 48(R17), F20
+	WORD $0x4eb4cc88 // fmls v8.4s, v4.4s, v20.4s
+	WORD $0x4eb4cca9 // fmls v9.4s, v5.4s, v20.4s
+	WORD $0x4eb4ccca // fmls v10.4s, v6.4s, v20.4s
+	WORD $0x4eb4cceb // fmls v11.4s, v7.4s, v20.4s
+	FMOVQ 32(R17), F20
+	WORD $0x4eb4d50c // fsub v12.4s, v8.4s, v20.4s
+	WORD $0x4eb4d52d // fsub v13.4s, v9.4s, v20.4s
+	WORD $0x4eb4d54e // fsub v14.4s, v10.4s, v20.4s
+	WORD $0x4eb4d56f // fsub v15.4s, v11.4s, v20.4s
+	FMOVQ 64(R17), F20
+	WORD $0x4e34cd84 // fmla v4.4s, v12.4s, v20.4s
+	WORD $0x4e34cda5 // fmla v5.4s, v13.4s, v20.4s
+	WORD $0x4e34cdc6 // fmla v6.4s, v14.4s, v20.4s
+	WORD $0x4e34cde7 // fmla v7.4s, v15.4s, v20.4s
 	FMOVQ 80(R17), F16
-	WORD $0x4eb0cd84 // fmls v4.4s, v12.4s, v16.4s
-	WORD $0x4eb0cda5 // fmls v5.4s, v13.4s, v16.4s
-	WORD $0x4eb0cdc6 // fmls v6.4s, v14.4s, v16.4s
-	WORD $0x4eb0cde7 // fmls v7.4s, v15.4s, v16.4s
-	FMOVQ 96(R17), F16
-	WORD $0x4eb0cd84 // fmls v4.4s, v12.4s, v16.4s
-	WORD $0x4eb0cda5 // fmls v5.4s, v13.4s, v16.4s
-	WORD $0x4eb0cdc6 // fmls v6.4s, v14.4s, v16.4s
-	WORD $0x4eb0cde7 // fmls v7.4s, v15.4s, v16.4s
-	FMOVQ 112(R17), F12
-	FMOVQ 112(R17), F13
-	FMOVQ 112(R17), F14
-	FMOVQ 112(R17), F15
-	FMOVQ 128(R17), F16
-	FMOVQ 128(R17), F17
-	FMOVQ 128(R17), F18
-	FMOVQ 128(R17), F19
-	WORD $0x4e24cd90 // fmla v16.4s, v12.4s, v4.4s
-	WORD $0x4e25cdb1 // fmla v17.4s, v13.4s, v5.4s
-	WORD $0x4e26cdd2 // fmla v18.4s, v14.4s, v6.4s
-	WORD $0x4e27cdf3 // fmla v19.4s, v15.4s, v7.4s
-	FMOVQ 144(R17), F12
-	FMOVQ 144(R17), F13
-	FMOVQ 144(R17), F14
-	FMOVQ 144(R17), F15
-	WORD $0x4e24ce0c // fmla v12.4s, v16.4s, v4.4s
-	WORD $0x4e25ce2d // fmla v13.4s, v17.4s, v5.4s
-	WORD $0x4e26ce4e // fmla v14.4s, v18.4s, v6.4s
-	WORD $0x4e27ce6f // fmla v15.4s, v19.4s, v7.4s
+	FMOVQ 80(R17), F17
+	FMOVQ 80(R17), F18
+	FMOVQ 80(R17), F19
+	FMOVQ 96(R17), F20
+	FMOVQ 96(R17), F21
+	FMOVQ 96(R17), F22
+	FMOVQ 96(R17), F23
+	WORD $0x4ea4ce14 // fmls v20.4s, v16.4s, v4.4s
+	WORD $0x4ea5ce35 // fmls v21.4s, v17.4s, v5.4s
+	WORD $0x4ea6ce56 // fmls v22.4s, v18.4s, v6.4s
+	WORD $0x4ea7ce77 // fmls v23.4s, v19.4s, v7.4s
+	FMOVQ 112(R17), F16
+	FMOVQ 112(R17), F17
+	FMOVQ 112(R17), F18
+	FMOVQ 112(R17), F19
+	WORD $0x4ea4ce90 // fmls v16.4s, v20.4s, v4.4s
+	WORD $0x4ea5ceb1 // fmls v17.4s, v21.4s, v5.4s
+	WORD $0x4ea6ced2 // fmls v18.4s, v22.4s, v6.4s
+	WORD $0x4ea7cef3 // fmls v19.4s, v23.4s, v7.4s
+	FMOVQ 128(R17), F20
+	FMOVQ 128(R17), F21
+	FMOVQ 128(R17), F22
+	FMOVQ 128(R17), F23
+	WORD $0x4ea4ce14 // fmls v20.4s, v16.4s, v4.4s
+	WORD $0x4ea5ce35 // fmls v21.4s, v17.4s, v5.4s
+	WORD $0x4ea6ce56 // fmls v22.4s, v18.4s, v6.4s
+	WORD $0x4ea7ce77 // fmls v23.4s, v19.4s, v7.4s
+	FMOVQ 144(R17), F16
+	FMOVQ 144(R17), F17
+	FMOVQ 144(R17), F18
+	FMOVQ 144(R17), F19
+	WORD $0x4ea4ce90 // fmls v16.4s, v20.4s, v4.4s
+	WORD $0x4ea5ceb1 // fmls v17.4s, v21.4s, v5.4s
+	WORD $0x4ea6ced2 // fmls v18.4s, v22.4s, v6.4s
+	WORD $0x4ea7cef3 // fmls v19.4s, v23.4s, v7.4s
+	FMOVQ 160(R17), F20
+	FMOVQ 160(R17), F21
+	FMOVQ 160(R17), F22
+	FMOVQ 160(R17), F23
+	WORD $0x4ea4ce14 // fmls v20.4s, v16.4s, v4.4s
+	WORD $0x4ea5ce35 // fmls v21.4s, v17.4s, v5.4s
+	WORD $0x4ea6ce56 // fmls v22.4s, v18.4s, v6.4s
+	WORD $0x4ea7ce77 // fmls v23.4s, v19.4s, v7.4s
 	FMOVQ 160(R17), F16
 	FMOVQ 160(R17), F17
 	FMOVQ 160(R17), F18
 	FMOVQ 160(R17), F19
-	WORD $0x4e24cd90 // fmla v16.4s, v12.4s, v4.4s
-	WORD $0x4e25cdb1 // fmla v17.4s, v13.4s, v5.4s
-	WORD $0x4e26cdd2 // fmla v18.4s, v14.4s, v6.4s
-	WORD $0x4e27cdf3 // fmla v19.4s, v15.4s, v7.4s
-	FMOVQ 176(R17), F12
-	FMOVQ 176(R17), F13
-	FMOVQ 176(R17), F14
-	FMOVQ 176(R17), F15
-	WORD $0x4e24ce0c // fmla v12.4s, v16.4s, v4.4s
-	WORD $0x4e25ce2d // fmla v13.4s, v17.4s, v5.4s
-	WORD $0x4e26ce4e // fmla v14.4s, v18.4s, v6.4s
-	WORD $0x4e27ce6f // fmla v15.4s, v19.4s, v7.4s
-	FMOVQ 192(R17), F16
-	FMOVQ 192(R17), F17
-	FMOVQ 192(R17), F18
-	FMOVQ 192(R17), F19
-	WORD $0x4e24cd90 // fmla v16.4s, v12.4s, v4.4s
-	WORD $0x4e25cdb1 // fmla v17.4s, v13.4s, v5.4s
-	WORD $0x4e26cdd2 // fmla v18.4s, v14.4s, v6.4s
-	WORD $0x4e27cdf3 // fmla v19.4s, v15.4s, v7.4s
-	FMOVQ 192(R17), F12
-	FMOVQ 192(R17), F13
-	FMOVQ 192(R17), F14
-	FMOVQ 192(R17), F15
-	WORD $0x4e24ce0c // fmla v12.4s, v16.4s, v4.4s
-	WORD $0x4e25ce2d // fmla v13.4s, v17.4s, v5.4s
-	WORD $0x4e26ce4e // fmla v14.4s, v18.4s, v6.4s
-	WORD $0x4e27ce6f // fmla v15.4s, v19.4s, v7.4s
-	WORD $0x4f3f0504 // sshr v4.4s, v8.4s, #1
-	WORD $0x4f3f0525 // sshr v5.4s, v9.4s, #1
-	WORD $0x4f3f0546 // sshr v6.4s, v10.4s, #1
-	WORD $0x4f3f0567 // sshr v7.4s, v11.4s, #1
-	VSUB V4.S4, V8.S4, V8.S4
-	VSUB V5.S4, V9.S4, V9.S4
-	VSUB V6.S4, V10.S4, V10.S4
-	VSUB V7.S4, V11.S4, V11.S4
-	FMOVQ 192(R17), F16
-	VSHL $23, V4.S4, V4.S4
-	VSHL $23, V5.S4, V5.S4
-	VSHL $23, V6.S4, V6.S4
-	VSHL $23, V7.S4, V7.S4
-	VADD V16.S4, V4.S4, V4.S4
-	VADD V16.S4, V5.S4, V5.S4
-	VADD V16.S4, V6.S4, V6.S4
-	VADD V16.S4, V7.S4, V7.S4
-	WORD $0x6e24dd8c // fmul v12.4s, v12.4s, v4.4s
-	WORD $0x6e25ddad // fmul v13.4s, v13.4s, v5.4s
-	WORD $0x6e26ddce // fmul v14.4s, v14.4s, v6.4s
-	WORD $0x6e27ddef // fmul v15.4s, v15.4s, v7.4s
+	WORD $0x4ea4ce90 // fmls v16.4s, v20.4s, v4.4s
+	WORD $0x4ea5ceb1 // fmls v17.4s, v21.4s, v5.4s
+	WORD $0x4ea6ced2 // fmls v18.4s, v22.4s, v6.4s
+	WORD $0x4ea7cef3 // fmls v19.4s, v23.4s, v7.4s
 	VSHL $23, V8.S4, V8.S4
 	VSHL $23, V9.S4, V9.S4
 	VSHL $23, V10.S4, V10.S4
 	VSHL $23, V11.S4, V11.S4
-	VADD V16.S4, V8.S4, V8.S4
-	VADD V16.S4, V9.S4, V9.S4
-	VADD V16.S4, V10.S4, V10.S4
-	VADD V16.S4, V11.S4, V11.S4
-	WORD $0x6e28dd8c // fmul v12.4s, v12.4s, v8.4s
-	WORD $0x6e29ddad // fmul v13.4s, v13.4s, v9.4s
-	WORD $0x6e2addce // fmul v14.4s, v14.4s, v10.4s
-	WORD $0x6e2bddef // fmul v15.4s, v15.4s, v11.4s
-	FMOVQ 192(R17), F16
-	WORD $0x4e30d58c // fadd v12.4s, v12.4s, v16.4s
-	WORD $0x4e30d5ad // fadd v13.4s, v13.4s, v16.4s
-	WORD $0x4e30d5ce // fadd v14.4s, v14.4s, v16.4s
-	WORD $0x4e30d5ef // fadd v15.4s, v15.4s, v16.4s
-	WORD $0x6e2cfc00 // fdiv v0.4s, v0.4s, v12.4s
-	WORD $0x6e2dfc21 // fdiv v1.4s, v1.4s, v13.4s
-	WORD $0x6e2efc42 // fdiv v2.4s, v2.4s, v14.4s
-	WORD $0x6e2ffc63 // fdiv v3.4s, v3.4s, v15.4s
+	FMOVQ 160(R17), F20
+	FMOVQ 160(R17), F21
+	FMOVQ 160(R17), F22
+	FMOVQ 160(R17), F23
+	WORD $0x4e28ce14 // fmla v20.4s, v16.4s, v8.4s
+	WORD $0x4e29ce35 // fmla v21.4s, v17.4s, v9.4s
+	WORD $0x4e2ace56 // fmla v22.4s, v18.4s, v10.4s
+	WORD $0x4e2bce77 // fmla v23.4s, v19.4s, v11.4s
+	WORD $0x6e34fc00 // fdiv v0.4s, v0.4s, v20.4s
+	WORD $0x6e35fc21 // fdiv v1.4s, v1.4s, v21.4s
+	WORD $0x6e36fc42 // fdiv v2.4s, v2.4s, v22.4s
+	WORD $0x6e37fc63 // fdiv v3.4s, v3.4s, v23.4s
 	CBZ R8, ungated163
 	ADD R2, R8, R4
 	FLDPQ (R4), (F4, F5)
@@ -1929,47 +1616,35 @@ one167:
 	FMOVS (R4), F0
 loaded168:
 both166:
-	WORD $0x6ea0f804 // fneg v4.4s, v0.4s
-	FMOVQ 192(R17), F0
-	FMOVQ 16(R17), F16
-	WORD $0x4e30f484 // fmax v4.4s, v4.4s, v16.4s
-	FMOVQ 32(R17), F16
-	WORD $0x4eb0f484 // fmin v4.4s, v4.4s, v16.4s
-	FMOVQ 48(R17), F8
-	FMOVQ 64(R17), F16
-	WORD $0x4e30cc88 // fmla v8.4s, v4.4s, v16.4s
-	FMOVQ 48(R17), F16
-	WORD $0x4eb0d50c // fsub v12.4s, v8.4s, v16.4s
-	VSUB V16.S4, V8.S4, V8.S4
+	FMOVQ (R17), F8
+	WORD $0x4e28f404 // fmax v4.4s, v0.4s, v8.4s
+	FMOVQ 160(R17), F0
+	FMOVQ 16(R17), F20
+	WORD $0x4eb4f484 // fmin v4.4s, v4.4s, v20.4s
+	FMOVQ 32(R17), F8
+	FMOVQ 48(R17), F20
+	WORD $0x4eb4cc88 // fmls v8.4s, v4.4s, v20.4s
+	FMOVQ 32(R17), F20
+	WORD $0x4eb4d50c // fsub v12.4s, v8.4s, v20.4s
+	FMOVQ 64(R17), F20
+	WORD $0x4e34cd84 // fmla v4.4s, v12.4s, v20.4s
 	FMOVQ 80(R17), F16
-	WORD $0x4eb0cd84 // fmls v4.4s, v12.4s, v16.4s
-	FMOVQ 96(R17), F16
-	WORD $0x4eb0cd84 // fmls v4.4s, v12.4s, v16.4s
-	FMOVQ 112(R17), F12
-	FMOVQ 128(R17), F16
-	WORD $0x4e24cd90 // fmla v16.4s, v12.4s, v4.4s
-	FMOVQ 144(R17), F12
-	WORD $0x4e24ce0c // fmla v12.4s, v16.4s, v4.4s
+	FMOVQ 96(R17), F20
+	WORD $0x4ea4ce14 // fmls v20.4s, v16.4s, v4.4s
+	FMOVQ 112(R17), F16
+	WORD $0x4ea4ce90 // fmls v16.4s, v20.4s, v4.4s
+	FMOVQ 128(R17), F20
+	WORD $0x4ea4ce14 // fmls v20.4s, v16.4s, v4.4s
+	FMOVQ 144(R17), F16
+	WORD $0x4ea4ce90 // fmls v16.4s, v20.4s, v4.4s
+	FMOVQ 160(R17), F20
+	WORD $0x4ea4ce14 // fmls v20.4s, v16.4s, v4.4s
 	FMOVQ 160(R17), F16
-	WORD $0x4e24cd90 // fmla v16.4s, v12.4s, v4.4s
-	FMOVQ 176(R17), F12
-	WORD $0x4e24ce0c // fmla v12.4s, v16.4s, v4.4s
-	FMOVQ 192(R17), F16
-	WORD $0x4e24cd90 // fmla v16.4s, v12.4s, v4.4s
-	FMOVQ 192(R17), F12
-	WORD $0x4e24ce0c // fmla v12.4s, v16.4s, v4.4s
-	WORD $0x4f3f0504 // sshr v4.4s, v8.4s, #1
-	VSUB V4.S4, V8.S4, V8.S4
-	FMOVQ 192(R17), F16
-	VSHL $23, V4.S4, V4.S4
-	VADD V16.S4, V4.S4, V4.S4
-	WORD $0x6e24dd8c // fmul v12.4s, v12.4s, v4.4s
+	WORD $0x4ea4ce90 // fmls v16.4s, v20.4s, v4.4s
 	VSHL $23, V8.S4, V8.S4
-	VADD V16.S4, V8.S4, V8.S4
-	WORD $0x6e28dd8c // fmul v12.4s, v12.4s, v8.4s
-	FMOVQ 192(R17), F16
-	WORD $0x4e30d58c // fadd v12.4s, v12.4s, v16.4s
-	WORD $0x6e2cfc00 // fdiv v0.4s, v0.4s, v12.4s
+	FMOVQ 160(R17), F20
+	WORD $0x4e28ce14 // fmla v20.4s, v16.4s, v8.4s
+	WORD $0x6e34fc00 // fdiv v0.4s, v0.4s, v20.4s
 	CBZ R8, ungated169
 	ADD R2, R8, R4
 	CMP $4, R3
@@ -2056,36 +1731,36 @@ some184:
 	WORD $0x4ea0f825 // fabs v5.4s, v1.4s
 	WORD $0x4ea0f846 // fabs v6.4s, v2.4s
 	WORD $0x4ea0f867 // fabs v7.4s, v3.4s
-	FMOVQ 224(R17), F28
+	FMOVQ 624(R17), F28
 	WORD $0x4ebcf484 // fmin v4.4s, v4.4s, v28.4s
 	WORD $0x4ebcf4a5 // fmin v5.4s, v5.4s, v28.4s
 	WORD $0x4ebcf4c6 // fmin v6.4s, v6.4s, v28.4s
 	WORD $0x4ebcf4e7 // fmin v7.4s, v7.4s, v28.4s
-	FMOVQ 448(R17), F28
+	FMOVQ 640(R17), F28
 	WORD $0x6e3cdc90 // fmul v16.4s, v4.4s, v28.4s
 	WORD $0x6e3cdcb1 // fmul v17.4s, v5.4s, v28.4s
 	WORD $0x6e3cdcd2 // fmul v18.4s, v6.4s, v28.4s
 	WORD $0x6e3cdcf3 // fmul v19.4s, v7.4s, v28.4s
-	FMOVQ 16(R17), F28
+	FMOVQ 656(R17), F28
 	WORD $0x4e3cf610 // fmax v16.4s, v16.4s, v28.4s
 	WORD $0x4e3cf631 // fmax v17.4s, v17.4s, v28.4s
 	WORD $0x4e3cf652 // fmax v18.4s, v18.4s, v28.4s
 	WORD $0x4e3cf673 // fmax v19.4s, v19.4s, v28.4s
-	FMOVQ 32(R17), F28
+	FMOVQ 672(R17), F28
 	WORD $0x4ebcf610 // fmin v16.4s, v16.4s, v28.4s
 	WORD $0x4ebcf631 // fmin v17.4s, v17.4s, v28.4s
 	WORD $0x4ebcf652 // fmin v18.4s, v18.4s, v28.4s
 	WORD $0x4ebcf673 // fmin v19.4s, v19.4s, v28.4s
-	FMOVQ 48(R17), F20
-	FMOVQ 48(R17), F21
-	FMOVQ 48(R17), F22
-	FMOVQ 48(R17), F23
-	FMOVQ 64(R17), F28
+	FMOVQ 688(R17), F20
+	FMOVQ 688(R17), F21
+	FMOVQ 688(R17), F22
+	FMOVQ 688(R17), F23
+	FMOVQ 48(R17), F28
 	WORD $0x4e3cce14 // fmla v20.4s, v16.4s, v28.4s
 	WORD $0x4e3cce35 // fmla v21.4s, v17.4s, v28.4s
 	WORD $0x4e3cce56 // fmla v22.4s, v18.4s, v28.4s
 	WORD $0x4e3cce77 // fmla v23.4s, v19.4s, v28.4s
-	FMOVQ 48(R17), F28
+	FMOVQ 688(R17), F28
 	WORD $0x4ebcd698 // fsub v24.4s, v20.4s, v28.4s
 	WORD $0x4ebcd6b9 // fsub v25.4s, v21.4s, v28.4s
 	WORD $0x4ebcd6da // fsub v26.4s, v22.4s, v28.4s
@@ -2094,20 +1769,36 @@ some184:
 	VSUB V28.S4, V21.S4, V21.S4
 	VSUB V28.S4, V22.S4, V22.S4
 	VSUB V28.S4, V23.S4, V23.S4
-	FMOVQ 80(R17), F28
+	FMOVQ 64(R17), F28
 	WORD $0x4ebccf10 // fmls v16.4s, v24.4s, v28.4s
 	WORD $0x4ebccf31 // fmls v17.4s, v25.4s, v28.4s
 	WORD $0x4ebccf52 // fmls v18.4s, v26.4s, v28.4s
 	WORD $0x4ebccf73 // fmls v19.4s, v27.4s, v28.4s
+	FMOVQ 704(R17), F28
+	WORD $0x4ebccf10 // fmls v16.4s, v24.4s, v28.4s
+	WORD $0x4ebccf31 // fmls v17.4s, v25.4s, v28.4s
+	WORD $0x4ebccf52 // fmls v18.4s, v26.4s, v28.4s
+	WORD $0x4ebccf73 // fmls v19.4s, v27.4s, v28.4s
+	FMOVQ 80(R17), F24
+	FMOVQ 80(R17), F25
+	FMOVQ 80(R17), F26
+	FMOVQ 80(R17), F27
 	FMOVQ 96(R17), F28
-	WORD $0x4ebccf10 // fmls v16.4s, v24.4s, v28.4s
-	WORD $0x4ebccf31 // fmls v17.4s, v25.4s, v28.4s
-	WORD $0x4ebccf52 // fmls v18.4s, v26.4s, v28.4s
-	WORD $0x4ebccf73 // fmls v19.4s, v27.4s, v28.4s
+	FMOVQ 96(R17), F29
+	FMOVQ 96(R17), F30
+	FMOVQ 96(R17), F31
+	WORD $0x4e30cf1c // fmla v28.4s, v24.4s, v16.4s
+	WORD $0x4e31cf3d // fmla v29.4s, v25.4s, v17.4s
+	WORD $0x4e32cf5e // fmla v30.4s, v26.4s, v18.4s
+	WORD $0x4e33cf7f // fmla v31.4s, v27.4s, v19.4s
 	FMOVQ 112(R17), F24
 	FMOVQ 112(R17), F25
 	FMOVQ 112(R17), F26
 	FMOVQ 112(R17), F27
+	WORD $0x4e30cf98 // fmla v24.4s, v28.4s, v16.4s
+	WORD $0x4e31cfb9 // fmla v25.4s, v29.4s, v17.4s
+	WORD $0x4e32cfda // fmla v26.4s, v30.4s, v18.4s
+	WORD $0x4e33cffb // fmla v27.4s, v31.4s, v19.4s
 	FMOVQ 128(R17), F28
 	FMOVQ 128(R17), F29
 	FMOVQ 128(R17), F30
@@ -2132,26 +1823,10 @@ some184:
 	WORD $0x4e31cf3d // fmla v29.4s, v25.4s, v17.4s
 	WORD $0x4e32cf5e // fmla v30.4s, v26.4s, v18.4s
 	WORD $0x4e33cf7f // fmla v31.4s, v27.4s, v19.4s
-	FMOVQ 176(R17), F24
-	FMOVQ 176(R17), F25
-	FMOVQ 176(R17), F26
-	FMOVQ 176(R17), F27
-	WORD $0x4e30cf98 // fmla v24.4s, v28.4s, v16.4s
-	WORD $0x4e31cfb9 // fmla v25.4s, v29.4s, v17.4s
-	WORD $0x4e32cfda // fmla v26.4s, v30.4s, v18.4s
-	WORD $0x4e33cffb // fmla v27.4s, v31.4s, v19.4s
-	FMOVQ 192(R17), F28
-	FMOVQ 192(R17), F29
-	FMOVQ 192(R17), F30
-	FMOVQ 192(R17), F31
-	WORD $0x4e30cf1c // fmla v28.4s, v24.4s, v16.4s
-	WORD $0x4e31cf3d // fmla v29.4s, v25.4s, v17.4s
-	WORD $0x4e32cf5e // fmla v30.4s, v26.4s, v18.4s
-	WORD $0x4e33cf7f // fmla v31.4s, v27.4s, v19.4s
-	FMOVQ 192(R17), F24
-	FMOVQ 192(R17), F25
-	FMOVQ 192(R17), F26
-	FMOVQ 192(R17), F27
+	FMOVQ 160(R17), F24
+	FMOVQ 160(R17), F25
+	FMOVQ 160(R17), F26
+	FMOVQ 160(R17), F27
 	WORD $0x4e30cf98 // fmla v24.4s, v28.4s, v16.4s
 	WORD $0x4e31cfb9 // fmla v25.4s, v29.4s, v17.4s
 	WORD $0x4e32cfda // fmla v26.4s, v30.4s, v18.4s
@@ -2164,7 +1839,7 @@ some184:
 	VSUB V17.S4, V21.S4, V21.S4
 	VSUB V18.S4, V22.S4, V22.S4
 	VSUB V19.S4, V23.S4, V23.S4
-	FMOVQ 192(R17), F28
+	FMOVQ 160(R17), F28
 	VSHL $23, V16.S4, V16.S4
 	VSHL $23, V17.S4, V17.S4
 	VSHL $23, V18.S4, V18.S4
@@ -2189,7 +1864,7 @@ some184:
 	WORD $0x6e35df39 // fmul v25.4s, v25.4s, v21.4s
 	WORD $0x6e36df5a // fmul v26.4s, v26.4s, v22.4s
 	WORD $0x6e37df7b // fmul v27.4s, v27.4s, v23.4s
-	FMOVQ 192(R17), F28
+	FMOVQ 160(R17), F28
 	WORD $0x4e3cd714 // fadd v20.4s, v24.4s, v28.4s
 	WORD $0x4e3cd735 // fadd v21.4s, v25.4s, v28.4s
 	WORD $0x4e3cd756 // fadd v22.4s, v26.4s, v28.4s
@@ -2210,38 +1885,38 @@ some184:
 	WORD $0x6e25dca9 // fmul v9.4s, v5.4s, v5.4s
 	WORD $0x6e26dcca // fmul v10.4s, v6.4s, v6.4s
 	WORD $0x6e27dceb // fmul v11.4s, v7.4s, v7.4s
-	FMOVQ 464(R17), F12
-	FMOVQ 464(R17), F13
-	FMOVQ 464(R17), F14
-	FMOVQ 464(R17), F15
-	FMOVQ 480(R17), F28
-	FMOVQ 480(R17), F29
-	FMOVQ 480(R17), F30
-	FMOVQ 480(R17), F31
+	FMOVQ 720(R17), F12
+	FMOVQ 720(R17), F13
+	FMOVQ 720(R17), F14
+	FMOVQ 720(R17), F15
+	FMOVQ 736(R17), F28
+	FMOVQ 736(R17), F29
+	FMOVQ 736(R17), F30
+	FMOVQ 736(R17), F31
 	WORD $0x4e28cd9c // fmla v28.4s, v12.4s, v8.4s
 	WORD $0x4e29cdbd // fmla v29.4s, v13.4s, v9.4s
 	WORD $0x4e2acdde // fmla v30.4s, v14.4s, v10.4s
 	WORD $0x4e2bcdff // fmla v31.4s, v15.4s, v11.4s
-	FMOVQ 496(R17), F12
-	FMOVQ 496(R17), F13
-	FMOVQ 496(R17), F14
-	FMOVQ 496(R17), F15
+	FMOVQ 752(R17), F12
+	FMOVQ 752(R17), F13
+	FMOVQ 752(R17), F14
+	FMOVQ 752(R17), F15
 	WORD $0x4e28cf8c // fmla v12.4s, v28.4s, v8.4s
 	WORD $0x4e29cfad // fmla v13.4s, v29.4s, v9.4s
 	WORD $0x4e2acfce // fmla v14.4s, v30.4s, v10.4s
 	WORD $0x4e2bcfef // fmla v15.4s, v31.4s, v11.4s
-	FMOVQ 512(R17), F28
-	FMOVQ 512(R17), F29
-	FMOVQ 512(R17), F30
-	FMOVQ 512(R17), F31
+	FMOVQ 768(R17), F28
+	FMOVQ 768(R17), F29
+	FMOVQ 768(R17), F30
+	FMOVQ 768(R17), F31
 	WORD $0x4e28cd9c // fmla v28.4s, v12.4s, v8.4s
 	WORD $0x4e29cdbd // fmla v29.4s, v13.4s, v9.4s
 	WORD $0x4e2acdde // fmla v30.4s, v14.4s, v10.4s
 	WORD $0x4e2bcdff // fmla v31.4s, v15.4s, v11.4s
-	FMOVQ 528(R17), F12
-	FMOVQ 528(R17), F13
-	FMOVQ 528(R17), F14
-	FMOVQ 528(R17), F15
+	FMOVQ 784(R17), F12
+	FMOVQ 784(R17), F13
+	FMOVQ 784(R17), F14
+	FMOVQ 784(R17), F15
 	WORD $0x4e28cf8c // fmla v12.4s, v28.4s, v8.4s
 	WORD $0x4e29cfad // fmla v13.4s, v29.4s, v9.4s
 	WORD $0x4e2acfce // fmla v14.4s, v30.4s, v10.4s
@@ -2258,7 +1933,7 @@ some184:
 	WORD $0x4e29cdb1 // fmla v17.4s, v13.4s, v9.4s
 	WORD $0x4e2acdd2 // fmla v18.4s, v14.4s, v10.4s
 	WORD $0x4e2bcdf3 // fmla v19.4s, v15.4s, v11.4s
-	FMOVQ 544(R17), F28
+	FMOVQ 800(R17), F28
 	WORD $0x6ea4e794 // fcmgt v20.4s, v28.4s, v4.4s
 	WORD $0x6ea5e795 // fcmgt v21.4s, v28.4s, v5.4s
 	WORD $0x6ea6e796 // fcmgt v22.4s, v28.4s, v6.4s
@@ -2267,7 +1942,7 @@ some184:
 	VBIT V21.B16, V17.B16, V25.B16
 	VBIT V22.B16, V18.B16, V26.B16
 	VBIT V23.B16, V19.B16, V27.B16
-	FMOVQ 560(R17), F28
+	FMOVQ 816(R17), F28
 	VBIT V28.B16, V0.B16, V24.B16
 	VBIT V28.B16, V1.B16, V25.B16
 	VBIT V28.B16, V2.B16, V26.B16
@@ -2323,68 +1998,68 @@ one193:
 loaded194:
 both192:
 	WORD $0x4ea0f804 // fabs v4.4s, v0.4s
-	FMOVQ 224(R17), F28
+	FMOVQ 624(R17), F28
 	WORD $0x4ebcf484 // fmin v4.4s, v4.4s, v28.4s
-	FMOVQ 448(R17), F28
+	FMOVQ 640(R17), F28
 	WORD $0x6e3cdc90 // fmul v16.4s, v4.4s, v28.4s
-	FMOVQ 16(R17), F28
+	FMOVQ 656(R17), F28
 	WORD $0x4e3cf610 // fmax v16.4s, v16.4s, v28.4s
-	FMOVQ 32(R17), F28
+	FMOVQ 672(R17), F28
 	WORD $0x4ebcf610 // fmin v16.4s, v16.4s, v28.4s
-	FMOVQ 48(R17), F20
-	FMOVQ 64(R17), F28
-	WORD $0x4e3cce14 // fmla v20.4s, v16.4s, v28.4s
+	FMOVQ 688(R17), F20
 	FMOVQ 48(R17), F28
+	WORD $0x4e3cce14 // fmla v20.4s, v16.4s, v28.4s
+	FMOVQ 688(R17), F28
 	WORD $0x4ebcd698 // fsub v24.4s, v20.4s, v28.4s
 	VSUB V28.S4, V20.S4, V20.S4
-	FMOVQ 80(R17), F28
+	FMOVQ 64(R17), F28
 	WORD $0x4ebccf10 // fmls v16.4s, v24.4s, v28.4s
+	FMOVQ 704(R17), F28
+	WORD $0x4ebccf10 // fmls v16.4s, v24.4s, v28.4s
+	FMOVQ 80(R17), F24
 	FMOVQ 96(R17), F28
-	WORD $0x4ebccf10 // fmls v16.4s, v24.4s, v28.4s
+	WORD $0x4e30cf1c // fmla v28.4s, v24.4s, v16.4s
 	FMOVQ 112(R17), F24
+	WORD $0x4e30cf98 // fmla v24.4s, v28.4s, v16.4s
 	FMOVQ 128(R17), F28
 	WORD $0x4e30cf1c // fmla v28.4s, v24.4s, v16.4s
 	FMOVQ 144(R17), F24
 	WORD $0x4e30cf98 // fmla v24.4s, v28.4s, v16.4s
 	FMOVQ 160(R17), F28
 	WORD $0x4e30cf1c // fmla v28.4s, v24.4s, v16.4s
-	FMOVQ 176(R17), F24
-	WORD $0x4e30cf98 // fmla v24.4s, v28.4s, v16.4s
-	FMOVQ 192(R17), F28
-	WORD $0x4e30cf1c // fmla v28.4s, v24.4s, v16.4s
-	FMOVQ 192(R17), F24
+	FMOVQ 160(R17), F24
 	WORD $0x4e30cf98 // fmla v24.4s, v28.4s, v16.4s
 	WORD $0x4f3f0690 // sshr v16.4s, v20.4s, #1
 	VSUB V16.S4, V20.S4, V20.S4
-	FMOVQ 192(R17), F28
+	FMOVQ 160(R17), F28
 	VSHL $23, V16.S4, V16.S4
 	VADD V28.S4, V16.S4, V16.S4
 	WORD $0x6e30df18 // fmul v24.4s, v24.4s, v16.4s
 	VSHL $23, V20.S4, V20.S4
 	VADD V28.S4, V20.S4, V20.S4
 	WORD $0x6e34df18 // fmul v24.4s, v24.4s, v20.4s
-	FMOVQ 192(R17), F28
+	FMOVQ 160(R17), F28
 	WORD $0x4e3cd714 // fadd v20.4s, v24.4s, v28.4s
 	WORD $0x4e38d718 // fadd v24.4s, v24.4s, v24.4s
 	WORD $0x6e34ff18 // fdiv v24.4s, v24.4s, v20.4s
 	WORD $0x4eb8d798 // fsub v24.4s, v28.4s, v24.4s
 	WORD $0x6e24dc88 // fmul v8.4s, v4.4s, v4.4s
-	FMOVQ 464(R17), F12
-	FMOVQ 480(R17), F28
+	FMOVQ 720(R17), F12
+	FMOVQ 736(R17), F28
 	WORD $0x4e28cd9c // fmla v28.4s, v12.4s, v8.4s
-	FMOVQ 496(R17), F12
+	FMOVQ 752(R17), F12
 	WORD $0x4e28cf8c // fmla v12.4s, v28.4s, v8.4s
-	FMOVQ 512(R17), F28
+	FMOVQ 768(R17), F28
 	WORD $0x4e28cd9c // fmla v28.4s, v12.4s, v8.4s
-	FMOVQ 528(R17), F12
+	FMOVQ 784(R17), F12
 	WORD $0x4e28cf8c // fmla v12.4s, v28.4s, v8.4s
 	WORD $0x6e24dd08 // fmul v8.4s, v8.4s, v4.4s
 	VMOV V4.B16, V16.B16
 	WORD $0x4e28cd90 // fmla v16.4s, v12.4s, v8.4s
-	FMOVQ 544(R17), F28
+	FMOVQ 800(R17), F28
 	WORD $0x6ea4e794 // fcmgt v20.4s, v28.4s, v4.4s
 	VBIT V20.B16, V16.B16, V24.B16
-	FMOVQ 560(R17), F28
+	FMOVQ 816(R17), F28
 	VBIT V28.B16, V0.B16, V24.B16
 	VMOV V24.B16, V0.B16
 	CBZ R8, ungated195
@@ -2473,7 +2148,7 @@ some210:
 	WORD $0x4ea0f825 // fabs v5.4s, v1.4s
 	WORD $0x4ea0f846 // fabs v6.4s, v2.4s
 	WORD $0x4ea0f867 // fabs v7.4s, v3.4s
-	FMOVQ 224(R17), F28
+	FMOVQ 624(R17), F28
 	WORD $0x4ebcf484 // fmin v4.4s, v4.4s, v28.4s
 	WORD $0x4ebcf4a5 // fmin v5.4s, v5.4s, v28.4s
 	WORD $0x4ebcf4c6 // fmin v6.4s, v6.4s, v28.4s
@@ -2482,26 +2157,26 @@ some210:
 	WORD $0x6ea0f8a9 // fneg v9.4s, v5.4s
 	WORD $0x6ea0f8ca // fneg v10.4s, v6.4s
 	WORD $0x6ea0f8eb // fneg v11.4s, v7.4s
-	FMOVQ 16(R17), F28
+	FMOVQ 656(R17), F28
 	WORD $0x4e3cf508 // fmax v8.4s, v8.4s, v28.4s
 	WORD $0x4e3cf529 // fmax v9.4s, v9.4s, v28.4s
 	WORD $0x4e3cf54a // fmax v10.4s, v10.4s, v28.4s
 	WORD $0x4e3cf56b // fmax v11.4s, v11.4s, v28.4s
-	FMOVQ 32(R17), F28
+	FMOVQ 672(R17), F28
 	WORD $0x4ebcf508 // fmin v8.4s, v8.4s, v28.4s
 	WORD $0x4ebcf529 // fmin v9.4s, v9.4s, v28.4s
 	WORD $0x4ebcf54a // fmin v10.4s, v10.4s, v28.4s
 	WORD $0x4ebcf56b // fmin v11.4s, v11.4s, v28.4s
-	FMOVQ 48(R17), F12
-	FMOVQ 48(R17), F13
-	FMOVQ 48(R17), F14
-	FMOVQ 48(R17), F15
-	FMOVQ 64(R17), F28
+	FMOVQ 688(R17), F12
+	FMOVQ 688(R17), F13
+	FMOVQ 688(R17), F14
+	FMOVQ 688(R17), F15
+	FMOVQ 48(R17), F28
 	WORD $0x4e3ccd0c // fmla v12.4s, v8.4s, v28.4s
 	WORD $0x4e3ccd2d // fmla v13.4s, v9.4s, v28.4s
 	WORD $0x4e3ccd4e // fmla v14.4s, v10.4s, v28.4s
 	WORD $0x4e3ccd6f // fmla v15.4s, v11.4s, v28.4s
-	FMOVQ 48(R17), F28
+	FMOVQ 688(R17), F28
 	WORD $0x4ebcd590 // fsub v16.4s, v12.4s, v28.4s
 	WORD $0x4ebcd5b1 // fsub v17.4s, v13.4s, v28.4s
 	WORD $0x4ebcd5d2 // fsub v18.4s, v14.4s, v28.4s
@@ -2510,20 +2185,36 @@ some210:
 	VSUB V28.S4, V13.S4, V13.S4
 	VSUB V28.S4, V14.S4, V14.S4
 	VSUB V28.S4, V15.S4, V15.S4
-	FMOVQ 80(R17), F28
+	FMOVQ 64(R17), F28
 	WORD $0x4ebcce08 // fmls v8.4s, v16.4s, v28.4s
 	WORD $0x4ebcce29 // fmls v9.4s, v17.4s, v28.4s
 	WORD $0x4ebcce4a // fmls v10.4s, v18.4s, v28.4s
 	WORD $0x4ebcce6b // fmls v11.4s, v19.4s, v28.4s
+	FMOVQ 704(R17), F28
+	WORD $0x4ebcce08 // fmls v8.4s, v16.4s, v28.4s
+	WORD $0x4ebcce29 // fmls v9.4s, v17.4s, v28.4s
+	WORD $0x4ebcce4a // fmls v10.4s, v18.4s, v28.4s
+	WORD $0x4ebcce6b // fmls v11.4s, v19.4s, v28.4s
+	FMOVQ 80(R17), F16
+	FMOVQ 80(R17), F17
+	FMOVQ 80(R17), F18
+	FMOVQ 80(R17), F19
 	FMOVQ 96(R17), F28
-	WORD $0x4ebcce08 // fmls v8.4s, v16.4s, v28.4s
-	WORD $0x4ebcce29 // fmls v9.4s, v17.4s, v28.4s
-	WORD $0x4ebcce4a // fmls v10.4s, v18.4s, v28.4s
-	WORD $0x4ebcce6b // fmls v11.4s, v19.4s, v28.4s
+	FMOVQ 96(R17), F29
+	FMOVQ 96(R17), F30
+	FMOVQ 96(R17), F31
+	WORD $0x4e28ce1c // fmla v28.4s, v16.4s, v8.4s
+	WORD $0x4e29ce3d // fmla v29.4s, v17.4s, v9.4s
+	WORD $0x4e2ace5e // fmla v30.4s, v18.4s, v10.4s
+	WORD $0x4e2bce7f // fmla v31.4s, v19.4s, v11.4s
 	FMOVQ 112(R17), F16
 	FMOVQ 112(R17), F17
 	FMOVQ 112(R17), F18
 	FMOVQ 112(R17), F19
+	WORD $0x4e28cf90 // fmla v16.4s, v28.4s, v8.4s
+	WORD $0x4e29cfb1 // fmla v17.4s, v29.4s, v9.4s
+	WORD $0x4e2acfd2 // fmla v18.4s, v30.4s, v10.4s
+	WORD $0x4e2bcff3 // fmla v19.4s, v31.4s, v11.4s
 	FMOVQ 128(R17), F28
 	FMOVQ 128(R17), F29
 	FMOVQ 128(R17), F30
@@ -2548,26 +2239,10 @@ some210:
 	WORD $0x4e29ce3d // fmla v29.4s, v17.4s, v9.4s
 	WORD $0x4e2ace5e // fmla v30.4s, v18.4s, v10.4s
 	WORD $0x4e2bce7f // fmla v31.4s, v19.4s, v11.4s
-	FMOVQ 176(R17), F16
-	FMOVQ 176(R17), F17
-	FMOVQ 176(R17), F18
-	FMOVQ 176(R17), F19
-	WORD $0x4e28cf90 // fmla v16.4s, v28.4s, v8.4s
-	WORD $0x4e29cfb1 // fmla v17.4s, v29.4s, v9.4s
-	WORD $0x4e2acfd2 // fmla v18.4s, v30.4s, v10.4s
-	WORD $0x4e2bcff3 // fmla v19.4s, v31.4s, v11.4s
-	FMOVQ 192(R17), F28
-	FMOVQ 192(R17), F29
-	FMOVQ 192(R17), F30
-	FMOVQ 192(R17), F31
-	WORD $0x4e28ce1c // fmla v28.4s, v16.4s, v8.4s
-	WORD $0x4e29ce3d // fmla v29.4s, v17.4s, v9.4s
-	WORD $0x4e2ace5e // fmla v30.4s, v18.4s, v10.4s
-	WORD $0x4e2bce7f // fmla v31.4s, v19.4s, v11.4s
-	FMOVQ 192(R17), F16
-	FMOVQ 192(R17), F17
-	FMOVQ 192(R17), F18
-	FMOVQ 192(R17), F19
+	FMOVQ 160(R17), F16
+	FMOVQ 160(R17), F17
+	FMOVQ 160(R17), F18
+	FMOVQ 160(R17), F19
 	WORD $0x4e28cf90 // fmla v16.4s, v28.4s, v8.4s
 	WORD $0x4e29cfb1 // fmla v17.4s, v29.4s, v9.4s
 	WORD $0x4e2acfd2 // fmla v18.4s, v30.4s, v10.4s
@@ -2580,7 +2255,7 @@ some210:
 	VSUB V9.S4, V13.S4, V13.S4
 	VSUB V10.S4, V14.S4, V14.S4
 	VSUB V11.S4, V15.S4, V15.S4
-	FMOVQ 192(R17), F28
+	FMOVQ 160(R17), F28
 	VSHL $23, V8.S4, V8.S4
 	VSHL $23, V9.S4, V9.S4
 	VSHL $23, V10.S4, V10.S4
@@ -2609,7 +2284,7 @@ some210:
 	WORD $0x4e31d635 // fadd v21.4s, v17.4s, v17.4s
 	WORD $0x4e32d656 // fadd v22.4s, v18.4s, v18.4s
 	WORD $0x4e33d677 // fadd v23.4s, v19.4s, v19.4s
-	FMOVQ 192(R17), F28
+	FMOVQ 160(R17), F28
 	WORD $0x4e3cd698 // fadd v24.4s, v20.4s, v28.4s
 	WORD $0x4e3cd6b9 // fadd v25.4s, v21.4s, v28.4s
 	WORD $0x4e3cd6da // fadd v26.4s, v22.4s, v28.4s
@@ -2618,7 +2293,7 @@ some210:
 	WORD $0x4ea0e829 // fcmlt v9.4s, v1.4s, #0.0
 	WORD $0x4ea0e84a // fcmlt v10.4s, v2.4s, #0.0
 	WORD $0x4ea0e86b // fcmlt v11.4s, v3.4s, #0.0
-	FMOVQ 576(R17), F28
+	FMOVQ 832(R17), F28
 	WORD $0x4e3cd60c // fadd v12.4s, v16.4s, v28.4s
 	WORD $0x4e3cd62d // fadd v13.4s, v17.4s, v28.4s
 	WORD $0x4e3cd64e // fadd v14.4s, v18.4s, v28.4s
@@ -2706,39 +2381,39 @@ one219:
 loaded220:
 both218:
 	WORD $0x4ea0f804 // fabs v4.4s, v0.4s
-	FMOVQ 224(R17), F28
+	FMOVQ 624(R17), F28
 	WORD $0x4ebcf484 // fmin v4.4s, v4.4s, v28.4s
 	WORD $0x6ea0f888 // fneg v8.4s, v4.4s
-	FMOVQ 16(R17), F28
+	FMOVQ 656(R17), F28
 	WORD $0x4e3cf508 // fmax v8.4s, v8.4s, v28.4s
-	FMOVQ 32(R17), F28
+	FMOVQ 672(R17), F28
 	WORD $0x4ebcf508 // fmin v8.4s, v8.4s, v28.4s
-	FMOVQ 48(R17), F12
-	FMOVQ 64(R17), F28
-	WORD $0x4e3ccd0c // fmla v12.4s, v8.4s, v28.4s
+	FMOVQ 688(R17), F12
 	FMOVQ 48(R17), F28
+	WORD $0x4e3ccd0c // fmla v12.4s, v8.4s, v28.4s
+	FMOVQ 688(R17), F28
 	WORD $0x4ebcd590 // fsub v16.4s, v12.4s, v28.4s
 	VSUB V28.S4, V12.S4, V12.S4
-	FMOVQ 80(R17), F28
+	FMOVQ 64(R17), F28
 	WORD $0x4ebcce08 // fmls v8.4s, v16.4s, v28.4s
+	FMOVQ 704(R17), F28
+	WORD $0x4ebcce08 // fmls v8.4s, v16.4s, v28.4s
+	FMOVQ 80(R17), F16
 	FMOVQ 96(R17), F28
-	WORD $0x4ebcce08 // fmls v8.4s, v16.4s, v28.4s
+	WORD $0x4e28ce1c // fmla v28.4s, v16.4s, v8.4s
 	FMOVQ 112(R17), F16
+	WORD $0x4e28cf90 // fmla v16.4s, v28.4s, v8.4s
 	FMOVQ 128(R17), F28
 	WORD $0x4e28ce1c // fmla v28.4s, v16.4s, v8.4s
 	FMOVQ 144(R17), F16
 	WORD $0x4e28cf90 // fmla v16.4s, v28.4s, v8.4s
 	FMOVQ 160(R17), F28
 	WORD $0x4e28ce1c // fmla v28.4s, v16.4s, v8.4s
-	FMOVQ 176(R17), F16
-	WORD $0x4e28cf90 // fmla v16.4s, v28.4s, v8.4s
-	FMOVQ 192(R17), F28
-	WORD $0x4e28ce1c // fmla v28.4s, v16.4s, v8.4s
-	FMOVQ 192(R17), F16
+	FMOVQ 160(R17), F16
 	WORD $0x4e28cf90 // fmla v16.4s, v28.4s, v8.4s
 	WORD $0x4f3f0588 // sshr v8.4s, v12.4s, #1
 	VSUB V8.S4, V12.S4, V12.S4
-	FMOVQ 192(R17), F28
+	FMOVQ 160(R17), F28
 	VSHL $23, V8.S4, V8.S4
 	VADD V28.S4, V8.S4, V8.S4
 	WORD $0x6e28de10 // fmul v16.4s, v16.4s, v8.4s
@@ -2746,10 +2421,10 @@ both218:
 	VADD V28.S4, V12.S4, V12.S4
 	WORD $0x6e2cde10 // fmul v16.4s, v16.4s, v12.4s
 	WORD $0x4e30d614 // fadd v20.4s, v16.4s, v16.4s
-	FMOVQ 192(R17), F28
+	FMOVQ 160(R17), F28
 	WORD $0x4e3cd698 // fadd v24.4s, v20.4s, v28.4s
 	WORD $0x4ea0e808 // fcmlt v8.4s, v0.4s, #0.0
-	FMOVQ 576(R17), F28
+	FMOVQ 832(R17), F28
 	WORD $0x4e3cd60c // fadd v12.4s, v16.4s, v28.4s
 	VBIT V8.B16, V12.B16, V20.B16
 	VBIT V8.B16, V28.B16, V24.B16
@@ -2842,26 +2517,26 @@ some236:
 	ADD R2, R6, R4
 	FLDPQ (R4), (F0, F1)
 	FLDPQ 32(R4), (F2, F3)
-	FMOVQ 16(R17), F12
+	FMOVQ 656(R17), F12
 	WORD $0x4e2cf400 // fmax v0.4s, v0.4s, v12.4s
 	WORD $0x4e2cf421 // fmax v1.4s, v1.4s, v12.4s
 	WORD $0x4e2cf442 // fmax v2.4s, v2.4s, v12.4s
 	WORD $0x4e2cf463 // fmax v3.4s, v3.4s, v12.4s
-	FMOVQ 32(R17), F12
+	FMOVQ 672(R17), F12
 	WORD $0x4eacf400 // fmin v0.4s, v0.4s, v12.4s
 	WORD $0x4eacf421 // fmin v1.4s, v1.4s, v12.4s
 	WORD $0x4eacf442 // fmin v2.4s, v2.4s, v12.4s
 	WORD $0x4eacf463 // fmin v3.4s, v3.4s, v12.4s
-	FMOVQ 48(R17), F4
-	FMOVQ 48(R17), F5
-	FMOVQ 48(R17), F6
-	FMOVQ 48(R17), F7
-	FMOVQ 64(R17), F12
+	FMOVQ 688(R17), F4
+	FMOVQ 688(R17), F5
+	FMOVQ 688(R17), F6
+	FMOVQ 688(R17), F7
+	FMOVQ 48(R17), F12
 	WORD $0x4e2ccc04 // fmla v4.4s, v0.4s, v12.4s
 	WORD $0x4e2ccc25 // fmla v5.4s, v1.4s, v12.4s
 	WORD $0x4e2ccc46 // fmla v6.4s, v2.4s, v12.4s
 	WORD $0x4e2ccc67 // fmla v7.4s, v3.4s, v12.4s
-	FMOVQ 48(R17), F12
+	FMOVQ 688(R17), F12
 	WORD $0x4eacd488 // fsub v8.4s, v4.4s, v12.4s
 	WORD $0x4eacd4a9 // fsub v9.4s, v5.4s, v12.4s
 	WORD $0x4eacd4ca // fsub v10.4s, v6.4s, v12.4s
@@ -2870,20 +2545,36 @@ some236:
 	VSUB V12.S4, V5.S4, V5.S4
 	VSUB V12.S4, V6.S4, V6.S4
 	VSUB V12.S4, V7.S4, V7.S4
-	FMOVQ 80(R17), F12
+	FMOVQ 64(R17), F12
 	WORD $0x4eaccd00 // fmls v0.4s, v8.4s, v12.4s
 	WORD $0x4eaccd21 // fmls v1.4s, v9.4s, v12.4s
 	WORD $0x4eaccd42 // fmls v2.4s, v10.4s, v12.4s
 	WORD $0x4eaccd63 // fmls v3.4s, v11.4s, v12.4s
+	FMOVQ 704(R17), F12
+	WORD $0x4eaccd00 // fmls v0.4s, v8.4s, v12.4s
+	WORD $0x4eaccd21 // fmls v1.4s, v9.4s, v12.4s
+	WORD $0x4eaccd42 // fmls v2.4s, v10.4s, v12.4s
+	WORD $0x4eaccd63 // fmls v3.4s, v11.4s, v12.4s
+	FMOVQ 80(R17), F8
+	FMOVQ 80(R17), F9
+	FMOVQ 80(R17), F10
+	FMOVQ 80(R17), F11
 	FMOVQ 96(R17), F12
-	WORD $0x4eaccd00 // fmls v0.4s, v8.4s, v12.4s
-	WORD $0x4eaccd21 // fmls v1.4s, v9.4s, v12.4s
-	WORD $0x4eaccd42 // fmls v2.4s, v10.4s, v12.4s
-	WORD $0x4eaccd63 // fmls v3.4s, v11.4s, v12.4s
+	FMOVQ 96(R17), F13
+	FMOVQ 96(R17), F14
+	FMOVQ 96(R17), F15
+	WORD $0x4e20cd0c // fmla v12.4s, v8.4s, v0.4s
+	WORD $0x4e21cd2d // fmla v13.4s, v9.4s, v1.4s
+	WORD $0x4e22cd4e // fmla v14.4s, v10.4s, v2.4s
+	WORD $0x4e23cd6f // fmla v15.4s, v11.4s, v3.4s
 	FMOVQ 112(R17), F8
 	FMOVQ 112(R17), F9
 	FMOVQ 112(R17), F10
 	FMOVQ 112(R17), F11
+	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
+	WORD $0x4e21cda9 // fmla v9.4s, v13.4s, v1.4s
+	WORD $0x4e22cdca // fmla v10.4s, v14.4s, v2.4s
+	WORD $0x4e23cdeb // fmla v11.4s, v15.4s, v3.4s
 	FMOVQ 128(R17), F12
 	FMOVQ 128(R17), F13
 	FMOVQ 128(R17), F14
@@ -2908,26 +2599,10 @@ some236:
 	WORD $0x4e21cd2d // fmla v13.4s, v9.4s, v1.4s
 	WORD $0x4e22cd4e // fmla v14.4s, v10.4s, v2.4s
 	WORD $0x4e23cd6f // fmla v15.4s, v11.4s, v3.4s
-	FMOVQ 176(R17), F8
-	FMOVQ 176(R17), F9
-	FMOVQ 176(R17), F10
-	FMOVQ 176(R17), F11
-	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
-	WORD $0x4e21cda9 // fmla v9.4s, v13.4s, v1.4s
-	WORD $0x4e22cdca // fmla v10.4s, v14.4s, v2.4s
-	WORD $0x4e23cdeb // fmla v11.4s, v15.4s, v3.4s
-	FMOVQ 192(R17), F12
-	FMOVQ 192(R17), F13
-	FMOVQ 192(R17), F14
-	FMOVQ 192(R17), F15
-	WORD $0x4e20cd0c // fmla v12.4s, v8.4s, v0.4s
-	WORD $0x4e21cd2d // fmla v13.4s, v9.4s, v1.4s
-	WORD $0x4e22cd4e // fmla v14.4s, v10.4s, v2.4s
-	WORD $0x4e23cd6f // fmla v15.4s, v11.4s, v3.4s
-	FMOVQ 192(R17), F8
-	FMOVQ 192(R17), F9
-	FMOVQ 192(R17), F10
-	FMOVQ 192(R17), F11
+	FMOVQ 160(R17), F8
+	FMOVQ 160(R17), F9
+	FMOVQ 160(R17), F10
+	FMOVQ 160(R17), F11
 	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
 	WORD $0x4e21cda9 // fmla v9.4s, v13.4s, v1.4s
 	WORD $0x4e22cdca // fmla v10.4s, v14.4s, v2.4s
@@ -2940,7 +2615,7 @@ some236:
 	VSUB V1.S4, V5.S4, V5.S4
 	VSUB V2.S4, V6.S4, V6.S4
 	VSUB V3.S4, V7.S4, V7.S4
-	FMOVQ 192(R17), F12
+	FMOVQ 160(R17), F12
 	VSHL $23, V0.S4, V0.S4
 	VSHL $23, V1.S4, V1.S4
 	VSHL $23, V2.S4, V2.S4
@@ -3015,36 +2690,36 @@ one245:
 	FMOVS (R4), F0
 loaded246:
 both244:
-	FMOVQ 16(R17), F12
+	FMOVQ 656(R17), F12
 	WORD $0x4e2cf400 // fmax v0.4s, v0.4s, v12.4s
-	FMOVQ 32(R17), F12
+	FMOVQ 672(R17), F12
 	WORD $0x4eacf400 // fmin v0.4s, v0.4s, v12.4s
-	FMOVQ 48(R17), F4
-	FMOVQ 64(R17), F12
-	WORD $0x4e2ccc04 // fmla v4.4s, v0.4s, v12.4s
+	FMOVQ 688(R17), F4
 	FMOVQ 48(R17), F12
+	WORD $0x4e2ccc04 // fmla v4.4s, v0.4s, v12.4s
+	FMOVQ 688(R17), F12
 	WORD $0x4eacd488 // fsub v8.4s, v4.4s, v12.4s
 	VSUB V12.S4, V4.S4, V4.S4
-	FMOVQ 80(R17), F12
+	FMOVQ 64(R17), F12
 	WORD $0x4eaccd00 // fmls v0.4s, v8.4s, v12.4s
+	FMOVQ 704(R17), F12
+	WORD $0x4eaccd00 // fmls v0.4s, v8.4s, v12.4s
+	FMOVQ 80(R17), F8
 	FMOVQ 96(R17), F12
-	WORD $0x4eaccd00 // fmls v0.4s, v8.4s, v12.4s
+	WORD $0x4e20cd0c // fmla v12.4s, v8.4s, v0.4s
 	FMOVQ 112(R17), F8
+	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
 	FMOVQ 128(R17), F12
 	WORD $0x4e20cd0c // fmla v12.4s, v8.4s, v0.4s
 	FMOVQ 144(R17), F8
 	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
 	FMOVQ 160(R17), F12
 	WORD $0x4e20cd0c // fmla v12.4s, v8.4s, v0.4s
-	FMOVQ 176(R17), F8
-	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
-	FMOVQ 192(R17), F12
-	WORD $0x4e20cd0c // fmla v12.4s, v8.4s, v0.4s
-	FMOVQ 192(R17), F8
+	FMOVQ 160(R17), F8
 	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
 	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
 	VSUB V0.S4, V4.S4, V4.S4
-	FMOVQ 192(R17), F12
+	FMOVQ 160(R17), F12
 	VSHL $23, V0.S4, V0.S4
 	VADD V12.S4, V0.S4, V0.S4
 	WORD $0x6e20dd08 // fmul v8.4s, v8.4s, v0.4s
@@ -3126,76 +2801,108 @@ done240:
 
 DATA act_constants<>+0(SB)/8, $0xc2b20000c2b20000
 DATA act_constants<>+8(SB)/8, $0xc2b20000c2b20000
-DATA act_constants<>+16(SB)/8, $0xc2d00000c2d00000
-DATA act_constants<>+24(SB)/8, $0xc2d00000c2d00000
-DATA act_constants<>+32(SB)/8, $0x42b2000042b20000
-DATA act_constants<>+40(SB)/8, $0x42b2000042b20000
-DATA act_constants<>+48(SB)/8, $0x4b4000004b400000
-DATA act_constants<>+56(SB)/8, $0x4b4000004b400000
-DATA act_constants<>+64(SB)/8, $0x3fb8aa3b3fb8aa3b
-DATA act_constants<>+72(SB)/8, $0x3fb8aa3b3fb8aa3b
-DATA act_constants<>+80(SB)/8, $0x3f3172183f317218
-DATA act_constants<>+88(SB)/8, $0x3f3172183f317218
-DATA act_constants<>+96(SB)/8, $0xb102e308b102e308
-DATA act_constants<>+104(SB)/8, $0xb102e308b102e308
-DATA act_constants<>+112(SB)/8, $0x3ab528943ab52894
-DATA act_constants<>+120(SB)/8, $0x3ab528943ab52894
-DATA act_constants<>+128(SB)/8, $0x3c091cbd3c091cbd
-DATA act_constants<>+136(SB)/8, $0x3c091cbd3c091cbd
-DATA act_constants<>+144(SB)/8, $0x3d2aac563d2aac56
-DATA act_constants<>+152(SB)/8, $0x3d2aac563d2aac56
-DATA act_constants<>+160(SB)/8, $0x3e2aaa493e2aaa49
-DATA act_constants<>+168(SB)/8, $0x3e2aaa493e2aaa49
-DATA act_constants<>+176(SB)/8, $0x3efffffe3efffffe
-DATA act_constants<>+184(SB)/8, $0x3efffffe3efffffe
-DATA act_constants<>+192(SB)/8, $0x3f8000003f800000
-DATA act_constants<>+200(SB)/8, $0x3f8000003f800000
-DATA act_constants<>+208(SB)/8, $0xbfd9db23bfd9db23
-DATA act_constants<>+216(SB)/8, $0xbfd9db23bfd9db23
-DATA act_constants<>+224(SB)/8, $0x42d0000042d00000
-DATA act_constants<>+232(SB)/8, $0x42d0000042d00000
-DATA act_constants<>+240(SB)/8, $0xbf000000bf000000
-DATA act_constants<>+248(SB)/8, $0xbf000000bf000000
-DATA act_constants<>+256(SB)/8, $0x3b85e18a3b85e18a
-DATA act_constants<>+264(SB)/8, $0x3b85e18a3b85e18a
-DATA act_constants<>+272(SB)/8, $0x3d25a7693d25a769
-DATA act_constants<>+280(SB)/8, $0x3d25a7693d25a769
-DATA act_constants<>+288(SB)/8, $0x3e3b13f33e3b13f3
-DATA act_constants<>+296(SB)/8, $0x3e3b13f33e3b13f3
-DATA act_constants<>+304(SB)/8, $0x3ee00ce03ee00ce0
-DATA act_constants<>+312(SB)/8, $0x3ee00ce03ee00ce0
-DATA act_constants<>+320(SB)/8, $0x3f0000003f000000
-DATA act_constants<>+328(SB)/8, $0x3f0000003f000000
-DATA act_constants<>+336(SB)/8, $0x3c27caff3c27caff
-DATA act_constants<>+344(SB)/8, $0x3c27caff3c27caff
-DATA act_constants<>+352(SB)/8, $0x3dcfa1433dcfa143
-DATA act_constants<>+360(SB)/8, $0x3dcfa1433dcfa143
-DATA act_constants<>+368(SB)/8, $0x3eefa2063eefa206
-DATA act_constants<>+376(SB)/8, $0x3eefa2063eefa206
-DATA act_constants<>+384(SB)/8, $0x3f99a3b43f99a3b4
-DATA act_constants<>+392(SB)/8, $0x3f99a3b43f99a3b4
-DATA act_constants<>+400(SB)/8, $0x3fd627873fd62787
-DATA act_constants<>+408(SB)/8, $0x3fd627873fd62787
-DATA act_constants<>+416(SB)/8, $0xbfcc422abfcc422a
-DATA act_constants<>+424(SB)/8, $0xbfcc422abfcc422a
-DATA act_constants<>+432(SB)/8, $0xbd922279bd922279
-DATA act_constants<>+440(SB)/8, $0xbd922279bd922279
-DATA act_constants<>+448(SB)/8, $0xc0000000c0000000
-DATA act_constants<>+456(SB)/8, $0xc0000000c0000000
-DATA act_constants<>+464(SB)/8, $0xbbbab68abbbab68a
-DATA act_constants<>+472(SB)/8, $0xbbbab68abbbab68a
-DATA act_constants<>+480(SB)/8, $0x3ca9051d3ca9051d
-DATA act_constants<>+488(SB)/8, $0x3ca9051d3ca9051d
-DATA act_constants<>+496(SB)/8, $0xbd5c1bc9bd5c1bc9
-DATA act_constants<>+504(SB)/8, $0xbd5c1bc9bd5c1bc9
-DATA act_constants<>+512(SB)/8, $0x3e08837f3e08837f
-DATA act_constants<>+520(SB)/8, $0x3e08837f3e08837f
-DATA act_constants<>+528(SB)/8, $0xbeaaaa99beaaaa99
-DATA act_constants<>+536(SB)/8, $0xbeaaaa99beaaaa99
-DATA act_constants<>+544(SB)/8, $0x3f2000003f200000
-DATA act_constants<>+552(SB)/8, $0x3f2000003f200000
-DATA act_constants<>+560(SB)/8, $0x8000000080000000
-DATA act_constants<>+568(SB)/8, $0x8000000080000000
-DATA act_constants<>+576(SB)/8, $0x4000000040000000
-DATA act_constants<>+584(SB)/8, $0x4000000040000000
-GLOBL act_constants<>(SB), RODATA|NOPTR, $592
+DATA act_constants<>+16(SB)/8, $0x42b0000042b00000
+DATA act_constants<>+24(SB)/8, $0x42b0000042b00000
+DATA act_constants<>+32(SB)/8, $0x4b40007f4b40007f
+DATA act_constants<>+40(SB)/8, $0x4b40007f4b40007f
+DATA act_constants<>+48(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA act_constants<>+56(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA act_constants<>+64(SB)/8, $0x3f3172183f317218
+DATA act_constants<>+72(SB)/8, $0x3f3172183f317218
+DATA act_constants<>+80(SB)/8, $0x3ab528943ab52894
+DATA act_constants<>+88(SB)/8, $0x3ab528943ab52894
+DATA act_constants<>+96(SB)/8, $0x3c091cbd3c091cbd
+DATA act_constants<>+104(SB)/8, $0x3c091cbd3c091cbd
+DATA act_constants<>+112(SB)/8, $0x3d2aac563d2aac56
+DATA act_constants<>+120(SB)/8, $0x3d2aac563d2aac56
+DATA act_constants<>+128(SB)/8, $0x3e2aaa493e2aaa49
+DATA act_constants<>+136(SB)/8, $0x3e2aaa493e2aaa49
+DATA act_constants<>+144(SB)/8, $0x3efffffe3efffffe
+DATA act_constants<>+152(SB)/8, $0x3efffffe3efffffe
+DATA act_constants<>+160(SB)/8, $0x3f8000003f800000
+DATA act_constants<>+168(SB)/8, $0x3f8000003f800000
+DATA act_constants<>+176(SB)/8, $0xc250cccdc250cccd
+DATA act_constants<>+184(SB)/8, $0xc250cccdc250cccd
+DATA act_constants<>+192(SB)/8, $0x424e0000424e0000
+DATA act_constants<>+200(SB)/8, $0x424e0000424e0000
+DATA act_constants<>+208(SB)/8, $0x401d265f401d265f
+DATA act_constants<>+216(SB)/8, $0x401d265f401d265f
+DATA act_constants<>+224(SB)/8, $0x3ed083aa3ed083aa
+DATA act_constants<>+232(SB)/8, $0x3ed083aa3ed083aa
+DATA act_constants<>+240(SB)/8, $0x3d09a18f3d09a18f
+DATA act_constants<>+248(SB)/8, $0x3d09a18f3d09a18f
+DATA act_constants<>+256(SB)/8, $0x3df4d9f83df4d9f8
+DATA act_constants<>+264(SB)/8, $0x3df4d9f83df4d9f8
+DATA act_constants<>+272(SB)/8, $0x3eb3066f3eb3066f
+DATA act_constants<>+280(SB)/8, $0x3eb3066f3eb3066f
+DATA act_constants<>+288(SB)/8, $0x3f525c183f525c18
+DATA act_constants<>+296(SB)/8, $0x3f525c183f525c18
+DATA act_constants<>+304(SB)/8, $0x3fb9653b3fb9653b
+DATA act_constants<>+312(SB)/8, $0x3fb9653b3fb9653b
+DATA act_constants<>+320(SB)/8, $0x3fd9db233fd9db23
+DATA act_constants<>+328(SB)/8, $0x3fd9db233fd9db23
+DATA act_constants<>+336(SB)/8, $0x415451ec415451ec
+DATA act_constants<>+344(SB)/8, $0x415451ec415451ec
+DATA act_constants<>+352(SB)/8, $0xbf38aa3bbf38aa3b
+DATA act_constants<>+360(SB)/8, $0xbf38aa3bbf38aa3b
+DATA act_constants<>+368(SB)/8, $0x3fb172003fb17200
+DATA act_constants<>+376(SB)/8, $0x3fb172003fb17200
+DATA act_constants<>+384(SB)/8, $0x3c552f2a3c552f2a
+DATA act_constants<>+392(SB)/8, $0x3c552f2a3c552f2a
+DATA act_constants<>+400(SB)/8, $0x3dd054f23dd054f2
+DATA act_constants<>+408(SB)/8, $0x3dd054f23dd054f2
+DATA act_constants<>+416(SB)/8, $0x3ea8d56f3ea8d56f
+DATA act_constants<>+424(SB)/8, $0x3ea8d56f3ea8d56f
+DATA act_constants<>+432(SB)/8, $0x3f0000003f000000
+DATA act_constants<>+440(SB)/8, $0x3f0000003f000000
+DATA act_constants<>+448(SB)/8, $0x3d05a7f03d05a7f0
+DATA act_constants<>+456(SB)/8, $0x3d05a7f03d05a7f0
+DATA act_constants<>+464(SB)/8, $0x3e8242a03e8242a0
+DATA act_constants<>+472(SB)/8, $0x3e8242a03e8242a0
+DATA act_constants<>+480(SB)/8, $0x3f5dc5823f5dc582
+DATA act_constants<>+488(SB)/8, $0x3f5dc5823f5dc582
+DATA act_constants<>+496(SB)/8, $0x3fba8bc03fba8bc0
+DATA act_constants<>+504(SB)/8, $0x3fba8bc03fba8bc0
+DATA act_constants<>+512(SB)/8, $0xb987db6fb987db6f
+DATA act_constants<>+520(SB)/8, $0xb987db6fb987db6f
+DATA act_constants<>+528(SB)/8, $0x3b2b9d3e3b2b9d3e
+DATA act_constants<>+536(SB)/8, $0x3b2b9d3e3b2b9d3e
+DATA act_constants<>+544(SB)/8, $0xbcaaad62bcaaad62
+DATA act_constants<>+552(SB)/8, $0xbcaaad62bcaaad62
+DATA act_constants<>+560(SB)/8, $0x3dffff293dffff29
+DATA act_constants<>+568(SB)/8, $0x3dffff293dffff29
+DATA act_constants<>+576(SB)/8, $0xbf00000fbf00000f
+DATA act_constants<>+584(SB)/8, $0xbf00000fbf00000f
+DATA act_constants<>+592(SB)/8, $0x3fcc422a3fcc422a
+DATA act_constants<>+600(SB)/8, $0x3fcc422a3fcc422a
+DATA act_constants<>+608(SB)/8, $0x3d9222793d922279
+DATA act_constants<>+616(SB)/8, $0x3d9222793d922279
+DATA act_constants<>+624(SB)/8, $0x42d0000042d00000
+DATA act_constants<>+632(SB)/8, $0x42d0000042d00000
+DATA act_constants<>+640(SB)/8, $0xc0000000c0000000
+DATA act_constants<>+648(SB)/8, $0xc0000000c0000000
+DATA act_constants<>+656(SB)/8, $0xc2d00000c2d00000
+DATA act_constants<>+664(SB)/8, $0xc2d00000c2d00000
+DATA act_constants<>+672(SB)/8, $0x42b2000042b20000
+DATA act_constants<>+680(SB)/8, $0x42b2000042b20000
+DATA act_constants<>+688(SB)/8, $0x4b4000004b400000
+DATA act_constants<>+696(SB)/8, $0x4b4000004b400000
+DATA act_constants<>+704(SB)/8, $0xb102e308b102e308
+DATA act_constants<>+712(SB)/8, $0xb102e308b102e308
+DATA act_constants<>+720(SB)/8, $0xbbbab68abbbab68a
+DATA act_constants<>+728(SB)/8, $0xbbbab68abbbab68a
+DATA act_constants<>+736(SB)/8, $0x3ca9051d3ca9051d
+DATA act_constants<>+744(SB)/8, $0x3ca9051d3ca9051d
+DATA act_constants<>+752(SB)/8, $0xbd5c1bc9bd5c1bc9
+DATA act_constants<>+760(SB)/8, $0xbd5c1bc9bd5c1bc9
+DATA act_constants<>+768(SB)/8, $0x3e08837f3e08837f
+DATA act_constants<>+776(SB)/8, $0x3e08837f3e08837f
+DATA act_constants<>+784(SB)/8, $0xbeaaaa99beaaaa99
+DATA act_constants<>+792(SB)/8, $0xbeaaaa99beaaaa99
+DATA act_constants<>+800(SB)/8, $0x3f2000003f200000
+DATA act_constants<>+808(SB)/8, $0x3f2000003f200000
+DATA act_constants<>+816(SB)/8, $0x8000000080000000
+DATA act_constants<>+824(SB)/8, $0x8000000080000000
+DATA act_constants<>+832(SB)/8, $0x4000000040000000
+DATA act_constants<>+840(SB)/8, $0x4000000040000000
+GLOBL act_constants<>(SB), RODATA|NOPTR, $848

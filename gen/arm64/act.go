@@ -50,11 +50,14 @@ func activate(e *emitter) {
 const (
 	tailCut   = -expMin
 	tanhSmall = 0.625
+	bellStep  = float32(0x1.62e4p0)
+	bellCut   = 13.27
 )
 
 var (
-	millsNum = []float32{0.5, 0x1.c019c0p-2, 0x1.7627e6p-3, 0x1.4b4ed2p-5, 0x1.0bc314p-8}
-	millsDen = []float32{1, 0x1.ac4f0ep+0, 0x1.334768p+0, 0x1.df440cp-2, 0x1.9f4286p-4, 0x1.4f95fep-7}
+	millsNum = []float32{0.5, 0x1.51aadep-2, 0x1.a0a9e4p-4, 0x1.aa5e54p-7}
+	millsDen = []float32{1, 0x1.75178p+0, 0x1.bb8b04p-1, 0x1.04854p-2, 0x1.0b4fep-5}
+	bellPoly = []float32{1, -0x1.00001ep-1, 0x1.fffe52p-4, -0x1.555ac4p-6, 0x1.573a7cp-9, -0x1.0fb6dep-12}
 	tanhOdd  = []float32{-0x1.555532p-2, 0x1.1106fep-3, -0x1.b83792p-5, 0x1.520a3ap-6, -0x1.756d14p-8}
 )
 
@@ -118,10 +121,12 @@ func (a *activation) registers(n int) {
 func (a *activation) emit() { a.function(a) }
 
 // relu sets x = 0 where it is negative; NaN and −0 are not.
-func (a *activation) relu() {
-	t := a.temp[0]
-	each2(a.FCMLT0, a.x, t)
-	each(a.BIC, t, a.x, a.x)
+func (a *activation) relu() { a.positive(a.temp[0]) }
+
+// positive sets x = max(x, 0); tmp is clobbered.
+func (a *activation) positive(tmp vectors) {
+	each2(a.FCMLT0, a.x, tmp)
+	each(a.BIC, tmp, a.x, a.x)
 }
 
 func (a *activation) exponential() {
@@ -130,44 +135,40 @@ func (a *activation) exponential() {
 	each2(a.VMOV, z, a.x)
 }
 
-// magnitude sets m = min(|x|, tailCut).
-func (a *activation) magnitude(m, tmp vectors) {
+// magnitude sets m = min(|x|, c); tmp is clobbered.
+func (a *activation) magnitude(c float32, m, tmp vectors) {
 	each2(a.FABS, a.x, m)
-	each(a.FMIN, a.hold(tailCut, tmp), m, m)
-}
-
-// reluMinus sets x = max(x, 0) − v, tmp is clobbered.
-func (a *activation) reluMinus(v, tmp vectors) {
-	each2(a.FCMLT0, a.x, tmp)
-	each(a.BIC, tmp, a.x, a.x)
-	each(a.FSUB, v, a.x, a.x)
+	each(a.FMIN, a.hold(c, tmp), m, m)
 }
 
 func (a *activation) gelu() {
-	m, low, s, n, z, den, t := a.temp[0], a.temp[1], a.temp[2], a.temp[3], a.temp[4], a.temp[5], a.temp[6]
-	a.magnitude(m, t)
-	// low = m·m − s
-	each(a.FMUL, m, m, s)
-	each2(a.FNEG, s, low)
-	each(a.FMLA, m, m, low)
-	minusHalf := a.hold(-0.5, t)
-	each(a.FMUL, minusHalf, low, low)
-	each(a.FMUL, minusHalf, s, s)
-	a.exp(s, n, z, t)
-	// z = z + low·z, in n
-	each2(a.VMOV, z, n)
-	each(a.FMLA, z, low, n)
-	each(a.FMUL, m, n, z)
-	a.horner(millsNum, m, s, t)
-	a.horner(millsDen, m, den, t)
-	each(a.FMUL, s, z, z)
-	each(a.FDIV, den, z, z)
-	a.reluMinus(z, n)
+	m, w, r, p, q, t := a.temp[0], a.temp[1], a.temp[2], a.temp[3], a.temp[4], a.temp[5]
+	a.magnitude(bellCut, m, t)
+	// w = magic − m²·½log2e, in whose low bits n + 127 is the integer; r = m² + n·bellStep
+	each(a.FMUL, a.hold(-0.5*log2e, t), m, r)
+	a.fill(biasedMagic, w)
+	each(a.FMLA, m, r, w)
+	each(a.FSUB, a.hold(biasedMagic, t), w, r)
+	each(a.FMUL, a.hold(bellStep, t), r, r)
+	each(a.FMLA, m, m, r)
+	// q = m·num(m)/den(m), first: the polynomial then hides the divider.
+	a.horner(millsNum, m, q, t)
+	a.horner(millsDen, m, p, t)
+	each(a.FMUL, m, q, q)
+	each(a.FDIV, p, q, q)
+	a.horner(bellPoly, r, p, t)
+	// x = max(x, 0) − q·p·2ⁿ
+	for i := range w {
+		a.VSHL(23, w[i], w[i])
+	}
+	each(a.FMUL, p, w, w)
+	a.positive(t)
+	each(a.FMLS, w, q, a.x)
 }
 
 func (a *activation) tanh() {
 	m, s, p, u, n, z, t := a.temp[0], a.temp[1], a.temp[2], a.temp[3], a.temp[4], a.temp[5], a.temp[6]
-	a.magnitude(m, t)
+	a.magnitude(tailCut, m, t)
 	each(a.FMUL, a.hold(-2, t), m, u)
 	a.exp(u, n, z, t)
 	// z = 1 − 2z/(1 + z)
@@ -192,7 +193,7 @@ func (a *activation) tanh() {
 
 func (a *activation) mish() {
 	m, u, n, z, h, g, t := a.temp[0], a.temp[1], a.temp[2], a.temp[3], a.temp[4], a.temp[5], a.temp[6]
-	a.magnitude(m, t)
+	a.magnitude(tailCut, m, t)
 	each2(a.FNEG, m, u)
 	a.exp(u, n, z, t)
 	// h = 2z and g = 1 + 2z, or z + 2 and 2 where x is negative.
@@ -208,5 +209,6 @@ func (a *activation) mish() {
 	each(a.FADD, n, g, g)
 	each(a.FMUL, n, m, m)
 	each(a.FDIV, g, m, m)
-	a.reluMinus(m, n)
+	a.positive(n)
+	each(a.FSUB, m, a.x, a.x)
 }

@@ -1,6 +1,8 @@
 package x86
 
 import (
+	"math"
+
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 
@@ -58,48 +60,47 @@ func activate(e *emitter) {
 
 // The constants of kernels/act.go.
 const (
-	logisticCut    = -expMax
-	tailCut        = -expMin
-	quickScale     = float32(1.702)
-	geluTanhLinear = float32(1.5957691216057308)
-	geluTanhCubic  = float32(0.07135481282820226)
-	tanhSmall      = 0.625
-	signBit        = 1 << 31
+	tailCut   = -expMin
+	tanhSmall = 0.625
+	bellStep  = float32(0x1.62e4p0)
+	bellCut   = 13.27
+	signBit   = 1 << 31
 )
 
 var (
-	millsNum = []float32{0.5, 0x1.c019c0p-2, 0x1.7627e6p-3, 0x1.4b4ed2p-5, 0x1.0bc314p-8}
-	millsDen = []float32{1, 0x1.ac4f0ep+0, 0x1.334768p+0, 0x1.df440cp-2, 0x1.9f4286p-4, 0x1.4f95fep-7}
+	millsNum = []float32{0.5, 0x1.51aadep-2, 0x1.a0a9e4p-4, 0x1.aa5e54p-7}
+	millsDen = []float32{1, 0x1.75178p+0, 0x1.bb8b04p-1, 0x1.04854p-2, 0x1.0b4fep-5}
+	bellPoly = []float32{1, -0x1.00001ep-1, 0x1.fffe52p-4, -0x1.555ac4p-6, 0x1.573a7cp-9, -0x1.0fb6dep-12}
 	tanhOdd  = []float32{-0x1.555532p-2, 0x1.1106fep-3, -0x1.b83792p-5, 0x1.520a3ap-6, -0x1.756d14p-8}
 )
 
-// activations are the functions in the order of kernels.Act, with the temporaries they need.
+// activations are the functions in the order of kernels.Act: the temporaries that each needs, how
+// many vectors AVX2 and AVX-512 do at once, which was measured, and the constants to keep in registers
+// where the exponential's are not.
 var activations = []struct {
-	name  string
-	temps int
-	emit  func(*activation)
+	name         string
+	temps        int
+	avx2, avx512 int
+	emit         func(*activation)
+	keep         []float32
 }{
-	{"identity", 3, func(*activation) {}},
-	{"relu", 3, (*activation).relu},
-	{"silu", 3, (*activation).silu},
-	{"quick_gelu", 3, (*activation).quickGELU},
-	{"gelu", 6, (*activation).gelu},
-	{"gelu_tanh", 3, (*activation).geluTanh},
-	{"sigmoid", 3, (*activation).sigmoid},
-	{"tanh", 6, (*activation).tanh},
-	{"mish", 6, (*activation).mish},
-	{"exp", 3, (*activation).exponential},
+	{"identity", 3, 2, 4, func(*activation) {}, nil},
+	{"relu", 3, 2, 4, (*activation).relu, nil},
+	{"silu", 4, 2, 4, (*activation).silu, logisticUnit.constants()},
+	{"quick_gelu", 4, 2, 4, (*activation).quickGELU, logisticQuick.constants()},
+	{"gelu", 5, 2, 4, (*activation).gelu, []float32{bellCut, biasedMagic, -0.5 * log2e, bellStep, 1, 0.5}},
+	{"gelu_tanh", 4, 2, 4, (*activation).geluTanh, append(logisticUnit.constants(), geluTanhLinear)},
+	{"sigmoid", 3, 2, 4, (*activation).sigmoid, logisticUnit.constants()},
+	{"tanh", 6, 2, 2, (*activation).tanh, nil},
+	{"mish", 6, 2, 2, (*activation).mish, nil},
+	{"exp", 3, 2, 4, (*activation).exponential, nil},
 }
 
 // An activation emits one function on a few vectors at once, whose chains then overlap. Its
-// arithmetic is that of kernels/act.go, operation by operation, but for signs: tails work with −|x|,
-// and negation is exact.
+// arithmetic is that of kernels/act.go, operation by operation, but for signs: negation is exact.
 //
-// Register plan: x and the temporaries for together vectors of each; AVX-512 has room for the
-// constants of the exponential, and the mask is elsewhere.
-//
-//	AVX-512: 4·(1 + 3) or 2·(1 + 6) of 16 + 12
-//	AVX2:    2·(1 + 3) or 2·(1 + 6) of 15
+// Register plan: x and the temporaries, for together vectors of each, then as many constants as there
+// is room for. AVX2 has the mask in the last register.
 type activation struct {
 	*emitter
 	together int
@@ -107,16 +108,11 @@ type activation struct {
 	exp      exponential
 	x        []reg.VecPhysical
 	temp     [6][]reg.VecPhysical
+	kept     map[uint32]reg.VecPhysical
 }
 
 // eachAct emits body for each function, and a jump to the one that Act names.
 func (e *emitter) eachAct(body func(a *activation)) {
-	vectors := 15
-	var held []reg.VecPhysical
-	if e.wide() {
-		vectors, held = 16, e.Regs[16:]
-	}
-	exp := e.exp(held...)
 	e.MOVBLZX(e.field("Act"), reg.EBX)
 	for i, act := range activations {
 		e.CMPL(reg.EBX, U8(i))
@@ -125,9 +121,44 @@ func (e *emitter) eachAct(body func(a *activation)) {
 	e.ret() // not a function
 	for _, act := range activations {
 		e.Label(act.name)
-		together := vectors / (1 + act.temps) / 2 * 2
-		body(&activation{emitter: e, together: together, function: act.emit, exp: exp})
+		together, registers := act.avx2, e.Regs[:len(e.Regs)-1]
+		if e.wide() {
+			together, registers = act.avx512, e.Regs
+		}
+		a := &activation{emitter: e, together: together, function: act.emit, kept: map[uint32]reg.VecPhysical{}}
+		free := registers[together*(1+act.temps):]
+		if act.keep != nil {
+			a.keep(act.keep, free)
+		} else {
+			a.exp = e.exp(free...)
+		}
+		body(a)
 	}
+}
+
+// keep loads constants into registers while there are any.
+func (a *activation) keep(constants []float32, free []reg.VecPhysical) {
+	for i, c := range constants[:min(len(constants), len(free))] {
+		a.VMOVUPS(a.constant(c), free[i])
+		a.kept[math.Float32bits(c)] = free[i]
+	}
+}
+
+// fixed is a constant as an operand: the register in which it is kept, or memory.
+func (a *activation) fixed(c float32) Op {
+	if r, ok := a.kept[math.Float32bits(c)]; ok {
+		return r
+	}
+	return a.constant(c)
+}
+
+// held is a constant in a register: its own, or tmp.
+func (a *activation) held(c float32, tmp reg.VecPhysical) Op {
+	if r, ok := a.kept[math.Float32bits(c)]; ok {
+		return r
+	}
+	a.VMOVUPS(a.constant(c), tmp)
+	return tmp
 }
 
 // registers returns where n vectors of x go, and temporaries.
@@ -168,13 +199,24 @@ func (a *activation) minus(v, tmp []reg.VecPhysical) {
 	})
 }
 
-// reluPlus sets x = max(x, 0) + v; tmp is clobbered. A maximum's second source, Go's first, comes
-// out where it is NaN or both are zero.
-func (a *activation) reluPlus(v, tmp []reg.VecPhysical) {
+// magnitude sets v = min(|x|, c), for x that are NaN something between.
+func (a *activation) magnitude(c float32, v []reg.VecPhysical) {
+	if a.wide() {
+		const smaller = 2 | 2<<2 // magnitude, with a sign of 0
+		a.each(func(i int) { a.VRANGEPS(U8(smaller), a.held(c, v[i]), a.x[i], v[i]) })
+		return
+	}
+	a.each(func(i int) { a.VMOVUPS(a.constantBits(1<<31-1), v[i]) })
+	a.each(func(i int) { a.VANDPS(a.x[i], v[i], v[i]) })
+	a.each(func(i int) { a.VMINPS(a.constant(c), v[i], v[i]) })
+}
+
+// positive sets x = max(x, 0); tmp is clobbered. A maximum's second source, Go's first, comes out
+// where it is NaN or both are zero.
+func (a *activation) positive(tmp []reg.VecPhysical) {
 	a.each(func(i int) {
 		a.zero(tmp[i])
 		a.VMAXPS(a.x[i], tmp[i], a.x[i])
-		a.VADDPS(v[i], a.x[i], a.x[i])
 	})
 }
 
@@ -193,17 +235,11 @@ func (a *activation) horner(c []float32, v, p []reg.VecPhysical) {
 	top := len(c) - 1
 	a.fill(p, c[top])
 	for k := top - 1; k >= 0; k-- {
-		a.each(func(i int) { a.VFMADD213PS(a.constant(c[k]), v[i], p[i]) })
+		a.each(func(i int) { a.VFMADD213PS(a.fixed(c[k]), v[i], p[i]) })
 	}
 }
 
-func (a *activation) relu() {
-	t := a.temp[0]
-	a.each(func(i int) {
-		a.zero(t[i])
-		a.VMAXPS(a.x[i], t[i], a.x[i])
-	})
-}
+func (a *activation) relu() { a.positive(a.temp[0]) }
 
 func (a *activation) exponential() {
 	n, z := a.temp[0], a.temp[1]
@@ -215,95 +251,30 @@ func (a *activation) move(from, to []reg.VecPhysical) {
 	a.each(func(i int) { a.VMOVAPS(from[i], to[i]) })
 }
 
-// cut sets x = max(x, logisticCut), NaN where x is NaN.
-func (a *activation) cut(tmp []reg.VecPhysical) {
-	a.fill(tmp, logisticCut)
-	a.each(func(i int) { a.VMAXPS(a.x[i], tmp[i], a.x[i]) })
-}
-
-// negate sets v = −u.
-func (a *activation) negate(u, v []reg.VecPhysical) {
-	a.each(func(i int) { a.VXORPS(a.constantBits(signBit), u[i], v[i]) })
-}
-
-// over sets x = x/(1 + e^v) for v = −u that lies between the cuts of the exponential.
-func (a *activation) over(v, n, z []reg.VecPhysical) {
-	a.exp.between(v, n, z)
-	a.each(func(i int) {
-		a.VADDPS(a.constant(1), z[i], z[i])
-		a.VDIVPS(z[i], a.x[i], a.x[i])
-	})
-}
-
-func (a *activation) silu() {
-	v, n, z := a.temp[0], a.temp[1], a.temp[2]
-	a.cut(v)
-	a.negate(a.x, v)
-	a.exp.cutLow(v, n)
-	a.over(v, n, z)
-}
-
-func (a *activation) quickGELU() {
-	v, n, z := a.temp[0], a.temp[1], a.temp[2]
-	a.cut(v)
-	a.each(func(i int) { a.VMULPS(a.constant(-quickScale), a.x[i], v[i]) })
-	a.exp.cutLow(v, n)
-	a.exp.cutHigh(v, n)
-	a.over(v, n, z)
-}
-
-func (a *activation) geluTanh() {
-	v, n, z := a.temp[0], a.temp[1], a.temp[2]
-	a.cut(v)
-	a.each(func(i int) { a.VMULPS(a.x[i], a.x[i], n[i]) })
-	a.fill(v, -geluTanhCubic)
-	a.fill(z, -geluTanhLinear)
-	a.each(func(i int) { a.VFMADD213PS(z[i], n[i], v[i]) })
-	a.each(func(i int) { a.VMULPS(a.x[i], v[i], v[i]) })
-	a.exp.cutLow(v, n)
-	a.exp.cutHigh(v, n)
-	a.over(v, n, z)
-}
-
 func (a *activation) gelu() {
-	m, low, s, n, z, den := a.temp[0], a.temp[1], a.temp[2], a.temp[3], a.temp[4], a.temp[5]
-	a.minus(m, s)
-	a.each(func(i int) {
-		a.VMULPS(m[i], m[i], s[i])
-		a.VMOVAPS(s[i], low[i])
-		a.VFMSUB231PS(m[i], m[i], low[i]) // low = m·m − s
-		a.VMULPS(a.constant(-0.5), low[i], low[i])
-		a.VMULPS(a.constant(-0.5), s[i], s[i])
-	})
-	a.exp.emit(s, n, z)
-	a.each(func(i int) { a.VFMADD231PS(z[i], low[i], z[i]) })
-	// With m negative, so is the result.
-	a.each(func(i int) {
-		a.VMULPS(m[i], z[i], z[i])
-		a.VANDNPS(m[i], a.sign(n, i), m[i]) // |m|
-	})
-	a.horner(millsNum, m, s)
-	a.horner(millsDen, m, den)
-	a.each(func(i int) {
-		a.VMULPS(s[i], z[i], z[i])
-		a.VDIVPS(den[i], z[i], z[i])
-	})
-	a.reluPlus(z, n)
+	m, w, r, p, q := a.temp[0], a.temp[1], a.temp[2], a.temp[3], a.temp[4]
+	a.magnitude(bellCut, m)
+	a.each(func(i int) { a.VMULPS(a.fixed(-0.5*log2e), m[i], w[i]) })
+	a.each(func(i int) { a.VFMADD213PS(a.fixed(biasedMagic), m[i], w[i]) })
+	a.each(func(i int) { a.VSUBPS(a.fixed(biasedMagic), w[i], r[i]) })
+	a.each(func(i int) { a.VMULPS(a.fixed(bellStep), r[i], r[i]) })
+	a.each(func(i int) { a.VFMADD231PS(m[i], m[i], r[i]) })
+	// The quotient first: the polynomial then hides the divider.
+	a.horner(millsNum, m, q)
+	a.horner(millsDen, m, p)
+	a.each(func(i int) { a.VMULPS(m[i], q[i], q[i]) })
+	a.each(func(i int) { a.VDIVPS(p[i], q[i], q[i]) })
+	a.horner(bellPoly, r, p)
+	a.each(func(i int) { a.VPSLLD(U8(23), w[i], w[i]) })
+	a.each(func(i int) { a.VMULPS(p[i], w[i], w[i]) })
+	a.positive(r)
+	a.each(func(i int) { a.VFNMADD231PS(w[i], q[i], a.x[i]) })
 }
 
 // sign returns the sign bit alone, in tmp[i].
 func (a *activation) sign(tmp []reg.VecPhysical, i int) reg.VecPhysical {
 	a.VMOVUPS(a.constantBits(signBit), tmp[i])
 	return tmp[i]
-}
-
-func (a *activation) sigmoid() {
-	v, n, z := a.temp[0], a.temp[1], a.temp[2]
-	a.negate(a.x, v)
-	a.fill(a.x, 1)
-	a.exp.cutLow(v, n)
-	a.exp.cutHigh(v, n)
-	a.over(v, n, z)
 }
 
 func (a *activation) tanh() {
@@ -363,5 +334,6 @@ func (a *activation) mish() {
 		a.VMULPS(n[i], m[i], m[i])
 		a.VDIVPS(g[i], m[i], m[i])
 	})
-	a.reluPlus(m, n)
+	a.positive(n)
+	a.each(func(i int) { a.VADDPS(m[i], a.x[i], a.x[i]) })
 }
