@@ -54,9 +54,15 @@ func (e *emitter) holdBits(bits uint32, tmp vectors) vectors {
 	return all(tmp[0], len(tmp))
 }
 
-// horner sets p = Σ c[k]·vᵏ; q is clobbered. An FMLA adds to a coefficient, so that the sum moves
-// from one to the other and back.
-func (e *emitter) horner(c []float32, v, p, q vectors) {
+// horner sets p = Σ c[k]·vᵏ; q is clobbered.
+func (e *emitter) horner(c []float32, v, p, q vectors) { e.polynomial(e.FMLA, c, v, p, q) }
+
+// hornerMinus sets p = Σ c[k]·(−v)ᵏ; q is clobbered.
+func (e *emitter) hornerMinus(c []float32, v, p, q vectors) { e.polynomial(e.FMLS, c, v, p, q) }
+
+// polynomial adds each coefficient by op, which adds to it in its place: the sum moves from p to q
+// and back, and ends in p.
+func (e *emitter) polynomial(op func(m, n, d V), c []float32, v, p, q vectors) {
 	top := len(c) - 1
 	if top%2 == 1 {
 		p, q = q, p
@@ -64,7 +70,7 @@ func (e *emitter) horner(c []float32, v, p, q vectors) {
 	e.fill(c[top], p)
 	for k := top - 1; k >= 0; k-- {
 		e.fill(c[k], q)
-		each(e.FMLA, v, p, q)
+		each(op, v, p, q)
 		p, q = q, p
 	}
 }

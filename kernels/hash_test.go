@@ -1,0 +1,118 @@
+package kernels_test
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/fnv"
+	"math"
+	"os"
+	"testing"
+
+	"github.com/lanewise/lanewise/internal/kerneltest"
+	"github.com/lanewise/lanewise/kernels"
+)
+
+// actHashes are those of each function over the float32 values at a distance of 4099 and over corners, and
+// normHashes those of the norms' kernels by number of columns: what every Set of assembly computes, on every
+// machine.
+var (
+	actHashes = map[kernels.Act]string{
+		kernels.Identity:  "82f4d95385740bbb",
+		kernels.ReLU:      "b6b80df8cf97b19f",
+		kernels.SiLU:      "ea1ea5315783eb1f",
+		kernels.QuickGELU: "51802fcc90bb11d3",
+		kernels.GELU:      "cedf886b3a0d3751",
+		kernels.GELUTanh:  "dc01ca39dc44a771",
+		kernels.Sigmoid:   "ac4875d8b2b23b17",
+		kernels.Tanh:      "a3b87ff08fc82a3b",
+		kernels.Mish:      "08538837ce56a6f7",
+		kernels.Exp:       "19d93e63b74e0dae",
+	}
+	normHashes = map[int]string{
+		1:    "7fcd46e045ddbc61",
+		7:    "3b4954e1b58acc99",
+		12:   "087f29380cac2493",
+		33:   "40a9cb76081c6820",
+		131:  "acb7368d1683c9d8",
+		320:  "fb6f229d40fb3851",
+		1153: "b00712f22bd6c515",
+	}
+)
+
+// eachAssembly runs f for every Set but generic, which rounds twice at times.
+func eachAssembly(t *testing.T, f func(t *testing.T, set *kernels.Set)) {
+	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
+		if set.ISA == kernels.Generic {
+			t.Skip("generic stays within its bound, not to the bit")
+		}
+		f(t, set)
+	})
+}
+
+func TestActivateHashes(t *testing.T) {
+	if os.Getenv("LANEWISE_FLOATS") != "" {
+		t.Skip("LANEWISE_FLOATS: the hashes are those of the usual distance")
+	}
+	eachAssembly(t, func(t *testing.T, set *kernels.Set) {
+		for _, a := range kernels.Acts() {
+			h := fnv.New64a()
+			y := make([]float32, 4099)
+			add := func(x []float32) {
+				set.Activate(&kernels.ActivateArgs{Rows: 1, Cols: len(x), Act: a, Src: x, Dst: y})
+				h.Write(portableBits(y[:len(x)]))
+			}
+			batches(t, add)
+			add(corners)
+			if got := fmt.Sprintf("%016x", h.Sum64()); got != actHashes[a] {
+				t.Errorf("%v: %s, want %s", a, got, actHashes[a])
+			}
+		}
+	})
+}
+
+func TestNormHashes(t *testing.T) {
+	const rows = 19
+	eachAssembly(t, func(t *testing.T, set *kernels.Set) {
+		for cols, want := range normHashes {
+			src, scale, shift := portable(1, rows*cols), portable(2, cols), portable(3, cols)
+			sum, square, layer, affine := make([]float32, cols), make([]float32, cols), make([]float32, rows*cols), make([]float32, rows*cols)
+			set.Moments(&kernels.MomentsArgs{Rows: rows, Cols: cols, Src: src, Stride: cols, Ref: src[:cols], Sum: sum, Square: square})
+			set.LayerNorm(&kernels.LayerNormArgs{Rows: rows, Cols: cols, Src: src, SrcStride: cols,
+				Scale: scale, Shift: shift, Eps: 1e-6, Dst: layer, DstStride: cols})
+			set.Affine(&kernels.AffineArgs{Rows: rows, Cols: cols, Src: src, SrcStride: cols,
+				Mean: sum, Scale: scale, Shift: shift, Act: kernels.SiLU, Dst: affine, DstStride: cols})
+			h := fnv.New64a()
+			for _, values := range [][]float32{sum, square, layer, affine} {
+				h.Write(portableBits(values))
+			}
+			if got := fmt.Sprintf("%016x", h.Sum64()); got != want {
+				t.Errorf("cols=%d: %s, want %s", cols, got, want)
+			}
+		}
+	})
+}
+
+// portable returns n values between −1 and 1 that are the same on every machine: made of integers.
+func portable(seed uint32, n int) []float32 {
+	s := make([]float32, n)
+	x := seed*2654435761 + 1
+	for i := range s {
+		x ^= x << 13
+		x ^= x >> 17
+		x ^= x << 5
+		s[i] = float32(int32(x)>>7) / (1 << 24)
+	}
+	return s
+}
+
+// portableBits are the values' bits, those of one NaN for all.
+func portableBits(values []float32) []byte {
+	var b []byte
+	for _, v := range values {
+		if v != v {
+			v = float32(math.NaN())
+		}
+		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
+	}
+	return b
+}
