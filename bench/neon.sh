@@ -49,7 +49,7 @@ loops Peak
 
 # rate FILE CORE: flop per cycle in steady state; a multiply-add of four lanes is 8.
 rate() {
-  "$mca" -mtriple=aarch64 -mcpu="$2" -iterations=200 "$1" 2>/dev/null |
+  "$mca" -mtriple=aarch64 -mcpu="$2" -iterations=200 "$1" |
     awk -v flop=$((8 * $(grep -c ^fmla "$1"))) '/^Total Cycles/ { printf "%.1f", 200 * flop / $3 }'
 }
 
