@@ -169,7 +169,7 @@ func (p *Product) Multiply(w *engine.Worker, b *Block, c Chunk) {
 			t.Segments, t.From, t.K = tap1-tap0, k0, k1-k0
 			k0, k1 = tap0*c.K+k0, (tap1-1)*c.K+k1 // in the chunk
 			t.B = p.w.operand(w, b.wide, unit, half, c.offset+k0, c.offset+k1)
-			t.Ahead = next[min(k0*t.BStride, len(next)):min(k1*t.BStride, len(next))]
+			t.Ahead = next[run*len(next)/runs.pieces() : (run+1)*len(next)/runs.pieces()]
 			p.sweep(w, b, unit, half, b.pointers[tap0*g.MR:], c.first && run == 0, c.last && run == runs.pieces()-1)
 		}
 	}
