@@ -40,11 +40,6 @@ func (c code) two(code uint32, name string, n, d V) {
 	c.word(code|uint32(n)<<5|uint32(d), "%s v%d.4s, v%d.4s", name, d, n)
 }
 
-// scalar writes d = n op m of the lowest lanes alone; the others become zero.
-func (c code) scalar(code uint32, name string, m, n, d V) {
-	c.word(code|uint32(m)<<16|uint32(n)<<5|uint32(d), "%s s%d, s%d, s%d", name, d, n, m)
-}
-
 func (c code) FADD(m, n, d V) { c.three(0x4e20d400, "fadd", m, n, d) } // d = n + m
 func (c code) FSUB(m, n, d V) { c.three(0x4ea0d400, "fsub", m, n, d) } // d = n − m
 func (c code) FMUL(m, n, d V) { c.three(0x6e20dc00, "fmul", m, n, d) } // d = n·m

@@ -56,110 +56,145 @@ const unroll = 4
 //	8×12: 24 + 6 + 2 registers; 48 FMA for 12 loads
 func tiles(e *emitter) {
 	e.function("Tile", frameSize, layout.Tile, tileArgs, "Tile is kernels.GEMM.Tile; args points to a kernels.TileArgs.")
-	e.get("Rows", tileRows)
-	e.get("A", tileTable)
-	e.stride("InitStride", stride(tileInit))
-	e.stride("AddStride", stride(tileAdd))
-	e.stride("DstStride", stride(tileDst))
-	e.get("Dst", tileDst)
+	p := panel{e}
+	p.start()
+	e.label("next")
+	p.sizes()
+	e.CBZ(panelTail, "choose")
+	p.fill()
+	e.label("choose")
+	p.choose()
+	e.label("stored")
+	p.sizes()
+	e.CBZ(panelTail, "advance")
+	p.empty()
+	e.label("advance")
+	p.advance()
+	e.BGT("next")
+	e.RET()
+}
+
+// panel is the sweep down a panel, from one tile to the next.
+type panel struct{ *emitter }
+
+// Registers between tiles: columns in all, in whole vectors (in bytes), and besides; rows of this tile.
+var (
+	panelCols, panelWhole, panelTail = R(0), R(2), R(3)
+	panelRows                        = R(1)
+)
+
+// start loads what is kept from tile to tile.
+func (p panel) start() {
+	p.get("Rows", tileRows)
+	p.get("A", tileTable)
+	p.stride("InitStride", stride(tileInit))
+	p.stride("AddStride", stride(tileAdd))
+	p.stride("DstStride", stride(tileDst))
+	p.get("Dst", tileDst)
 
 	// Without Init, the rows start from zeros at a stride of 0.
-	e.get("Init", tileInit)
-	e.CBNZ(tileInit, "started")
-	e.MOVD(e.zeros(4*nr), tileInit)
-	e.MOVD(0, stride(tileInit))
-	e.label("started")
-	e.get("Add", tileAdd)
-	e.CBNZ(tileAdd, "added")
-	e.MOVD(0, stride(tileAdd))
-	e.label("added")
+	p.get("Init", tileInit)
+	p.CBNZ(tileInit, "started")
+	p.MOVD(p.zeros(4*nr), tileInit)
+	p.MOVD(0, stride(tileInit))
+	p.label("started")
+	p.get("Add", tileAdd)
+	p.CBNZ(tileAdd, "added")
+	p.MOVD(0, stride(tileAdd))
+	p.label("added")
 
 	// Without Ahead, B is asked for, which is at hand.
-	e.get("B", tileEnd)
-	e.get("Ahead", tileAhead)
-	e.CBZ(tileAhead, "behind")
-	e.MOVD(e.length("Ahead"), tileEnd)
-	e.ADD(shifted{tileEnd, 2}, tileAhead, tileEnd)
-	e.B("next")
-	e.label("behind")
-	e.MOVD(tileEnd, tileAhead)
+	p.get("B", tileEnd)
+	p.get("Ahead", tileAhead)
+	p.CBZ(tileAhead, "behind")
+	p.MOVD(p.length("Ahead"), tileEnd)
+	p.ADD(shifted{tileEnd, 2}, tileAhead, tileEnd)
+	p.B("next")
+	p.label("behind")
+	p.MOVD(tileEnd, tileAhead)
+}
 
-	e.label("next")
-	cols, n := R(0), R(1)
-	whole, tail := R(2), R(3) // columns in whole vectors, in bytes; columns besides
-	sizes := func() {
-		e.get("Cols", cols)
-		e.AND(3, cols, tail)
-		e.SUB(tail, cols, whole)
-		e.LSL(2, whole, whole)
-		e.MOVD(mr, n)
-		e.CMP(n, tileRows)
-		e.CSEL("LT", tileRows, n, n)
-	}
-	// ragged emits body for the last vector of each row: of is at the row's, and buffer at the frame's.
-	ragged := func(of R, body func(at, buffer, tmp R)) {
-		at, buffer, left, loop := R(4), R(5), R(6), e.unique("ragged")
-		e.ADD(whole, of, at)
-		e.frame(of, buffer)
-		e.MOVD(n, left)
-		e.label(loop)
-		body(at, buffer, R(7))
-		e.ADD(stride(of), at)
-		e.ADD(bytesV, buffer)
-		e.SUBS(1, left)
-		e.BNE(loop)
-	}
-	sizes()
-	e.CBZ(tail, "choose")
-	loadTail := func(at, buffer, tmp R) {
-		e.loadSome(tail, at, tmp, 0)
-		e.FMOVQ(V(0), Mem{Base: buffer})
-	}
-	ragged(tileInit, loadTail)
-	e.CBZ(tileAdd, "choose")
-	ragged(tileAdd, loadTail)
+// sizes sets the registers between tiles.
+func (p panel) sizes() {
+	p.get("Cols", panelCols)
+	p.AND(vector-1, panelCols, panelTail)
+	p.SUB(panelTail, panelCols, panelWhole)
+	p.LSL(2, panelWhole, panelWhole)
+	p.MOVD(mr, panelRows)
+	p.CMP(panelRows, tileRows)
+	p.CSEL("LT", tileRows, panelRows, panelRows)
+}
 
-	e.label("choose")
-	most := nr / vector
+// fill copies the values besides whole vectors of Init and Add to the frame, and empty those of Dst
+// from there.
+func (p panel) fill() {
+	load := func(at, buffer, tmp R) {
+		p.loadSome(panelTail, at, tmp, 0)
+		p.FMOVQ(V(0), Mem{Base: buffer})
+	}
+	p.ragged(tileInit, load)
+	p.CBZ(tileAdd, "choose")
+	p.ragged(tileAdd, load)
+}
+
+func (p panel) empty() {
+	p.ragged(tileDst, func(at, buffer, tmp R) {
+		p.FMOVQ(Mem{Base: buffer}, V(0))
+		p.storeSome(0, panelTail, at, tmp)
+	})
+}
+
+// ragged emits body for the last vector of each row: at is where it belongs, buffer where it lies in
+// the frame.
+func (p panel) ragged(of R, body func(at, buffer, tmp R)) {
+	at, buffer, left, loop := R(4), R(5), R(6), p.unique("ragged")
+	p.ADD(panelWhole, of, at)
+	p.frame(of, buffer)
+	p.MOVD(panelRows, left)
+	p.label(loop)
+	body(at, buffer, R(7))
+	p.ADD(stride(of), at)
+	p.ADD(bytesV, buffer)
+	p.SUBS(1, left)
+	p.BNE(loop)
+}
+
+// choose jumps to the body for this tile, and emits all of them.
+func (p panel) choose() {
+	const most = nr / vector
 	for v := most; v > 1; v-- {
-		e.CMP((v-1)*vector, cols)
-		e.BGT(fmt.Sprintf("vectors%d", v))
+		p.CMP((v-1)*vector, panelCols)
+		p.BGT(fmt.Sprintf("vectors%d", v))
 	}
 	for v := 1; v <= most; v++ {
-		e.label(fmt.Sprintf("vectors%d", v))
+		p.label(fmt.Sprintf("vectors%d", v))
 		for r := mr; r > 1; r-- {
-			e.CMP(r, n)
-			e.BEQ(tile{e, r, v}.label("init"))
+			p.CMP(r, panelRows)
+			p.BEQ(tile{p.emitter, r, v}.label("init"))
 		}
 		for r := 1; r <= mr; r++ {
-			t := tile{e, r, v}
+			t := tile{p.emitter, r, v}
 			t.init()
 			t.sum()
 			t.finish()
-			e.B("stored")
+			p.B("stored")
 		}
 	}
+}
 
-	e.label("stored")
-	sizes()
-	e.CBZ(tail, "advance")
-	ragged(tileDst, func(at, buffer, tmp R) {
-		e.FMOVQ(Mem{Base: buffer}, V(0))
-		e.storeSome(0, tail, at, tmp)
-	})
-	e.label("advance")
-	e.get("AStride", R(4))
-	e.get("Segments", R(5))
-	e.LSL(3, R(5), R(5)) // of MR pointers, which the tile has gone past
-	e.SUB(R(5), R(4), R(4))
-	e.ADD(shifted{R(4), 3}, tileTable)
-	for _, p := range []R{tileInit, tileAdd, tileDst} {
-		e.MUL(n, stride(p), R(4))
-		e.ADD(R(4), p)
+// advance goes on to the next tile; the flags say whether there is one.
+func (p panel) advance() {
+	tmp, segments := R(4), R(5)
+	p.get("AStride", tmp)
+	p.get("Segments", segments)
+	p.LSL(3, segments, segments) // of MR pointers, which the tile has gone past
+	p.SUB(segments, tmp, tmp)
+	p.ADD(shifted{tmp, 3}, tileTable)
+	for _, of := range []R{tileInit, tileAdd, tileDst} {
+		p.MUL(panelRows, stride(of), tmp)
+		p.ADD(tmp, of)
 	}
-	e.SUBS(mr, tileRows)
-	e.BGT("next")
-	e.RET()
+	p.SUBS(mr, tileRows)
 }
 
 // tile is the body for one number of rows, and of vectors in a row.

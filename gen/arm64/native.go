@@ -80,7 +80,6 @@ func (e *emitter) native(op string, operands ...any) {
 func (e *emitter) MOVD(src, dst any)            { e.native("MOVD", src, dst) }
 func (e *emitter) MOVBU(src Mem, dst R)         { e.native("MOVBU", src, dst) }
 func (e *emitter) MOVHU(src Mem, dst R)         { e.native("MOVHU", src, dst) }
-func (e *emitter) MOVW(src R, dst Mem)          { e.native("MOVW", src, dst) }
 func (e *emitter) LDP(src Mem, a, b R)          { e.native("LDP", src, [2]R{a, b}) }
 func (e *emitter) ADD(operands ...any)          { e.native("ADD", operands...) }
 func (e *emitter) SUB(operands ...any)          { e.native("SUB", operands...) }
@@ -108,18 +107,16 @@ func (e *emitter) PRFM(m Mem, operation string) { e.native("PRFM", m, operation)
 func (e *emitter) FMOVS(src, dst any)           { e.native("FMOVS", src, dst) }
 func (e *emitter) FMOVD(src, dst any)           { e.native("FMOVD", src, dst) }
 func (e *emitter) FMOVQ(src, dst any)           { e.native("FMOVQ", src, dst) }
-func (e *emitter) FMOVSP(src, dst any)          { e.native("FMOVS.P", src, dst) }
 func (e *emitter) FMOVQP(src, dst any)          { e.native("FMOVQ.P", src, dst) }
 func (e *emitter) FLDPQ(src Mem, a, b V)        { e.native("FLDPQ", src, [2]V{a, b}) }
 func (e *emitter) FSTPQ(a, b V, dst Mem)        { e.native("FSTPQ", [2]V{a, b}, dst) }
 func (e *emitter) loadLane(src R, v V, i Lane)  { e.native("VLD1", at(src, 0), element(v, i)) }
 func (e *emitter) storeLane(v V, i Lane, dst R) { e.native("VST1", element(v, i), at(dst, 0)) }
 func (e *emitter) loadLaneP(src R, v V, i Lane) { e.native("VLD1.P", at(src, 4), element(v, i)) }
-func (e *emitter) broadcast(src R, v V)         { e.native("VLD1R", at(src, 0), "["+lanes(v)+"]") }
+func (e *emitter) SCVTFS(src R, dst V)          { e.native("SCVTFS", src, dst) }
 func (e *emitter) VDUP(src V, i Lane, dst V)    { e.native("VDUP", element(src, i), lanes(dst)) }
 func (e *emitter) VMOV(src, dst V)              { e.native("VMOV", bits(src), bits(dst)) }
 func (e *emitter) VEOR(m, n, d V)               { e.native("VEOR", bits(m), bits(n), bits(d)) }
-func (e *emitter) VORR(m, n, d V)               { e.native("VORR", bits(m), bits(n), bits(d)) }
 func (e *emitter) VAND(m, n, d V)               { e.native("VAND", bits(m), bits(n), bits(d)) }
 func (e *emitter) VADD(m, n, d V)               { e.native("VADD", lanes(m), lanes(n), lanes(d)) }
 func (e *emitter) VSUB(m, n, d V)               { e.native("VSUB", lanes(m), lanes(n), lanes(d)) }

@@ -145,7 +145,7 @@ func layerNorm(e *emitter) {
 	e.FMOVS(e.field("Eps"), eps)
 	e.VDUP(eps, 0, eps)
 	s := e.newSweep()
-	e.native("SCVTFS", cols, n)
+	e.SCVTFS(cols, n)
 	e.VDUP(n, 0, n)
 	e.AND(vector-1, cols, left)
 	e.mask(left, tables, mask)
