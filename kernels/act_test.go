@@ -27,7 +27,7 @@ func actBound(a kernels.Act, x, want float64) (ulp, floor float64) {
 	case kernels.Tanh:
 		return 1.5, 0
 	case kernels.GELU:
-		return 6.5, min(0x1p-40, math.Abs(want)*0x1p-12+4e-39)
+		return 6.5, min(0x1p-39, math.Abs(want)*0x1p-12+4e-39)
 	case kernels.Mish:
 		return 4.5, floor
 	case kernels.Sigmoid, kernels.SiLU:
