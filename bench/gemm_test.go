@@ -6,16 +6,27 @@ import (
 	"github.com/lanewise/lanewise/engine"
 	"github.com/lanewise/lanewise/gemm"
 	"github.com/lanewise/lanewise/internal/kerneltest"
+	"github.com/lanewise/lanewise/kernels"
 	"github.com/lanewise/lanewise/tensor"
 )
 
 // BenchmarkGEMM is a linear layer without bias, its weights packed beforehand.
-func BenchmarkGEMM(b *testing.B) {
+func BenchmarkGEMM(b *testing.B) { linear(b, "", func([]float32) {}) }
+
+// BenchmarkHalf is BenchmarkGEMM with weights that are kept as bfloat16.
+func BenchmarkHalf(b *testing.B) {
+	linear(b, "/weights=bf16", func(w []float32) { kerneltest.Truncate(w, kernels.BFloat16) })
+}
+
+// linear times layers whose weights are prepared before they are packed.
+func linear(b *testing.B, name string, prepare func(w []float32)) {
 	for _, s := range shapes(b, "gemm", 3) {
 		m, n, k := s[0], s[1], s[2]
 		flop := 2 * float64(m) * float64(n) * float64(k)
-		each(b, kerneltest.Name("m", m, "n", n, "k", k), flop, func(b *testing.B, e *engine.Engine) {
-			w := gemm.Pack(e, tensor.Mat{Rows: n, Cols: k, Stride: k, Data: random(n * k)})
+		each(b, kerneltest.Name("m", m, "n", n, "k", k)+name, flop, func(b *testing.B, e *engine.Engine) {
+			data := random(n * k)
+			prepare(data)
+			w := gemm.Pack(e, tensor.Mat{Rows: n, Cols: k, Stride: k, Data: data})
 			x := tensor.Mat{Rows: m, Cols: k, Stride: k, Data: random(m * k)}
 			y := tensor.MakeMat(m, n)
 			gemm.Mul(e, y, x, w, gemm.Prologue{}, gemm.Epilogue{})

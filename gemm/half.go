@@ -1,7 +1,6 @@
 package gemm
 
 import (
-	"math"
 	"sync/atomic"
 	"unsafe"
 
@@ -29,10 +28,7 @@ func (p *Packed) store(at int, values []float32) {
 		copy(p.data[at:], values)
 		return
 	}
-	half := p.half[at:][:len(values)]
-	for i, v := range values {
-		half[i], _ = p.format.Narrow(v)
-	}
+	p.format.Narrow(p.half[at:][:len(values)], values)
 }
 
 // Bytes returns how much memory the weights take.
@@ -85,28 +81,11 @@ type survey struct {
 
 // Tile looks at row r.
 func (s *survey) Tile(_ *engine.Worker, r int) {
-	row := s.w.Row(r)
-	if not := &s.not[kernels.BFloat16]; !not.Load() {
-		for _, v := range row {
-			if math.Float32bits(v)&0xffff != 0 {
-				not.Store(true)
-				break
-			}
+	for t := range s.not {
+		if not := &s.not[t]; !not.Load() && !kernels.HalfType(t).Holds(s.w.Row(r)) {
+			not.Store(true)
 		}
 	}
-	if not := &s.not[kernels.Float16]; !not.Load() {
-		for _, v := range row {
-			if _, exact := kernels.Float16.Narrow(v); !exact {
-				not.Store(true)
-				break
-			}
-		}
-	}
-}
-
-// halves is f's memory as twice as many values of 16 bits.
-func halves(f []float32) []uint16 {
-	return unsafe.Slice((*uint16)(unsafe.Pointer(unsafe.SliceData(f))), 2*len(f))
 }
 
 // wideLen is how much scratch the piece of a panel needs that is widened at a time.

@@ -2,6 +2,7 @@ package gemm
 
 import (
 	"fmt"
+	"unsafe"
 
 	"github.com/lanewise/lanewise/engine"
 	"github.com/lanewise/lanewise/kernels"
@@ -59,7 +60,7 @@ func pack(e *engine.Engine, w tensor.Mat, taps int, glu bool) *Packed {
 		p.format, compact = halfType(e, w)
 	}
 	if compact {
-		p.half = halves(tensor.Aligned((size + 1) / 2))
+		p.half = unsafe.Slice((*uint16)(unsafe.Pointer(unsafe.SliceData(tensor.Aligned((size+1)/2)))), size)
 	} else {
 		p.data = tensor.Aligned(size)
 	}

@@ -13,22 +13,65 @@ const (
 // String returns the format's name as checkpoints have it.
 func (t HalfType) String() string { return [...]string{"BF16", "F16"}[t] }
 
-// Narrow returns v in format t and whether that is exact: widening it again would give v, bit for
-// bit. The bits mean nothing where it is not.
-func (t HalfType) Narrow(v float32) (half uint16, exact bool) {
-	b := math.Float32bits(v)
+// Holds says whether every value is one of format t: what Widen makes of Narrow's result is the same
+// values, bit for bit.
+func (t HalfType) Holds(values []float32) bool {
 	if t == BFloat16 {
-		return uint16(b >> 16), b&0xffff == 0
+		var bits uint32
+		for _, v := range values {
+			bits |= math.Float32bits(v)
+		}
+		return bits&0xffff == 0
 	}
+	for _, v := range values {
+		b := math.Float32bits(v)
+		if b&0x7fffffff-normal16 < normals16 {
+			if b&0x1fff != 0 {
+				return false
+			}
+		} else if _, exact := float16(b); !exact {
+			return false
+		}
+	}
+	return true
+}
+
+// Narrow sets dst, as long as src, to src in format t, which holds its values.
+func (t HalfType) Narrow(dst []uint16, src []float32) {
+	dst = dst[:len(src)]
+	if t == BFloat16 {
+		for i, v := range src {
+			dst[i] = uint16(math.Float32bits(v) >> 16)
+		}
+		return
+	}
+	for i, v := range src {
+		b := math.Float32bits(v)
+		if rest := b & 0x7fffffff; rest-normal16 < normals16 {
+			dst[i] = uint16(b>>16)&0x8000 | uint16((rest-bias16)>>13)
+		} else {
+			dst[i], _ = float16(b)
+		}
+	}
+}
+
+// Float32 bits of the least normal binary16, the distance from there to infinity, and the difference
+// of the exponents' biases.
+const (
+	normal16  = 113 << 23
+	normals16 = 30 << 23
+	bias16    = 112 << 23
+)
+
+// float16 returns the binary16 of a float32's bits that is no normal one, and whether it is the same
+// value. A NaN is not, since it need not keep its bits.
+func float16(b uint32) (half uint16, exact bool) {
 	sign, rest := uint16(b>>16)&0x8000, b&0x7fffffff
-	switch {
-	case rest-113<<23 < 30<<23: // a normal number there as here
-		return sign | uint16((rest-112<<23)>>13), rest&0x1fff == 0
-	case rest < 113<<23: // subnormal there: a multiple of 2⁻²⁴, or nothing
-		n := math.Float32frombits(rest) * 0x1p24
-		return sign | uint16(n), float32(uint16(n)) == n
+	if rest >= normal16 {
+		return sign | 0x7c00, rest == 0x7f800000
 	}
-	return sign | 0x7c00, rest == 0x7f800000 // infinite; a NaN need not keep its bits
+	n := math.Float32frombits(rest) * 0x1p24 // what is subnormal, or nothing, is a multiple of 2⁻²⁴
+	return sign | uint16(n), float32(uint16(n)) == n
 }
 
 // WidenArgs asks for half-width values as float32, which represents every one of them exactly:

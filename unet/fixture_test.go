@@ -115,16 +115,17 @@ func encode(t testing.TB, weights map[string]weight, dtype string) []byte {
 	for _, name := range slices.Sorted(maps.Keys(weights)) {
 		w := weights[name]
 		from := data.Len()
-		for _, v := range w.data {
-			if dtype == "F32" {
-				data.Write(binary.LittleEndian.AppendUint32(nil, math.Float32bits(v)))
-				continue
+		var values any = w.data
+		if half, ok := halfTypes[dtype]; ok {
+			if !half.Holds(w.data) {
+				t.Fatalf("%s: not of type %s", name, dtype)
 			}
-			half, exact := halfTypes[dtype].Narrow(v)
-			if !exact {
-				t.Fatalf("%s: %g is not %s", name, v, dtype)
-			}
-			data.Write(binary.LittleEndian.AppendUint16(nil, half))
+			narrow := make([]uint16, len(w.data))
+			half.Narrow(narrow, w.data)
+			values = narrow
+		}
+		if err := binary.Write(&data, binary.LittleEndian, values); err != nil {
+			t.Fatal(err)
 		}
 		header[name] = map[string]any{"dtype": dtype, "shape": w.shape, "data_offsets": []int{from, data.Len()}}
 	}
