@@ -193,6 +193,9 @@ func pieces(n, size int) int { return (n + size - 1) / size }
 
 // share returns piece i of n values cut into parts at multiples of unit.
 func share(n, unit, i, parts int) (from, to int) {
+	if parts == 1 {
+		return 0, n
+	}
 	units := pieces(n, unit)
 	return i * units / parts * unit, min(n, (i+1)*units/parts*unit)
 }
