@@ -24,11 +24,12 @@ type layer struct {
 	scaled           bool // a prologue's scale and shift for each image
 	before, act      kernels.Act
 	add, addDst      bool // a residual; in dst itself
+	half             int  // the weights' kernels.HalfType and 1; 0: they have all digits of a float32
 }
 
 func (l layer) String() string {
 	return kerneltest.Name("n", l.n, "h", l.h, "w", l.w, "in", l.in, "out", l.out, "k", l.g.KH, "kw", l.g.KW, "s", l.g.Stride,
-		"up", l.g.Upsample, "pad", l.pad, "scaled", l.scaled, "before", l.before, "act", l.act, "add", l.add)
+		"up", l.g.Upsample, "pad", l.pad, "scaled", l.scaled, "before", l.before, "act", l.act, "add", l.add, "half", l.half)
 }
 
 // size returns the output's size by the definition of a convolution.
@@ -64,6 +65,9 @@ func (l layer) operands(t testing.TB) operands {
 		w:   kerneltest.Mat(t, 3, 1, l.out*l.in*l.g.KH*l.g.KW, l.out*l.in*l.g.KH*l.g.KW).Data,
 		pro: gemm.Prologue{Act: l.before},
 		ep:  gemm.Epilogue{Act: l.act},
+	}
+	if l.half > 0 {
+		kerneltest.Truncate(o.w, kernels.HalfType(l.half-1))
 	}
 	if l.bias {
 		o.ep.Bias = kerneltest.Mat(t, 4, 1, l.out, l.out).Data
@@ -320,6 +324,8 @@ func FuzzApply(f *testing.F) {
 	f.Add(uint8(9), uint8(7), uint8(5), uint8(33), uint8(1), uint16(0), uint16(0x0111))
 	f.Add(uint8(4), uint8(6), uint8(64), uint8(4), uint8(9), uint16(0x1ff), uint16(0x1010))
 	f.Add(uint8(69), uint8(2), uint8(1), uint8(0), uint8(68), uint16(87), uint16(300))
+	f.Add(uint8(9), uint8(11), uint8(67), uint8(39), uint8(10), uint16(0x4004), uint16(0x1111))
+	f.Add(uint8(11), uint8(11), uint8(40), uint8(20), uint8(10), uint16(0x8104), uint16(0x1111))
 	f.Fuzz(func(t *testing.T, h, w, in, out, geometry uint8, fused, pads uint16) {
 		l := layer{n: 1 + int(fused>>12&1), h: int(h % 12), w: int(w % 12), in: int(in % 70), out: int(out % 40)}
 		l.g = conv.Geometry{KH: 1 + int(geometry&3), KW: 1 + int(geometry>>2&3), Stride: 1 + int(geometry>>4&1),
@@ -337,6 +343,7 @@ func FuzzApply(f *testing.F) {
 		l.imageBias = !l.bias && fused&64 != 0
 		l.before = []kernels.Act{kernels.Identity, kernels.SiLU}[fused>>7&1]
 		l.act = []kernels.Act{kernels.Identity, kernels.SiLU, kernels.GELU, kernels.ReLU}[fused>>8&3]
+		l.half = int(fused>>14) % 3
 		for _, set := range kernels.Available() {
 			l.check(t, kerneltest.Engine(t, set, 1+int(fused>>13&1)))
 		}

@@ -26,12 +26,13 @@ type layer struct {
 	gates       int  // rows of the gate; 0 none
 	add, addDst bool // a residual; in dst itself
 	moments     int  // images that moments are asked of; 0 none
+	half        int  // the weights' kernels.HalfType and 1; 0: they have all digits of a float32
 }
 
 func (l layer) String() string {
 	return kerneltest.Name("m", l.m, "k", l.k, "n", l.n, "pad", l.pad, "glu", l.glu, "bias", l.bias, "images", l.images,
 		"scaled", l.scaled, "before", l.before, "act", l.act, "gates", l.gates, "add", l.add, "inplace", l.addDst,
-		"moments", l.moments)
+		"moments", l.moments, "half", l.half)
 }
 
 // columns is how many rows the weight has.
@@ -56,6 +57,9 @@ func (l layer) operands(t testing.TB) operands {
 		dst: kerneltest.Mat(t, 3, l.m, l.n, l.n+l.pad),
 		ep:  gemm.Epilogue{Act: l.act},
 		pro: gemm.Prologue{Act: l.before},
+	}
+	if l.half > 0 {
+		kerneltest.Truncate(o.w.Data, kernels.HalfType(l.half-1))
 	}
 	if l.bias {
 		o.ep.Bias = kerneltest.Mat(t, 4, 1, l.columns(), l.columns()).Data
@@ -351,6 +355,8 @@ func FuzzMul(f *testing.F) {
 	f.Add(uint8(1), uint16(1), uint8(1), uint8(7), uint32(0x2a))
 	f.Add(uint8(17), uint16(513), uint8(0), uint8(235), uint32(594))
 	f.Add(uint8(40), uint16(33), uint8(130), uint8(3), uint32(0xf804))
+	f.Add(uint8(39), uint16(801), uint8(70), uint8(0), uint32(0x1a807))
+	f.Add(uint8(2), uint16(1000), uint8(150), uint8(1), uint32(0x20102))
 	f.Fuzz(func(t *testing.T, m uint8, k uint16, n, pad uint8, bits uint32) {
 		l := layer{m: int(m % 64), k: int(k % 1024), n: int(n % 160), pad: int(pad % 20)}
 		l.glu, l.bias, l.add, l.addDst = bits&1 != 0, bits&2 != 0, bits&4 != 0, bits&8 != 0
@@ -379,6 +385,7 @@ func FuzzMul(f *testing.F) {
 				l.m *= 9 // several blocks
 			}
 		}
+		l.half = int(bits>>16) % 3
 		var first []float32
 		for _, set := range kernels.Available() {
 			got := l.check(t, kerneltest.Engine(t, set, 1+int(bits>>10&1)))

@@ -15,8 +15,9 @@ import (
 // that products of few rows wait for it.
 //
 // Widening to scratch in the second-level cache takes as long as the multiply-adds of about seven
-// rows, in the first-level cache of about two. So blocks of rows, and their sums, are twice as large
-// as for float32, and up to fewRows rows meet pieces of halfPiece values: 16 KiB once wide.
+// rows, in the first-level cache of about two. So blocks of rows are twice as high as for float32,
+// which makes that 2.5 % of their time (plan), and up to fewRows rows meet pieces of halfPiece
+// values, 16 KiB once wide (runs).
 const (
 	fewRows   = 80
 	halfPiece = 4 << 10

@@ -36,22 +36,18 @@ func TestMulHalf(t *testing.T) {
 		wide := kerneltest.EngineOf(t, engine.Options{Set: set, Workers: 1, Storage: engine.Float32})
 		for _, l := range all {
 			for _, ty := range halfTypes {
-				operands := func() operands {
-					o := l.operands(t)
-					kerneltest.Truncate(o.w.Data, ty)
-					return o
-				}
-				want := operands()
+				l.half = 1 + int(ty)
+				want := l.operands(t)
 				w := l.pack(wide, want.w)
 				gemm.Mul(wide, want.dst, want.a, w, want.pro, want.ep)
 				for _, workers := range []int{1, 7} {
-					o, e := operands(), kerneltest.Engine(t, set, workers)
+					o, e := l.operands(t), kerneltest.Engine(t, set, workers)
 					half := l.pack(e, o.w)
 					if 2*half.Bytes() != w.Bytes() {
-						t.Fatalf("%v: %d bytes of %v, %d of float32", l, half.Bytes(), ty, w.Bytes())
+						t.Fatalf("%v: %d bytes, %d of float32", l, half.Bytes(), w.Bytes())
 					}
 					gemm.Mul(e, o.dst, o.a, half, o.pro, o.ep)
-					kerneltest.Same(t, ty.String()+"/"+l.String(), o.dst.Data, want.dst.Data)
+					kerneltest.Same(t, l.String(), o.dst.Data, want.dst.Data)
 				}
 			}
 		}
@@ -63,8 +59,8 @@ func TestMulHalfDoesNotAllocate(t *testing.T) {
 		for _, workers := range []int{1, 2} {
 			e := kerneltest.Engine(t, set, workers)
 			for _, l := range layers(set) {
+				l.half = 1 + int(kernels.BFloat16)
 				o := l.operands(t)
-				kerneltest.Truncate(o.w.Data, kernels.BFloat16)
 				w := l.pack(e, o.w)
 				kerneltest.NoAllocations(t, l.String(), func() { gemm.Mul(e, o.dst, o.a, w, o.pro, o.ep) })
 			}

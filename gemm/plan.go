@@ -23,7 +23,7 @@ func (p *Product) plan() {
 	case p.dst.Rows <= g.MR:
 		kc = max(kc, thinChain)
 	case p.w.half != nil && p.dst.Rows > (p.workers-1)*2*mc: // a block for every worker is left
-		mc, sums = 2*mc, 2*sums
+		mc, sums = 2*mc, max(sums, g.KC*g.MC)
 	}
 	p.chunks = cutChain(p.w.taps, p.w.In, kc)
 	tiles := p.rows.tiles()
