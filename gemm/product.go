@@ -201,6 +201,10 @@ func (p *Product) sweep(w *engine.Worker, b *Block, unit, half int, pointers []*
 				t.Add, t.AddStride = p.ep.Add.Data[r0*p.ep.Add.Stride+column:], p.ep.Add.Stride
 			}
 		}
+		t.Fetch, t.FetchStride = nil, p.dst.Stride
+		if last && p.staged && half == halves-1 {
+			t.Fetch = p.dst.Data[r0*p.dst.Stride+column:]
+		}
 		g.Tile(t)
 		t.Ahead = nil
 		if last && half == halves-1 {

@@ -221,3 +221,16 @@ func TestActivateShapes(t *testing.T) {
 		}
 	})
 }
+
+// The strides of operands that are not there do not matter.
+func TestActivateWithoutOperands(t *testing.T) {
+	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
+		const rows, cols = 3, 21
+		got, want := make([]float32, rows*cols), make([]float32, rows*cols)
+		a := kernels.ActivateArgs{Rows: rows, Cols: cols, Act: kernels.SiLU, Src: kerneltest.Random(1, rows*cols), SrcStride: cols, Dst: want, DstStride: cols}
+		set.Activate(&a)
+		a.Dst, a.ValueStride, a.AddStride = got, 5, 7
+		set.Activate(&a)
+		kerneltest.Same(t, "Dst", got, want)
+	})
+}

@@ -39,7 +39,9 @@ type GEMM struct {
 //
 // Ahead is memory that will be wanted soon, such as the panel that follows B. For every k of
 // every MR rows, NR/4 values of it are asked into the second-level cache, which hides their way
-// from memory behind the arithmetic, until its end is reached. It is a hint: nothing of it is read.
+// from memory behind the arithmetic, until its end is reached. Fetch, where Dst is scratch, is where
+// the same elements will be written afterwards: its lines are asked into the first-level cache row by row,
+// as those of Dst are where it is nil. Both are hints: nothing of them is read.
 type TileArgs struct {
 	Rows, Cols  int // at least 1; 1..NR
 	Segments, K int
@@ -55,6 +57,8 @@ type TileArgs struct {
 	Dst         []float32
 	DstStride   int
 	Ahead       []float32
+	Fetch       []float32
+	FetchStride int
 }
 
 // Width is how many values a row of B has for so many columns: a multiple of Lanes.

@@ -64,6 +64,7 @@ func (c tileCase) operands(t testing.TB, g kernels.GEMM) (args kernels.TileArgs,
 	kerneltest.Fill(args.Dst)
 	if c.seed%2 == 0 {
 		args.Ahead = kerneltest.Guard(t, 1+c.k) // shorter than what is asked for
+		args.Fetch, args.FetchStride = args.Ahead, 1000
 	}
 	return args, a
 }

@@ -5,7 +5,7 @@
 #include "textflag.h"
 
 // func Activate(args *byte)
-// Requires: AVX, AVX2, FMA3
+// Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·Activate(SB), NOSPLIT, $0-8
 	MOVQ args+0(FP), AX
 	MOVQ (AX), CX
@@ -33,6 +33,10 @@ notmore1:
 	SHLQ    $0x02, R14
 	MOVQ    112(AX), R15
 	SHLQ    $0x02, R15
+	TESTQ   R8, R8
+	CMOVQEQ R8, R14
+	TESTQ   R9, R9
+	CMOVQEQ R9, R15
 	MOVBLZX 16(AX), BX
 	CMPL    BX, $0x00
 	JEQ     identity

@@ -14,7 +14,7 @@ const (
 
 // Requires lists the CPU features that each function uses.
 var Requires = map[string][]string{
-	"Activate":  {"AVX", "AVX2", "FMA3"},
+	"Activate":  {"AVX", "AVX2", "CMOV", "FMA3"},
 	"Affine":    {"AVX", "AVX2", "FMA3"},
 	"FromLanes": {"AVX", "CMOV", "FMA3"},
 	"LayerNorm": {"AVX", "AVX2", "FMA3"},

@@ -6,38 +6,50 @@
 
 // func Tile(args *byte)
 // Requires: AVX, CMOV, FMA3, MMX+
-TEXT ·Tile(SB), NOSPLIT, $96-8
-	MOVQ args+0(FP), AX
-	CMPQ 8(AX), $+8
-	JG   panel2
-	MOVQ (AX), CX
-	MOVQ CX, (SP)
-	MOVQ 104(AX), CX
-	MOVQ CX, 8(SP)
-	MOVQ 136(AX), CX
-	MOVQ CX, 16(SP)
-	MOVQ 168(AX), CX
-	MOVQ CX, 24(SP)
-	MOVQ 40(AX), CX
-	MOVQ CX, 32(SP)
-	MOVQ 200(AX), CX
-	MOVQ CX, 72(SP)
+TEXT ·Tile(SB), NOSPLIT, $112-8
+	MOVQ  args+0(FP), AX
+	CMPQ  8(AX), $+8
+	JG    panel2
+	MOVQ  (AX), CX
+	MOVQ  CX, (SP)
+	MOVQ  104(AX), CX
+	MOVQ  CX, 8(SP)
+	MOVQ  136(AX), CX
+	MOVQ  CX, 16(SP)
+	MOVQ  168(AX), CX
+	MOVQ  CX, 24(SP)
+	MOVQ  40(AX), CX
+	MOVQ  CX, 48(SP)
+	MOVQ  200(AX), CX
+	MOVQ  CX, 88(SP)
+	MOVQ  248(AX), SI
+	SHLQ  $0x02, SI
+	MOVQ  224(AX), DX
+	TESTQ DX, DX
+	JNZ   fetch1
+	MOVQ  192(AX), SI
+	SHLQ  $0x02, SI
+	MOVQ  168(AX), DX
+
+fetch1:
+	MOVQ DX, 32(SP)
+	MOVQ SI, 40(SP)
 	MOVQ 208(AX), DX
 	LEAQ (CX)(DX*4), CX
-	MOVQ CX, 80(SP)
+	MOVQ CX, 96(SP)
 	MOVQ 24(AX), CX
 	MOVQ 32(AX), DX
 	LEAQ (CX)(DX*1), SI
-	MOVQ SI, 56(SP)
+	MOVQ SI, 72(SP)
 	ANDQ $-4, CX
 	ADDQ DX, CX
-	MOVQ CX, 64(SP)
+	MOVQ CX, 80(SP)
 	MOVQ 8(AX), CX
 	SUBQ $0x00, CX
 	LEAQ gemm_window<>+0(SB), DX
 	NEGQ CX
 	LEAQ 32(DX)(CX*4), DX
-	MOVQ DX, 88(SP)
+	MOVQ DX, 104(SP)
 
 rows1:
 	MOVQ       (SP), CX
@@ -52,10 +64,11 @@ rows1:
 	CMPQ       CX, $0x02
 	JEQ        init2x1
 	MOVQ       args+0(FP), AX
-	MOVQ       24(SP), BX
-	MOVQ       192(AX), SI
-	SHLQ       $0x02, SI
+	MOVQ       32(SP), BX
+	MOVQ       40(SP), SI
 	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	MOVQ       BX, 32(SP)
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero1x1
@@ -67,7 +80,7 @@ rows1:
 	JMP        loadEnd1x1
 
 loadTail1x1:
-	MOVQ       88(SP), CX
+	MOVQ       104(SP), CX
 	VMOVUPS    (CX), Y12
 	VMASKMOVPS (DX), Y12, Y0
 
@@ -82,26 +95,26 @@ zero1x1:
 sum1x1:
 	MOVQ    72(AX), BX
 	MOVQ    32(AX), R15
-	MOVQ    32(SP), CX
-	MOVQ    CX, 40(SP)
+	MOVQ    48(SP), CX
+	MOVQ    CX, 56(SP)
 	MOVQ    64(AX), DX
 	LEAQ    (CX)(DX*8), CX
-	MOVQ    CX, 32(SP)
+	MOVQ    CX, 48(SP)
 	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 48(SP)
-	MOVQ    64(SP), R13
-	MOVQ    56(SP), R14
-	MOVQ    72(SP), BP
-	CMPQ    BP, 80(SP)
+	MOVQ    CX, 64(SP)
+	MOVQ    80(SP), R13
+	MOVQ    72(SP), R14
+	MOVQ    88(SP), BP
+	CMPQ    BP, 96(SP)
 	CMOVQCC BX, BP
 
 segment1x1:
-	MOVQ    40(SP), AX
+	MOVQ    56(SP), AX
 	MOVQ    (AX), DX
-	ADDQ    $+48, 40(SP)
+	ADDQ    $+48, 56(SP)
 	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest1x1
@@ -138,12 +151,12 @@ rest1x1:
 	JMP          rest1x1
 
 next1x1:
-	DECQ    48(SP)
+	DECQ    64(SP)
 	JNZ     segment1x1
-	MOVQ    72(SP), CX
-	CMPQ    CX, 80(SP)
+	MOVQ    88(SP), CX
+	CMPQ    CX, 96(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 72(SP)
+	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
 	MOVQ    192(AX), SI
@@ -165,7 +178,7 @@ storeWholeOnly1x1:
 	JMP     storeEnd1x1
 
 storeTail1x1:
-	MOVQ       88(SP), CX
+	MOVQ       104(SP), CX
 	VMOVUPS    (CX), Y12
 	TESTQ      BX, BX
 	JZ         storeTailOnly1x1
@@ -185,12 +198,13 @@ storeEnd1x1:
 
 init2x1:
 	MOVQ       args+0(FP), AX
-	MOVQ       24(SP), BX
-	MOVQ       192(AX), SI
-	SHLQ       $0x02, SI
+	MOVQ       32(SP), BX
+	MOVQ       40(SP), SI
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
 	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	MOVQ       BX, 32(SP)
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero2x1
@@ -204,7 +218,7 @@ init2x1:
 	JMP        loadEnd2x1
 
 loadTail2x1:
-	MOVQ       88(SP), CX
+	MOVQ       104(SP), CX
 	VMOVUPS    (CX), Y12
 	VMASKMOVPS (DX), Y12, Y0
 	ADDQ       SI, DX
@@ -222,27 +236,27 @@ zero2x1:
 sum2x1:
 	MOVQ    72(AX), BX
 	MOVQ    32(AX), R15
-	MOVQ    32(SP), CX
-	MOVQ    CX, 40(SP)
+	MOVQ    48(SP), CX
+	MOVQ    CX, 56(SP)
 	MOVQ    64(AX), DX
 	LEAQ    (CX)(DX*8), CX
-	MOVQ    CX, 32(SP)
+	MOVQ    CX, 48(SP)
 	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 48(SP)
-	MOVQ    64(SP), R13
-	MOVQ    56(SP), R14
-	MOVQ    72(SP), BP
-	CMPQ    BP, 80(SP)
+	MOVQ    CX, 64(SP)
+	MOVQ    80(SP), R13
+	MOVQ    72(SP), R14
+	MOVQ    88(SP), BP
+	CMPQ    BP, 96(SP)
 	CMOVQCC BX, BP
 
 segment2x1:
-	MOVQ    40(SP), AX
+	MOVQ    56(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
-	ADDQ    $+48, 40(SP)
+	ADDQ    $+48, 56(SP)
 	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest2x1
@@ -289,12 +303,12 @@ rest2x1:
 	JMP          rest2x1
 
 next2x1:
-	DECQ    48(SP)
+	DECQ    64(SP)
 	JNZ     segment2x1
-	MOVQ    72(SP), CX
-	CMPQ    CX, 80(SP)
+	MOVQ    88(SP), CX
+	CMPQ    CX, 96(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 72(SP)
+	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
 	MOVQ    192(AX), SI
@@ -321,7 +335,7 @@ storeWholeOnly2x1:
 	JMP     storeEnd2x1
 
 storeTail2x1:
-	MOVQ       88(SP), CX
+	MOVQ       104(SP), CX
 	VMOVUPS    (CX), Y12
 	TESTQ      BX, BX
 	JZ         storeTailOnly2x1
@@ -346,14 +360,15 @@ storeEnd2x1:
 
 init3x1:
 	MOVQ       args+0(FP), AX
-	MOVQ       24(SP), BX
-	MOVQ       192(AX), SI
-	SHLQ       $0x02, SI
+	MOVQ       32(SP), BX
+	MOVQ       40(SP), SI
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
 	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	MOVQ       BX, 32(SP)
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero3x1
@@ -369,7 +384,7 @@ init3x1:
 	JMP        loadEnd3x1
 
 loadTail3x1:
-	MOVQ       88(SP), CX
+	MOVQ       104(SP), CX
 	VMOVUPS    (CX), Y12
 	VMASKMOVPS (DX), Y12, Y0
 	ADDQ       SI, DX
@@ -390,28 +405,28 @@ zero3x1:
 sum3x1:
 	MOVQ    72(AX), BX
 	MOVQ    32(AX), R15
-	MOVQ    32(SP), CX
-	MOVQ    CX, 40(SP)
+	MOVQ    48(SP), CX
+	MOVQ    CX, 56(SP)
 	MOVQ    64(AX), DX
 	LEAQ    (CX)(DX*8), CX
-	MOVQ    CX, 32(SP)
+	MOVQ    CX, 48(SP)
 	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 48(SP)
-	MOVQ    64(SP), R13
-	MOVQ    56(SP), R14
-	MOVQ    72(SP), BP
-	CMPQ    BP, 80(SP)
+	MOVQ    CX, 64(SP)
+	MOVQ    80(SP), R13
+	MOVQ    72(SP), R14
+	MOVQ    88(SP), BP
+	CMPQ    BP, 96(SP)
 	CMOVQCC BX, BP
 
 segment3x1:
-	MOVQ    40(SP), AX
+	MOVQ    56(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
-	ADDQ    $+48, 40(SP)
+	ADDQ    $+48, 56(SP)
 	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest3x1
@@ -468,12 +483,12 @@ rest3x1:
 	JMP          rest3x1
 
 next3x1:
-	DECQ    48(SP)
+	DECQ    64(SP)
 	JNZ     segment3x1
-	MOVQ    72(SP), CX
-	CMPQ    CX, 80(SP)
+	MOVQ    88(SP), CX
+	CMPQ    CX, 96(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 72(SP)
+	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
 	MOVQ    192(AX), SI
@@ -505,7 +520,7 @@ storeWholeOnly3x1:
 	JMP     storeEnd3x1
 
 storeTail3x1:
-	MOVQ       88(SP), CX
+	MOVQ       104(SP), CX
 	VMOVUPS    (CX), Y12
 	TESTQ      BX, BX
 	JZ         storeTailOnly3x1
@@ -535,9 +550,8 @@ storeEnd3x1:
 
 init4x1:
 	MOVQ       args+0(FP), AX
-	MOVQ       24(SP), BX
-	MOVQ       192(AX), SI
-	SHLQ       $0x02, SI
+	MOVQ       32(SP), BX
+	MOVQ       40(SP), SI
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
 	PREFETCHT0 (BX)
@@ -545,6 +559,8 @@ init4x1:
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
 	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	MOVQ       BX, 32(SP)
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero4x1
@@ -562,7 +578,7 @@ init4x1:
 	JMP        loadEnd4x1
 
 loadTail4x1:
-	MOVQ       88(SP), CX
+	MOVQ       104(SP), CX
 	VMOVUPS    (CX), Y12
 	VMASKMOVPS (DX), Y12, Y0
 	ADDQ       SI, DX
@@ -586,29 +602,29 @@ zero4x1:
 sum4x1:
 	MOVQ    72(AX), BX
 	MOVQ    32(AX), R15
-	MOVQ    32(SP), CX
-	MOVQ    CX, 40(SP)
+	MOVQ    48(SP), CX
+	MOVQ    CX, 56(SP)
 	MOVQ    64(AX), DX
 	LEAQ    (CX)(DX*8), CX
-	MOVQ    CX, 32(SP)
+	MOVQ    CX, 48(SP)
 	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 48(SP)
-	MOVQ    64(SP), R13
-	MOVQ    56(SP), R14
-	MOVQ    72(SP), BP
-	CMPQ    BP, 80(SP)
+	MOVQ    CX, 64(SP)
+	MOVQ    80(SP), R13
+	MOVQ    72(SP), R14
+	MOVQ    88(SP), BP
+	CMPQ    BP, 96(SP)
 	CMOVQCC BX, BP
 
 segment4x1:
-	MOVQ    40(SP), AX
+	MOVQ    56(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
 	MOVQ    24(AX), R8
-	ADDQ    $+48, 40(SP)
+	ADDQ    $+48, 56(SP)
 	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest4x1
@@ -675,12 +691,12 @@ rest4x1:
 	JMP          rest4x1
 
 next4x1:
-	DECQ    48(SP)
+	DECQ    64(SP)
 	JNZ     segment4x1
-	MOVQ    72(SP), CX
-	CMPQ    CX, 80(SP)
+	MOVQ    88(SP), CX
+	CMPQ    CX, 96(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 72(SP)
+	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
 	MOVQ    192(AX), SI
@@ -717,7 +733,7 @@ storeWholeOnly4x1:
 	JMP     storeEnd4x1
 
 storeTail4x1:
-	MOVQ       88(SP), CX
+	MOVQ       104(SP), CX
 	VMOVUPS    (CX), Y12
 	TESTQ      BX, BX
 	JZ         storeTailOnly4x1
@@ -752,9 +768,8 @@ storeEnd4x1:
 
 init5x1:
 	MOVQ       args+0(FP), AX
-	MOVQ       24(SP), BX
-	MOVQ       192(AX), SI
-	SHLQ       $0x02, SI
+	MOVQ       32(SP), BX
+	MOVQ       40(SP), SI
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
 	PREFETCHT0 (BX)
@@ -764,6 +779,8 @@ init5x1:
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
 	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	MOVQ       BX, 32(SP)
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero5x1
@@ -783,7 +800,7 @@ init5x1:
 	JMP        loadEnd5x1
 
 loadTail5x1:
-	MOVQ       88(SP), CX
+	MOVQ       104(SP), CX
 	VMOVUPS    (CX), Y12
 	VMASKMOVPS (DX), Y12, Y0
 	ADDQ       SI, DX
@@ -810,30 +827,30 @@ zero5x1:
 sum5x1:
 	MOVQ    72(AX), BX
 	MOVQ    32(AX), R15
-	MOVQ    32(SP), CX
-	MOVQ    CX, 40(SP)
+	MOVQ    48(SP), CX
+	MOVQ    CX, 56(SP)
 	MOVQ    64(AX), DX
 	LEAQ    (CX)(DX*8), CX
-	MOVQ    CX, 32(SP)
+	MOVQ    CX, 48(SP)
 	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 48(SP)
-	MOVQ    64(SP), R13
-	MOVQ    56(SP), R14
-	MOVQ    72(SP), BP
-	CMPQ    BP, 80(SP)
+	MOVQ    CX, 64(SP)
+	MOVQ    80(SP), R13
+	MOVQ    72(SP), R14
+	MOVQ    88(SP), BP
+	CMPQ    BP, 96(SP)
 	CMOVQCC BX, BP
 
 segment5x1:
-	MOVQ    40(SP), AX
+	MOVQ    56(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
 	MOVQ    24(AX), R8
 	MOVQ    32(AX), R9
-	ADDQ    $+48, 40(SP)
+	ADDQ    $+48, 56(SP)
 	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest5x1
@@ -910,12 +927,12 @@ rest5x1:
 	JMP          rest5x1
 
 next5x1:
-	DECQ    48(SP)
+	DECQ    64(SP)
 	JNZ     segment5x1
-	MOVQ    72(SP), CX
-	CMPQ    CX, 80(SP)
+	MOVQ    88(SP), CX
+	CMPQ    CX, 96(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 72(SP)
+	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
 	MOVQ    192(AX), SI
@@ -957,7 +974,7 @@ storeWholeOnly5x1:
 	JMP     storeEnd5x1
 
 storeTail5x1:
-	MOVQ       88(SP), CX
+	MOVQ       104(SP), CX
 	VMOVUPS    (CX), Y12
 	TESTQ      BX, BX
 	JZ         storeTailOnly5x1
@@ -997,9 +1014,8 @@ storeEnd5x1:
 
 init6x1:
 	MOVQ       args+0(FP), AX
-	MOVQ       24(SP), BX
-	MOVQ       192(AX), SI
-	SHLQ       $0x02, SI
+	MOVQ       32(SP), BX
+	MOVQ       40(SP), SI
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
 	PREFETCHT0 (BX)
@@ -1011,6 +1027,8 @@ init6x1:
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
 	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	MOVQ       BX, 32(SP)
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero6x1
@@ -1032,7 +1050,7 @@ init6x1:
 	JMP        loadEnd6x1
 
 loadTail6x1:
-	MOVQ       88(SP), CX
+	MOVQ       104(SP), CX
 	VMOVUPS    (CX), Y12
 	VMASKMOVPS (DX), Y12, Y0
 	ADDQ       SI, DX
@@ -1062,31 +1080,31 @@ zero6x1:
 sum6x1:
 	MOVQ    72(AX), BX
 	MOVQ    32(AX), R15
-	MOVQ    32(SP), CX
-	MOVQ    CX, 40(SP)
+	MOVQ    48(SP), CX
+	MOVQ    CX, 56(SP)
 	MOVQ    64(AX), DX
 	LEAQ    (CX)(DX*8), CX
-	MOVQ    CX, 32(SP)
+	MOVQ    CX, 48(SP)
 	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 48(SP)
-	MOVQ    64(SP), R13
-	MOVQ    56(SP), R14
-	MOVQ    72(SP), BP
-	CMPQ    BP, 80(SP)
+	MOVQ    CX, 64(SP)
+	MOVQ    80(SP), R13
+	MOVQ    72(SP), R14
+	MOVQ    88(SP), BP
+	CMPQ    BP, 96(SP)
 	CMOVQCC BX, BP
 
 segment6x1:
-	MOVQ    40(SP), AX
+	MOVQ    56(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
 	MOVQ    24(AX), R8
 	MOVQ    32(AX), R9
 	MOVQ    40(AX), R10
-	ADDQ    $+48, 40(SP)
+	ADDQ    $+48, 56(SP)
 	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest6x1
@@ -1173,12 +1191,12 @@ rest6x1:
 	JMP          rest6x1
 
 next6x1:
-	DECQ    48(SP)
+	DECQ    64(SP)
 	JNZ     segment6x1
-	MOVQ    72(SP), CX
-	CMPQ    CX, 80(SP)
+	MOVQ    88(SP), CX
+	CMPQ    CX, 96(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 72(SP)
+	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
 	MOVQ    192(AX), SI
@@ -1225,7 +1243,7 @@ storeWholeOnly6x1:
 	JMP     storeEnd6x1
 
 storeTail6x1:
-	MOVQ       88(SP), CX
+	MOVQ       104(SP), CX
 	VMOVUPS    (CX), Y12
 	TESTQ      BX, BX
 	JZ         storeTailOnly6x1
@@ -1271,34 +1289,46 @@ storeEnd6x1:
 	RET
 
 panel2:
-	MOVQ (AX), CX
-	MOVQ CX, (SP)
-	MOVQ 104(AX), CX
-	MOVQ CX, 8(SP)
-	MOVQ 136(AX), CX
-	MOVQ CX, 16(SP)
-	MOVQ 168(AX), CX
-	MOVQ CX, 24(SP)
-	MOVQ 40(AX), CX
-	MOVQ CX, 32(SP)
-	MOVQ 200(AX), CX
-	MOVQ CX, 72(SP)
+	MOVQ  (AX), CX
+	MOVQ  CX, (SP)
+	MOVQ  104(AX), CX
+	MOVQ  CX, 8(SP)
+	MOVQ  136(AX), CX
+	MOVQ  CX, 16(SP)
+	MOVQ  168(AX), CX
+	MOVQ  CX, 24(SP)
+	MOVQ  40(AX), CX
+	MOVQ  CX, 48(SP)
+	MOVQ  200(AX), CX
+	MOVQ  CX, 88(SP)
+	MOVQ  248(AX), SI
+	SHLQ  $0x02, SI
+	MOVQ  224(AX), DX
+	TESTQ DX, DX
+	JNZ   fetch2
+	MOVQ  192(AX), SI
+	SHLQ  $0x02, SI
+	MOVQ  168(AX), DX
+
+fetch2:
+	MOVQ DX, 32(SP)
+	MOVQ SI, 40(SP)
 	MOVQ 208(AX), DX
 	LEAQ (CX)(DX*4), CX
-	MOVQ CX, 80(SP)
+	MOVQ CX, 96(SP)
 	MOVQ 24(AX), CX
 	MOVQ 32(AX), DX
 	LEAQ (CX)(DX*1), SI
-	MOVQ SI, 56(SP)
+	MOVQ SI, 72(SP)
 	ANDQ $-4, CX
 	ADDQ DX, CX
-	MOVQ CX, 64(SP)
+	MOVQ CX, 80(SP)
 	MOVQ 8(AX), CX
 	SUBQ $0x08, CX
 	LEAQ gemm_window<>+0(SB), DX
 	NEGQ CX
 	LEAQ 32(DX)(CX*4), DX
-	MOVQ DX, 88(SP)
+	MOVQ DX, 104(SP)
 
 rows2:
 	MOVQ       (SP), CX
@@ -1313,10 +1343,11 @@ rows2:
 	CMPQ       CX, $0x02
 	JEQ        init2x2
 	MOVQ       args+0(FP), AX
-	MOVQ       24(SP), BX
-	MOVQ       192(AX), SI
-	SHLQ       $0x02, SI
+	MOVQ       32(SP), BX
+	MOVQ       40(SP), SI
 	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	MOVQ       BX, 32(SP)
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero1x2
@@ -1329,7 +1360,7 @@ rows2:
 	JMP        loadEnd1x2
 
 loadTail1x2:
-	MOVQ       88(SP), CX
+	MOVQ       104(SP), CX
 	VMOVUPS    (CX), Y12
 	VMOVUPS    (DX), Y0
 	VMASKMOVPS 32(DX), Y12, Y1
@@ -1346,26 +1377,26 @@ zero1x2:
 sum1x2:
 	MOVQ    72(AX), BX
 	MOVQ    32(AX), R15
-	MOVQ    32(SP), CX
-	MOVQ    CX, 40(SP)
+	MOVQ    48(SP), CX
+	MOVQ    CX, 56(SP)
 	MOVQ    64(AX), DX
 	LEAQ    (CX)(DX*8), CX
-	MOVQ    CX, 32(SP)
+	MOVQ    CX, 48(SP)
 	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 48(SP)
-	MOVQ    64(SP), R13
-	MOVQ    56(SP), R14
-	MOVQ    72(SP), BP
-	CMPQ    BP, 80(SP)
+	MOVQ    CX, 64(SP)
+	MOVQ    80(SP), R13
+	MOVQ    72(SP), R14
+	MOVQ    88(SP), BP
+	CMPQ    BP, 96(SP)
 	CMOVQCC BX, BP
 
 segment1x2:
-	MOVQ    40(SP), AX
+	MOVQ    56(SP), AX
 	MOVQ    (AX), DX
-	ADDQ    $+48, 40(SP)
+	ADDQ    $+48, 56(SP)
 	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest1x2
@@ -1412,12 +1443,12 @@ rest1x2:
 	JMP          rest1x2
 
 next1x2:
-	DECQ    48(SP)
+	DECQ    64(SP)
 	JNZ     segment1x2
-	MOVQ    72(SP), CX
-	CMPQ    CX, 80(SP)
+	MOVQ    88(SP), CX
+	CMPQ    CX, 96(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 72(SP)
+	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
 	MOVQ    192(AX), SI
@@ -1442,7 +1473,7 @@ storeWholeOnly1x2:
 	JMP     storeEnd1x2
 
 storeTail1x2:
-	MOVQ       88(SP), CX
+	MOVQ       104(SP), CX
 	VMOVUPS    (CX), Y12
 	TESTQ      BX, BX
 	JZ         storeTailOnly1x2
@@ -1465,12 +1496,13 @@ storeEnd1x2:
 
 init2x2:
 	MOVQ       args+0(FP), AX
-	MOVQ       24(SP), BX
-	MOVQ       192(AX), SI
-	SHLQ       $0x02, SI
+	MOVQ       32(SP), BX
+	MOVQ       40(SP), SI
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
 	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	MOVQ       BX, 32(SP)
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero2x2
@@ -1486,7 +1518,7 @@ init2x2:
 	JMP        loadEnd2x2
 
 loadTail2x2:
-	MOVQ       88(SP), CX
+	MOVQ       104(SP), CX
 	VMOVUPS    (CX), Y12
 	VMOVUPS    (DX), Y0
 	VMASKMOVPS 32(DX), Y12, Y1
@@ -1508,27 +1540,27 @@ zero2x2:
 sum2x2:
 	MOVQ    72(AX), BX
 	MOVQ    32(AX), R15
-	MOVQ    32(SP), CX
-	MOVQ    CX, 40(SP)
+	MOVQ    48(SP), CX
+	MOVQ    CX, 56(SP)
 	MOVQ    64(AX), DX
 	LEAQ    (CX)(DX*8), CX
-	MOVQ    CX, 32(SP)
+	MOVQ    CX, 48(SP)
 	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 48(SP)
-	MOVQ    64(SP), R13
-	MOVQ    56(SP), R14
-	MOVQ    72(SP), BP
-	CMPQ    BP, 80(SP)
+	MOVQ    CX, 64(SP)
+	MOVQ    80(SP), R13
+	MOVQ    72(SP), R14
+	MOVQ    88(SP), BP
+	CMPQ    BP, 96(SP)
 	CMOVQCC BX, BP
 
 segment2x2:
-	MOVQ    40(SP), AX
+	MOVQ    56(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
-	ADDQ    $+48, 40(SP)
+	ADDQ    $+48, 56(SP)
 	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest2x2
@@ -1590,12 +1622,12 @@ rest2x2:
 	JMP          rest2x2
 
 next2x2:
-	DECQ    48(SP)
+	DECQ    64(SP)
 	JNZ     segment2x2
-	MOVQ    72(SP), CX
-	CMPQ    CX, 80(SP)
+	MOVQ    88(SP), CX
+	CMPQ    CX, 96(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 72(SP)
+	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
 	MOVQ    192(AX), SI
@@ -1628,7 +1660,7 @@ storeWholeOnly2x2:
 	JMP     storeEnd2x2
 
 storeTail2x2:
-	MOVQ       88(SP), CX
+	MOVQ       104(SP), CX
 	VMOVUPS    (CX), Y12
 	TESTQ      BX, BX
 	JZ         storeTailOnly2x2
@@ -1659,14 +1691,15 @@ storeEnd2x2:
 
 init3x2:
 	MOVQ       args+0(FP), AX
-	MOVQ       24(SP), BX
-	MOVQ       192(AX), SI
-	SHLQ       $0x02, SI
+	MOVQ       32(SP), BX
+	MOVQ       40(SP), SI
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
 	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	MOVQ       BX, 32(SP)
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero3x2
@@ -1685,7 +1718,7 @@ init3x2:
 	JMP        loadEnd3x2
 
 loadTail3x2:
-	MOVQ       88(SP), CX
+	MOVQ       104(SP), CX
 	VMOVUPS    (CX), Y12
 	VMOVUPS    (DX), Y0
 	VMASKMOVPS 32(DX), Y12, Y1
@@ -1712,28 +1745,28 @@ zero3x2:
 sum3x2:
 	MOVQ    72(AX), BX
 	MOVQ    32(AX), R15
-	MOVQ    32(SP), CX
-	MOVQ    CX, 40(SP)
+	MOVQ    48(SP), CX
+	MOVQ    CX, 56(SP)
 	MOVQ    64(AX), DX
 	LEAQ    (CX)(DX*8), CX
-	MOVQ    CX, 32(SP)
+	MOVQ    CX, 48(SP)
 	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 48(SP)
-	MOVQ    64(SP), R13
-	MOVQ    56(SP), R14
-	MOVQ    72(SP), BP
-	CMPQ    BP, 80(SP)
+	MOVQ    CX, 64(SP)
+	MOVQ    80(SP), R13
+	MOVQ    72(SP), R14
+	MOVQ    88(SP), BP
+	CMPQ    BP, 96(SP)
 	CMOVQCC BX, BP
 
 segment3x2:
-	MOVQ    40(SP), AX
+	MOVQ    56(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
-	ADDQ    $+48, 40(SP)
+	ADDQ    $+48, 56(SP)
 	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest3x2
@@ -1810,12 +1843,12 @@ rest3x2:
 	JMP          rest3x2
 
 next3x2:
-	DECQ    48(SP)
+	DECQ    64(SP)
 	JNZ     segment3x2
-	MOVQ    72(SP), CX
-	CMPQ    CX, 80(SP)
+	MOVQ    88(SP), CX
+	CMPQ    CX, 96(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 72(SP)
+	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
 	MOVQ    192(AX), SI
@@ -1856,7 +1889,7 @@ storeWholeOnly3x2:
 	JMP     storeEnd3x2
 
 storeTail3x2:
-	MOVQ       88(SP), CX
+	MOVQ       104(SP), CX
 	VMOVUPS    (CX), Y12
 	TESTQ      BX, BX
 	JZ         storeTailOnly3x2
@@ -1895,9 +1928,8 @@ storeEnd3x2:
 
 init4x2:
 	MOVQ       args+0(FP), AX
-	MOVQ       24(SP), BX
-	MOVQ       192(AX), SI
-	SHLQ       $0x02, SI
+	MOVQ       32(SP), BX
+	MOVQ       40(SP), SI
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
 	PREFETCHT0 (BX)
@@ -1905,6 +1937,8 @@ init4x2:
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
 	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	MOVQ       BX, 32(SP)
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero4x2
@@ -1926,7 +1960,7 @@ init4x2:
 	JMP        loadEnd4x2
 
 loadTail4x2:
-	MOVQ       88(SP), CX
+	MOVQ       104(SP), CX
 	VMOVUPS    (CX), Y12
 	VMOVUPS    (DX), Y0
 	VMASKMOVPS 32(DX), Y12, Y1
@@ -1958,29 +1992,29 @@ zero4x2:
 sum4x2:
 	MOVQ    72(AX), BX
 	MOVQ    32(AX), R15
-	MOVQ    32(SP), CX
-	MOVQ    CX, 40(SP)
+	MOVQ    48(SP), CX
+	MOVQ    CX, 56(SP)
 	MOVQ    64(AX), DX
 	LEAQ    (CX)(DX*8), CX
-	MOVQ    CX, 32(SP)
+	MOVQ    CX, 48(SP)
 	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 48(SP)
-	MOVQ    64(SP), R13
-	MOVQ    56(SP), R14
-	MOVQ    72(SP), BP
-	CMPQ    BP, 80(SP)
+	MOVQ    CX, 64(SP)
+	MOVQ    80(SP), R13
+	MOVQ    72(SP), R14
+	MOVQ    88(SP), BP
+	CMPQ    BP, 96(SP)
 	CMOVQCC BX, BP
 
 segment4x2:
-	MOVQ    40(SP), AX
+	MOVQ    56(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
 	MOVQ    24(AX), R8
-	ADDQ    $+48, 40(SP)
+	ADDQ    $+48, 56(SP)
 	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest4x2
@@ -2072,12 +2106,12 @@ rest4x2:
 	JMP          rest4x2
 
 next4x2:
-	DECQ    48(SP)
+	DECQ    64(SP)
 	JNZ     segment4x2
-	MOVQ    72(SP), CX
-	CMPQ    CX, 80(SP)
+	MOVQ    88(SP), CX
+	CMPQ    CX, 96(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 72(SP)
+	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
 	MOVQ    192(AX), SI
@@ -2126,7 +2160,7 @@ storeWholeOnly4x2:
 	JMP     storeEnd4x2
 
 storeTail4x2:
-	MOVQ       88(SP), CX
+	MOVQ       104(SP), CX
 	VMOVUPS    (CX), Y12
 	TESTQ      BX, BX
 	JZ         storeTailOnly4x2
@@ -2173,9 +2207,8 @@ storeEnd4x2:
 
 init5x2:
 	MOVQ       args+0(FP), AX
-	MOVQ       24(SP), BX
-	MOVQ       192(AX), SI
-	SHLQ       $0x02, SI
+	MOVQ       32(SP), BX
+	MOVQ       40(SP), SI
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
 	PREFETCHT0 (BX)
@@ -2185,6 +2218,8 @@ init5x2:
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
 	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	MOVQ       BX, 32(SP)
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero5x2
@@ -2209,7 +2244,7 @@ init5x2:
 	JMP        loadEnd5x2
 
 loadTail5x2:
-	MOVQ       88(SP), CX
+	MOVQ       104(SP), CX
 	VMOVUPS    (CX), Y12
 	VMOVUPS    (DX), Y0
 	VMASKMOVPS 32(DX), Y12, Y1
@@ -2246,30 +2281,30 @@ zero5x2:
 sum5x2:
 	MOVQ    72(AX), BX
 	MOVQ    32(AX), R15
-	MOVQ    32(SP), CX
-	MOVQ    CX, 40(SP)
+	MOVQ    48(SP), CX
+	MOVQ    CX, 56(SP)
 	MOVQ    64(AX), DX
 	LEAQ    (CX)(DX*8), CX
-	MOVQ    CX, 32(SP)
+	MOVQ    CX, 48(SP)
 	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 48(SP)
-	MOVQ    64(SP), R13
-	MOVQ    56(SP), R14
-	MOVQ    72(SP), BP
-	CMPQ    BP, 80(SP)
+	MOVQ    CX, 64(SP)
+	MOVQ    80(SP), R13
+	MOVQ    72(SP), R14
+	MOVQ    88(SP), BP
+	CMPQ    BP, 96(SP)
 	CMOVQCC BX, BP
 
 segment5x2:
-	MOVQ    40(SP), AX
+	MOVQ    56(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
 	MOVQ    24(AX), R8
 	MOVQ    32(AX), R9
-	ADDQ    $+48, 40(SP)
+	ADDQ    $+48, 56(SP)
 	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest5x2
@@ -2376,12 +2411,12 @@ rest5x2:
 	JMP          rest5x2
 
 next5x2:
-	DECQ    48(SP)
+	DECQ    64(SP)
 	JNZ     segment5x2
-	MOVQ    72(SP), CX
-	CMPQ    CX, 80(SP)
+	MOVQ    88(SP), CX
+	CMPQ    CX, 96(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 72(SP)
+	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
 	MOVQ    192(AX), SI
@@ -2438,7 +2473,7 @@ storeWholeOnly5x2:
 	JMP     storeEnd5x2
 
 storeTail5x2:
-	MOVQ       88(SP), CX
+	MOVQ       104(SP), CX
 	VMOVUPS    (CX), Y12
 	TESTQ      BX, BX
 	JZ         storeTailOnly5x2
@@ -2493,9 +2528,8 @@ storeEnd5x2:
 
 init6x2:
 	MOVQ       args+0(FP), AX
-	MOVQ       24(SP), BX
-	MOVQ       192(AX), SI
-	SHLQ       $0x02, SI
+	MOVQ       32(SP), BX
+	MOVQ       40(SP), SI
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
 	PREFETCHT0 (BX)
@@ -2507,6 +2541,8 @@ init6x2:
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
 	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	MOVQ       BX, 32(SP)
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero6x2
@@ -2534,7 +2570,7 @@ init6x2:
 	JMP        loadEnd6x2
 
 loadTail6x2:
-	MOVQ       88(SP), CX
+	MOVQ       104(SP), CX
 	VMOVUPS    (CX), Y12
 	VMOVUPS    (DX), Y0
 	VMASKMOVPS 32(DX), Y12, Y1
@@ -2576,31 +2612,31 @@ zero6x2:
 sum6x2:
 	MOVQ    72(AX), BX
 	MOVQ    32(AX), R15
-	MOVQ    32(SP), CX
-	MOVQ    CX, 40(SP)
+	MOVQ    48(SP), CX
+	MOVQ    CX, 56(SP)
 	MOVQ    64(AX), DX
 	LEAQ    (CX)(DX*8), CX
-	MOVQ    CX, 32(SP)
+	MOVQ    CX, 48(SP)
 	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 48(SP)
-	MOVQ    64(SP), R13
-	MOVQ    56(SP), R14
-	MOVQ    72(SP), BP
-	CMPQ    BP, 80(SP)
+	MOVQ    CX, 64(SP)
+	MOVQ    80(SP), R13
+	MOVQ    72(SP), R14
+	MOVQ    88(SP), BP
+	CMPQ    BP, 96(SP)
 	CMOVQCC BX, BP
 
 segment6x2:
-	MOVQ    40(SP), AX
+	MOVQ    56(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
 	MOVQ    24(AX), R8
 	MOVQ    32(AX), R9
 	MOVQ    40(AX), R10
-	ADDQ    $+48, 40(SP)
+	ADDQ    $+48, 56(SP)
 	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest6x2
@@ -2722,12 +2758,12 @@ rest6x2:
 	JMP          rest6x2
 
 next6x2:
-	DECQ    48(SP)
+	DECQ    64(SP)
 	JNZ     segment6x2
-	MOVQ    72(SP), CX
-	CMPQ    CX, 80(SP)
+	MOVQ    88(SP), CX
+	CMPQ    CX, 96(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 72(SP)
+	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
 	MOVQ    192(AX), SI
@@ -2792,7 +2828,7 @@ storeWholeOnly6x2:
 	JMP     storeEnd6x2
 
 storeTail6x2:
-	MOVQ       88(SP), CX
+	MOVQ       104(SP), CX
 	VMOVUPS    (CX), Y12
 	TESTQ      BX, BX
 	JZ         storeTailOnly6x2

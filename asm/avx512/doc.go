@@ -14,7 +14,7 @@ const (
 
 // Requires lists the CPU features that each function uses.
 var Requires = map[string][]string{
-	"Activate":  {"AVX", "AVX512DQ", "AVX512F", "BMI2"},
+	"Activate":  {"AVX", "AVX512DQ", "AVX512F", "BMI2", "CMOV"},
 	"Affine":    {"AVX", "AVX512DQ", "AVX512F", "BMI2"},
 	"FromLanes": {"AVX", "AVX512F", "AVX512VL", "BMI2", "CMOV"},
 	"LayerNorm": {"AVX", "AVX512F", "BMI2"},

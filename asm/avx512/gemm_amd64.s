@@ -6,7 +6,7 @@
 
 // func Tile(args *byte)
 // Requires: AVX, AVX512F, BMI2, CMOV, MMX+
-TEXT ·Tile(SB), NOSPLIT, $96-8
+TEXT ·Tile(SB), NOSPLIT, $112-8
 	MOVQ  args+0(FP), AX
 	CMPQ  8(AX), $+48
 	JG    panel4
@@ -23,19 +23,31 @@ TEXT ·Tile(SB), NOSPLIT, $96-8
 	MOVQ  168(AX), CX
 	MOVQ  CX, 24(SP)
 	MOVQ  40(AX), CX
-	MOVQ  CX, 32(SP)
+	MOVQ  CX, 48(SP)
 	MOVQ  200(AX), CX
-	MOVQ  CX, 72(SP)
+	MOVQ  CX, 88(SP)
+	MOVQ  248(AX), SI
+	SHLQ  $0x02, SI
+	MOVQ  224(AX), DX
+	TESTQ DX, DX
+	JNZ   fetch1
+	MOVQ  192(AX), SI
+	SHLQ  $0x02, SI
+	MOVQ  168(AX), DX
+
+fetch1:
+	MOVQ  DX, 32(SP)
+	MOVQ  SI, 40(SP)
 	MOVQ  208(AX), DX
 	LEAQ  (CX)(DX*4), CX
-	MOVQ  CX, 80(SP)
+	MOVQ  CX, 96(SP)
 	MOVQ  24(AX), CX
 	MOVQ  32(AX), DX
 	LEAQ  (CX)(DX*1), SI
-	MOVQ  SI, 56(SP)
+	MOVQ  SI, 72(SP)
 	ANDQ  $-4, CX
 	ADDQ  DX, CX
-	MOVQ  CX, 64(SP)
+	MOVQ  CX, 80(SP)
 	MOVQ  8(AX), CX
 	SUBQ  $0x00, CX
 	MOVQ  $-1, DX
@@ -55,10 +67,11 @@ rows1:
 	CMPQ       CX, $0x02
 	JEQ        init2x1
 	MOVQ       args+0(FP), AX
-	MOVQ       24(SP), BX
-	MOVQ       192(AX), SI
-	SHLQ       $0x02, SI
+	MOVQ       32(SP), BX
+	MOVQ       40(SP), SI
 	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	MOVQ       BX, 32(SP)
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero1x1
@@ -83,26 +96,26 @@ zero1x1:
 sum1x1:
 	MOVQ    72(AX), BX
 	MOVQ    32(AX), R15
-	MOVQ    32(SP), CX
-	MOVQ    CX, 40(SP)
+	MOVQ    48(SP), CX
+	MOVQ    CX, 56(SP)
 	MOVQ    64(AX), DX
 	LEAQ    (CX)(DX*8), CX
-	MOVQ    CX, 32(SP)
+	MOVQ    CX, 48(SP)
 	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 48(SP)
-	MOVQ    64(SP), R13
-	MOVQ    56(SP), R14
-	MOVQ    72(SP), BP
-	CMPQ    BP, 80(SP)
+	MOVQ    CX, 64(SP)
+	MOVQ    80(SP), R13
+	MOVQ    72(SP), R14
+	MOVQ    88(SP), BP
+	CMPQ    BP, 96(SP)
 	CMOVQCC BX, BP
 
 segment1x1:
-	MOVQ    40(SP), AX
+	MOVQ    56(SP), AX
 	MOVQ    (AX), DX
-	ADDQ    $+48, 40(SP)
+	ADDQ    $+48, 56(SP)
 	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest1x1
@@ -142,12 +155,12 @@ rest1x1:
 	JMP          rest1x1
 
 next1x1:
-	DECQ    48(SP)
+	DECQ    64(SP)
 	JNZ     segment1x1
-	MOVQ    72(SP), CX
-	CMPQ    CX, 80(SP)
+	MOVQ    88(SP), CX
+	CMPQ    CX, 96(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 72(SP)
+	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
 	MOVQ    192(AX), SI
@@ -187,12 +200,13 @@ storeEnd1x1:
 
 init2x1:
 	MOVQ       args+0(FP), AX
-	MOVQ       24(SP), BX
-	MOVQ       192(AX), SI
-	SHLQ       $0x02, SI
+	MOVQ       32(SP), BX
+	MOVQ       40(SP), SI
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
 	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	MOVQ       BX, 32(SP)
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero2x1
@@ -222,27 +236,27 @@ zero2x1:
 sum2x1:
 	MOVQ    72(AX), BX
 	MOVQ    32(AX), R15
-	MOVQ    32(SP), CX
-	MOVQ    CX, 40(SP)
+	MOVQ    48(SP), CX
+	MOVQ    CX, 56(SP)
 	MOVQ    64(AX), DX
 	LEAQ    (CX)(DX*8), CX
-	MOVQ    CX, 32(SP)
+	MOVQ    CX, 48(SP)
 	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 48(SP)
-	MOVQ    64(SP), R13
-	MOVQ    56(SP), R14
-	MOVQ    72(SP), BP
-	CMPQ    BP, 80(SP)
+	MOVQ    CX, 64(SP)
+	MOVQ    80(SP), R13
+	MOVQ    72(SP), R14
+	MOVQ    88(SP), BP
+	CMPQ    BP, 96(SP)
 	CMOVQCC BX, BP
 
 segment2x1:
-	MOVQ    40(SP), AX
+	MOVQ    56(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
-	ADDQ    $+48, 40(SP)
+	ADDQ    $+48, 56(SP)
 	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest2x1
@@ -292,12 +306,12 @@ rest2x1:
 	JMP          rest2x1
 
 next2x1:
-	DECQ    48(SP)
+	DECQ    64(SP)
 	JNZ     segment2x1
-	MOVQ    72(SP), CX
-	CMPQ    CX, 80(SP)
+	MOVQ    88(SP), CX
+	CMPQ    CX, 96(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 72(SP)
+	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
 	MOVQ    192(AX), SI
@@ -347,14 +361,15 @@ storeEnd2x1:
 
 init3x1:
 	MOVQ       args+0(FP), AX
-	MOVQ       24(SP), BX
-	MOVQ       192(AX), SI
-	SHLQ       $0x02, SI
+	MOVQ       32(SP), BX
+	MOVQ       40(SP), SI
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
 	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	MOVQ       BX, 32(SP)
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero3x1
@@ -389,28 +404,28 @@ zero3x1:
 sum3x1:
 	MOVQ    72(AX), BX
 	MOVQ    32(AX), R15
-	MOVQ    32(SP), CX
-	MOVQ    CX, 40(SP)
+	MOVQ    48(SP), CX
+	MOVQ    CX, 56(SP)
 	MOVQ    64(AX), DX
 	LEAQ    (CX)(DX*8), CX
-	MOVQ    CX, 32(SP)
+	MOVQ    CX, 48(SP)
 	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 48(SP)
-	MOVQ    64(SP), R13
-	MOVQ    56(SP), R14
-	MOVQ    72(SP), BP
-	CMPQ    BP, 80(SP)
+	MOVQ    CX, 64(SP)
+	MOVQ    80(SP), R13
+	MOVQ    72(SP), R14
+	MOVQ    88(SP), BP
+	CMPQ    BP, 96(SP)
 	CMOVQCC BX, BP
 
 segment3x1:
-	MOVQ    40(SP), AX
+	MOVQ    56(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
-	ADDQ    $+48, 40(SP)
+	ADDQ    $+48, 56(SP)
 	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest3x1
@@ -470,12 +485,12 @@ rest3x1:
 	JMP          rest3x1
 
 next3x1:
-	DECQ    48(SP)
+	DECQ    64(SP)
 	JNZ     segment3x1
-	MOVQ    72(SP), CX
-	CMPQ    CX, 80(SP)
+	MOVQ    88(SP), CX
+	CMPQ    CX, 96(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 72(SP)
+	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
 	MOVQ    192(AX), SI
@@ -535,9 +550,8 @@ storeEnd3x1:
 
 init4x1:
 	MOVQ       args+0(FP), AX
-	MOVQ       24(SP), BX
-	MOVQ       192(AX), SI
-	SHLQ       $0x02, SI
+	MOVQ       32(SP), BX
+	MOVQ       40(SP), SI
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
 	PREFETCHT0 (BX)
@@ -545,6 +559,8 @@ init4x1:
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
 	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	MOVQ       BX, 32(SP)
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero4x1
@@ -584,29 +600,29 @@ zero4x1:
 sum4x1:
 	MOVQ    72(AX), BX
 	MOVQ    32(AX), R15
-	MOVQ    32(SP), CX
-	MOVQ    CX, 40(SP)
+	MOVQ    48(SP), CX
+	MOVQ    CX, 56(SP)
 	MOVQ    64(AX), DX
 	LEAQ    (CX)(DX*8), CX
-	MOVQ    CX, 32(SP)
+	MOVQ    CX, 48(SP)
 	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 48(SP)
-	MOVQ    64(SP), R13
-	MOVQ    56(SP), R14
-	MOVQ    72(SP), BP
-	CMPQ    BP, 80(SP)
+	MOVQ    CX, 64(SP)
+	MOVQ    80(SP), R13
+	MOVQ    72(SP), R14
+	MOVQ    88(SP), BP
+	CMPQ    BP, 96(SP)
 	CMOVQCC BX, BP
 
 segment4x1:
-	MOVQ    40(SP), AX
+	MOVQ    56(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
 	MOVQ    24(AX), R8
-	ADDQ    $+48, 40(SP)
+	ADDQ    $+48, 56(SP)
 	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest4x1
@@ -676,12 +692,12 @@ rest4x1:
 	JMP          rest4x1
 
 next4x1:
-	DECQ    48(SP)
+	DECQ    64(SP)
 	JNZ     segment4x1
-	MOVQ    72(SP), CX
-	CMPQ    CX, 80(SP)
+	MOVQ    88(SP), CX
+	CMPQ    CX, 96(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 72(SP)
+	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
 	MOVQ    192(AX), SI
@@ -751,9 +767,8 @@ storeEnd4x1:
 
 init5x1:
 	MOVQ       args+0(FP), AX
-	MOVQ       24(SP), BX
-	MOVQ       192(AX), SI
-	SHLQ       $0x02, SI
+	MOVQ       32(SP), BX
+	MOVQ       40(SP), SI
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
 	PREFETCHT0 (BX)
@@ -763,6 +778,8 @@ init5x1:
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
 	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	MOVQ       BX, 32(SP)
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero5x1
@@ -807,30 +824,30 @@ zero5x1:
 sum5x1:
 	MOVQ    72(AX), BX
 	MOVQ    32(AX), R15
-	MOVQ    32(SP), CX
-	MOVQ    CX, 40(SP)
+	MOVQ    48(SP), CX
+	MOVQ    CX, 56(SP)
 	MOVQ    64(AX), DX
 	LEAQ    (CX)(DX*8), CX
-	MOVQ    CX, 32(SP)
+	MOVQ    CX, 48(SP)
 	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 48(SP)
-	MOVQ    64(SP), R13
-	MOVQ    56(SP), R14
-	MOVQ    72(SP), BP
-	CMPQ    BP, 80(SP)
+	MOVQ    CX, 64(SP)
+	MOVQ    80(SP), R13
+	MOVQ    72(SP), R14
+	MOVQ    88(SP), BP
+	CMPQ    BP, 96(SP)
 	CMOVQCC BX, BP
 
 segment5x1:
-	MOVQ    40(SP), AX
+	MOVQ    56(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
 	MOVQ    24(AX), R8
 	MOVQ    32(AX), R9
-	ADDQ    $+48, 40(SP)
+	ADDQ    $+48, 56(SP)
 	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest5x1
@@ -910,12 +927,12 @@ rest5x1:
 	JMP          rest5x1
 
 next5x1:
-	DECQ    48(SP)
+	DECQ    64(SP)
 	JNZ     segment5x1
-	MOVQ    72(SP), CX
-	CMPQ    CX, 80(SP)
+	MOVQ    88(SP), CX
+	CMPQ    CX, 96(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 72(SP)
+	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
 	MOVQ    192(AX), SI
@@ -995,9 +1012,8 @@ storeEnd5x1:
 
 init6x1:
 	MOVQ       args+0(FP), AX
-	MOVQ       24(SP), BX
-	MOVQ       192(AX), SI
-	SHLQ       $0x02, SI
+	MOVQ       32(SP), BX
+	MOVQ       40(SP), SI
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
 	PREFETCHT0 (BX)
@@ -1009,6 +1025,8 @@ init6x1:
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
 	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	MOVQ       BX, 32(SP)
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero6x1
@@ -1058,31 +1076,31 @@ zero6x1:
 sum6x1:
 	MOVQ    72(AX), BX
 	MOVQ    32(AX), R15
-	MOVQ    32(SP), CX
-	MOVQ    CX, 40(SP)
+	MOVQ    48(SP), CX
+	MOVQ    CX, 56(SP)
 	MOVQ    64(AX), DX
 	LEAQ    (CX)(DX*8), CX
-	MOVQ    CX, 32(SP)
+	MOVQ    CX, 48(SP)
 	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 48(SP)
-	MOVQ    64(SP), R13
-	MOVQ    56(SP), R14
-	MOVQ    72(SP), BP
-	CMPQ    BP, 80(SP)
+	MOVQ    CX, 64(SP)
+	MOVQ    80(SP), R13
+	MOVQ    72(SP), R14
+	MOVQ    88(SP), BP
+	CMPQ    BP, 96(SP)
 	CMOVQCC BX, BP
 
 segment6x1:
-	MOVQ    40(SP), AX
+	MOVQ    56(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
 	MOVQ    24(AX), R8
 	MOVQ    32(AX), R9
 	MOVQ    40(AX), R10
-	ADDQ    $+48, 40(SP)
+	ADDQ    $+48, 56(SP)
 	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest6x1
@@ -1172,12 +1190,12 @@ rest6x1:
 	JMP          rest6x1
 
 next6x1:
-	DECQ    48(SP)
+	DECQ    64(SP)
 	JNZ     segment6x1
-	MOVQ    72(SP), CX
-	CMPQ    CX, 80(SP)
+	MOVQ    88(SP), CX
+	CMPQ    CX, 96(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 72(SP)
+	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
 	MOVQ    192(AX), SI
@@ -1277,19 +1295,31 @@ panel2:
 	MOVQ  168(AX), CX
 	MOVQ  CX, 24(SP)
 	MOVQ  40(AX), CX
-	MOVQ  CX, 32(SP)
+	MOVQ  CX, 48(SP)
 	MOVQ  200(AX), CX
-	MOVQ  CX, 72(SP)
+	MOVQ  CX, 88(SP)
+	MOVQ  248(AX), SI
+	SHLQ  $0x02, SI
+	MOVQ  224(AX), DX
+	TESTQ DX, DX
+	JNZ   fetch2
+	MOVQ  192(AX), SI
+	SHLQ  $0x02, SI
+	MOVQ  168(AX), DX
+
+fetch2:
+	MOVQ  DX, 32(SP)
+	MOVQ  SI, 40(SP)
 	MOVQ  208(AX), DX
 	LEAQ  (CX)(DX*4), CX
-	MOVQ  CX, 80(SP)
+	MOVQ  CX, 96(SP)
 	MOVQ  24(AX), CX
 	MOVQ  32(AX), DX
 	LEAQ  (CX)(DX*1), SI
-	MOVQ  SI, 56(SP)
+	MOVQ  SI, 72(SP)
 	ANDQ  $-4, CX
 	ADDQ  DX, CX
-	MOVQ  CX, 64(SP)
+	MOVQ  CX, 80(SP)
 	MOVQ  8(AX), CX
 	SUBQ  $0x10, CX
 	MOVQ  $-1, DX
@@ -1309,11 +1339,12 @@ rows2:
 	CMPQ       CX, $0x02
 	JEQ        init2x2
 	MOVQ       args+0(FP), AX
-	MOVQ       24(SP), BX
-	MOVQ       192(AX), SI
-	SHLQ       $0x02, SI
+	MOVQ       32(SP), BX
+	MOVQ       40(SP), SI
 	PREFETCHT0 (BX)
 	PREFETCHT0 64(BX)
+	ADDQ       SI, BX
+	MOVQ       BX, 32(SP)
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero1x2
@@ -1341,26 +1372,26 @@ zero1x2:
 sum1x2:
 	MOVQ    72(AX), BX
 	MOVQ    32(AX), R15
-	MOVQ    32(SP), CX
-	MOVQ    CX, 40(SP)
+	MOVQ    48(SP), CX
+	MOVQ    CX, 56(SP)
 	MOVQ    64(AX), DX
 	LEAQ    (CX)(DX*8), CX
-	MOVQ    CX, 32(SP)
+	MOVQ    CX, 48(SP)
 	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 48(SP)
-	MOVQ    64(SP), R13
-	MOVQ    56(SP), R14
-	MOVQ    72(SP), BP
-	CMPQ    BP, 80(SP)
+	MOVQ    CX, 64(SP)
+	MOVQ    80(SP), R13
+	MOVQ    72(SP), R14
+	MOVQ    88(SP), BP
+	CMPQ    BP, 96(SP)
 	CMOVQCC BX, BP
 
 segment1x2:
-	MOVQ    40(SP), AX
+	MOVQ    56(SP), AX
 	MOVQ    (AX), DX
-	ADDQ    $+48, 40(SP)
+	ADDQ    $+48, 56(SP)
 	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest1x2
@@ -1410,12 +1441,12 @@ rest1x2:
 	JMP          rest1x2
 
 next1x2:
-	DECQ    48(SP)
+	DECQ    64(SP)
 	JNZ     segment1x2
-	MOVQ    72(SP), CX
-	CMPQ    CX, 80(SP)
+	MOVQ    88(SP), CX
+	CMPQ    CX, 96(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 72(SP)
+	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
 	MOVQ    192(AX), SI
@@ -1461,14 +1492,15 @@ storeEnd1x2:
 
 init2x2:
 	MOVQ       args+0(FP), AX
-	MOVQ       24(SP), BX
-	MOVQ       192(AX), SI
-	SHLQ       $0x02, SI
+	MOVQ       32(SP), BX
+	MOVQ       40(SP), SI
 	PREFETCHT0 (BX)
 	PREFETCHT0 64(BX)
 	ADDQ       SI, BX
 	PREFETCHT0 (BX)
 	PREFETCHT0 64(BX)
+	ADDQ       SI, BX
+	MOVQ       BX, 32(SP)
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero2x2
@@ -1504,27 +1536,27 @@ zero2x2:
 sum2x2:
 	MOVQ    72(AX), BX
 	MOVQ    32(AX), R15
-	MOVQ    32(SP), CX
-	MOVQ    CX, 40(SP)
+	MOVQ    48(SP), CX
+	MOVQ    CX, 56(SP)
 	MOVQ    64(AX), DX
 	LEAQ    (CX)(DX*8), CX
-	MOVQ    CX, 32(SP)
+	MOVQ    CX, 48(SP)
 	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 48(SP)
-	MOVQ    64(SP), R13
-	MOVQ    56(SP), R14
-	MOVQ    72(SP), BP
-	CMPQ    BP, 80(SP)
+	MOVQ    CX, 64(SP)
+	MOVQ    80(SP), R13
+	MOVQ    72(SP), R14
+	MOVQ    88(SP), BP
+	CMPQ    BP, 96(SP)
 	CMOVQCC BX, BP
 
 segment2x2:
-	MOVQ    40(SP), AX
+	MOVQ    56(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
-	ADDQ    $+48, 40(SP)
+	ADDQ    $+48, 56(SP)
 	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest2x2
@@ -1589,12 +1621,12 @@ rest2x2:
 	JMP          rest2x2
 
 next2x2:
-	DECQ    48(SP)
+	DECQ    64(SP)
 	JNZ     segment2x2
-	MOVQ    72(SP), CX
-	CMPQ    CX, 80(SP)
+	MOVQ    88(SP), CX
+	CMPQ    CX, 96(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 72(SP)
+	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
 	MOVQ    192(AX), SI
@@ -1656,9 +1688,8 @@ storeEnd2x2:
 
 init3x2:
 	MOVQ       args+0(FP), AX
-	MOVQ       24(SP), BX
-	MOVQ       192(AX), SI
-	SHLQ       $0x02, SI
+	MOVQ       32(SP), BX
+	MOVQ       40(SP), SI
 	PREFETCHT0 (BX)
 	PREFETCHT0 64(BX)
 	ADDQ       SI, BX
@@ -1667,6 +1698,8 @@ init3x2:
 	ADDQ       SI, BX
 	PREFETCHT0 (BX)
 	PREFETCHT0 64(BX)
+	ADDQ       SI, BX
+	MOVQ       BX, 32(SP)
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero3x2
@@ -1710,28 +1743,28 @@ zero3x2:
 sum3x2:
 	MOVQ    72(AX), BX
 	MOVQ    32(AX), R15
-	MOVQ    32(SP), CX
-	MOVQ    CX, 40(SP)
+	MOVQ    48(SP), CX
+	MOVQ    CX, 56(SP)
 	MOVQ    64(AX), DX
 	LEAQ    (CX)(DX*8), CX
-	MOVQ    CX, 32(SP)
+	MOVQ    CX, 48(SP)
 	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 48(SP)
-	MOVQ    64(SP), R13
-	MOVQ    56(SP), R14
-	MOVQ    72(SP), BP
-	CMPQ    BP, 80(SP)
+	MOVQ    CX, 64(SP)
+	MOVQ    80(SP), R13
+	MOVQ    72(SP), R14
+	MOVQ    88(SP), BP
+	CMPQ    BP, 96(SP)
 	CMOVQCC BX, BP
 
 segment3x2:
-	MOVQ    40(SP), AX
+	MOVQ    56(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
-	ADDQ    $+48, 40(SP)
+	ADDQ    $+48, 56(SP)
 	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest3x2
@@ -1811,12 +1844,12 @@ rest3x2:
 	JMP          rest3x2
 
 next3x2:
-	DECQ    48(SP)
+	DECQ    64(SP)
 	JNZ     segment3x2
-	MOVQ    72(SP), CX
-	CMPQ    CX, 80(SP)
+	MOVQ    88(SP), CX
+	CMPQ    CX, 96(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 72(SP)
+	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
 	MOVQ    192(AX), SI
@@ -1894,9 +1927,8 @@ storeEnd3x2:
 
 init4x2:
 	MOVQ       args+0(FP), AX
-	MOVQ       24(SP), BX
-	MOVQ       192(AX), SI
-	SHLQ       $0x02, SI
+	MOVQ       32(SP), BX
+	MOVQ       40(SP), SI
 	PREFETCHT0 (BX)
 	PREFETCHT0 64(BX)
 	ADDQ       SI, BX
@@ -1908,6 +1940,8 @@ init4x2:
 	ADDQ       SI, BX
 	PREFETCHT0 (BX)
 	PREFETCHT0 64(BX)
+	ADDQ       SI, BX
+	MOVQ       BX, 32(SP)
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero4x2
@@ -1959,29 +1993,29 @@ zero4x2:
 sum4x2:
 	MOVQ    72(AX), BX
 	MOVQ    32(AX), R15
-	MOVQ    32(SP), CX
-	MOVQ    CX, 40(SP)
+	MOVQ    48(SP), CX
+	MOVQ    CX, 56(SP)
 	MOVQ    64(AX), DX
 	LEAQ    (CX)(DX*8), CX
-	MOVQ    CX, 32(SP)
+	MOVQ    CX, 48(SP)
 	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 48(SP)
-	MOVQ    64(SP), R13
-	MOVQ    56(SP), R14
-	MOVQ    72(SP), BP
-	CMPQ    BP, 80(SP)
+	MOVQ    CX, 64(SP)
+	MOVQ    80(SP), R13
+	MOVQ    72(SP), R14
+	MOVQ    88(SP), BP
+	CMPQ    BP, 96(SP)
 	CMOVQCC BX, BP
 
 segment4x2:
-	MOVQ    40(SP), AX
+	MOVQ    56(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
 	MOVQ    24(AX), R8
-	ADDQ    $+48, 40(SP)
+	ADDQ    $+48, 56(SP)
 	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest4x2
@@ -2076,12 +2110,12 @@ rest4x2:
 	JMP          rest4x2
 
 next4x2:
-	DECQ    48(SP)
+	DECQ    64(SP)
 	JNZ     segment4x2
-	MOVQ    72(SP), CX
-	CMPQ    CX, 80(SP)
+	MOVQ    88(SP), CX
+	CMPQ    CX, 96(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 72(SP)
+	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
 	MOVQ    192(AX), SI
@@ -2175,9 +2209,8 @@ storeEnd4x2:
 
 init5x2:
 	MOVQ       args+0(FP), AX
-	MOVQ       24(SP), BX
-	MOVQ       192(AX), SI
-	SHLQ       $0x02, SI
+	MOVQ       32(SP), BX
+	MOVQ       40(SP), SI
 	PREFETCHT0 (BX)
 	PREFETCHT0 64(BX)
 	ADDQ       SI, BX
@@ -2192,6 +2225,8 @@ init5x2:
 	ADDQ       SI, BX
 	PREFETCHT0 (BX)
 	PREFETCHT0 64(BX)
+	ADDQ       SI, BX
+	MOVQ       BX, 32(SP)
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero5x2
@@ -2251,30 +2286,30 @@ zero5x2:
 sum5x2:
 	MOVQ    72(AX), BX
 	MOVQ    32(AX), R15
-	MOVQ    32(SP), CX
-	MOVQ    CX, 40(SP)
+	MOVQ    48(SP), CX
+	MOVQ    CX, 56(SP)
 	MOVQ    64(AX), DX
 	LEAQ    (CX)(DX*8), CX
-	MOVQ    CX, 32(SP)
+	MOVQ    CX, 48(SP)
 	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 48(SP)
-	MOVQ    64(SP), R13
-	MOVQ    56(SP), R14
-	MOVQ    72(SP), BP
-	CMPQ    BP, 80(SP)
+	MOVQ    CX, 64(SP)
+	MOVQ    80(SP), R13
+	MOVQ    72(SP), R14
+	MOVQ    88(SP), BP
+	CMPQ    BP, 96(SP)
 	CMOVQCC BX, BP
 
 segment5x2:
-	MOVQ    40(SP), AX
+	MOVQ    56(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
 	MOVQ    24(AX), R8
 	MOVQ    32(AX), R9
-	ADDQ    $+48, 40(SP)
+	ADDQ    $+48, 56(SP)
 	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest5x2
@@ -2384,12 +2419,12 @@ rest5x2:
 	JMP          rest5x2
 
 next5x2:
-	DECQ    48(SP)
+	DECQ    64(SP)
 	JNZ     segment5x2
-	MOVQ    72(SP), CX
-	CMPQ    CX, 80(SP)
+	MOVQ    88(SP), CX
+	CMPQ    CX, 96(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 72(SP)
+	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
 	MOVQ    192(AX), SI
@@ -2499,9 +2534,8 @@ storeEnd5x2:
 
 init6x2:
 	MOVQ       args+0(FP), AX
-	MOVQ       24(SP), BX
-	MOVQ       192(AX), SI
-	SHLQ       $0x02, SI
+	MOVQ       32(SP), BX
+	MOVQ       40(SP), SI
 	PREFETCHT0 (BX)
 	PREFETCHT0 64(BX)
 	ADDQ       SI, BX
@@ -2519,6 +2553,8 @@ init6x2:
 	ADDQ       SI, BX
 	PREFETCHT0 (BX)
 	PREFETCHT0 64(BX)
+	ADDQ       SI, BX
+	MOVQ       BX, 32(SP)
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero6x2
@@ -2586,31 +2622,31 @@ zero6x2:
 sum6x2:
 	MOVQ    72(AX), BX
 	MOVQ    32(AX), R15
-	MOVQ    32(SP), CX
-	MOVQ    CX, 40(SP)
+	MOVQ    48(SP), CX
+	MOVQ    CX, 56(SP)
 	MOVQ    64(AX), DX
 	LEAQ    (CX)(DX*8), CX
-	MOVQ    CX, 32(SP)
+	MOVQ    CX, 48(SP)
 	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 48(SP)
-	MOVQ    64(SP), R13
-	MOVQ    56(SP), R14
-	MOVQ    72(SP), BP
-	CMPQ    BP, 80(SP)
+	MOVQ    CX, 64(SP)
+	MOVQ    80(SP), R13
+	MOVQ    72(SP), R14
+	MOVQ    88(SP), BP
+	CMPQ    BP, 96(SP)
 	CMOVQCC BX, BP
 
 segment6x2:
-	MOVQ    40(SP), AX
+	MOVQ    56(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
 	MOVQ    24(AX), R8
 	MOVQ    32(AX), R9
 	MOVQ    40(AX), R10
-	ADDQ    $+48, 40(SP)
+	ADDQ    $+48, 56(SP)
 	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest6x2
@@ -2735,12 +2771,12 @@ rest6x2:
 	JMP          rest6x2
 
 next6x2:
-	DECQ    48(SP)
+	DECQ    64(SP)
 	JNZ     segment6x2
-	MOVQ    72(SP), CX
-	CMPQ    CX, 80(SP)
+	MOVQ    88(SP), CX
+	CMPQ    CX, 96(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 72(SP)
+	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
 	MOVQ    192(AX), SI
@@ -2876,19 +2912,31 @@ panel3:
 	MOVQ  168(AX), CX
 	MOVQ  CX, 24(SP)
 	MOVQ  40(AX), CX
-	MOVQ  CX, 32(SP)
+	MOVQ  CX, 48(SP)
 	MOVQ  200(AX), CX
-	MOVQ  CX, 72(SP)
+	MOVQ  CX, 88(SP)
+	MOVQ  248(AX), SI
+	SHLQ  $0x02, SI
+	MOVQ  224(AX), DX
+	TESTQ DX, DX
+	JNZ   fetch3
+	MOVQ  192(AX), SI
+	SHLQ  $0x02, SI
+	MOVQ  168(AX), DX
+
+fetch3:
+	MOVQ  DX, 32(SP)
+	MOVQ  SI, 40(SP)
 	MOVQ  208(AX), DX
 	LEAQ  (CX)(DX*4), CX
-	MOVQ  CX, 80(SP)
+	MOVQ  CX, 96(SP)
 	MOVQ  24(AX), CX
 	MOVQ  32(AX), DX
 	LEAQ  (CX)(DX*1), SI
-	MOVQ  SI, 56(SP)
+	MOVQ  SI, 72(SP)
 	ANDQ  $-4, CX
 	ADDQ  DX, CX
-	MOVQ  CX, 64(SP)
+	MOVQ  CX, 80(SP)
 	MOVQ  8(AX), CX
 	SUBQ  $0x20, CX
 	MOVQ  $-1, DX
@@ -2908,12 +2956,13 @@ rows3:
 	CMPQ       CX, $0x02
 	JEQ        init2x3
 	MOVQ       args+0(FP), AX
-	MOVQ       24(SP), BX
-	MOVQ       192(AX), SI
-	SHLQ       $0x02, SI
+	MOVQ       32(SP), BX
+	MOVQ       40(SP), SI
 	PREFETCHT0 (BX)
 	PREFETCHT0 64(BX)
 	PREFETCHT0 128(BX)
+	ADDQ       SI, BX
+	MOVQ       BX, 32(SP)
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero1x3
@@ -2944,26 +2993,26 @@ zero1x3:
 sum1x3:
 	MOVQ    72(AX), BX
 	MOVQ    32(AX), R15
-	MOVQ    32(SP), CX
-	MOVQ    CX, 40(SP)
+	MOVQ    48(SP), CX
+	MOVQ    CX, 56(SP)
 	MOVQ    64(AX), DX
 	LEAQ    (CX)(DX*8), CX
-	MOVQ    CX, 32(SP)
+	MOVQ    CX, 48(SP)
 	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 48(SP)
-	MOVQ    64(SP), R13
-	MOVQ    56(SP), R14
-	MOVQ    72(SP), BP
-	CMPQ    BP, 80(SP)
+	MOVQ    CX, 64(SP)
+	MOVQ    80(SP), R13
+	MOVQ    72(SP), R14
+	MOVQ    88(SP), BP
+	CMPQ    BP, 96(SP)
 	CMOVQCC BX, BP
 
 segment1x3:
-	MOVQ    40(SP), AX
+	MOVQ    56(SP), AX
 	MOVQ    (AX), DX
-	ADDQ    $+48, 40(SP)
+	ADDQ    $+48, 56(SP)
 	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest1x3
@@ -3023,12 +3072,12 @@ rest1x3:
 	JMP          rest1x3
 
 next1x3:
-	DECQ    48(SP)
+	DECQ    64(SP)
 	JNZ     segment1x3
-	MOVQ    72(SP), CX
-	CMPQ    CX, 80(SP)
+	MOVQ    88(SP), CX
+	CMPQ    CX, 96(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 72(SP)
+	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
 	MOVQ    192(AX), SI
@@ -3080,9 +3129,8 @@ storeEnd1x3:
 
 init2x3:
 	MOVQ       args+0(FP), AX
-	MOVQ       24(SP), BX
-	MOVQ       192(AX), SI
-	SHLQ       $0x02, SI
+	MOVQ       32(SP), BX
+	MOVQ       40(SP), SI
 	PREFETCHT0 (BX)
 	PREFETCHT0 64(BX)
 	PREFETCHT0 128(BX)
@@ -3090,6 +3138,8 @@ init2x3:
 	PREFETCHT0 (BX)
 	PREFETCHT0 64(BX)
 	PREFETCHT0 128(BX)
+	ADDQ       SI, BX
+	MOVQ       BX, 32(SP)
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero2x3
@@ -3131,27 +3181,27 @@ zero2x3:
 sum2x3:
 	MOVQ    72(AX), BX
 	MOVQ    32(AX), R15
-	MOVQ    32(SP), CX
-	MOVQ    CX, 40(SP)
+	MOVQ    48(SP), CX
+	MOVQ    CX, 56(SP)
 	MOVQ    64(AX), DX
 	LEAQ    (CX)(DX*8), CX
-	MOVQ    CX, 32(SP)
+	MOVQ    CX, 48(SP)
 	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 48(SP)
-	MOVQ    64(SP), R13
-	MOVQ    56(SP), R14
-	MOVQ    72(SP), BP
-	CMPQ    BP, 80(SP)
+	MOVQ    CX, 64(SP)
+	MOVQ    80(SP), R13
+	MOVQ    72(SP), R14
+	MOVQ    88(SP), BP
+	CMPQ    BP, 96(SP)
 	CMOVQCC BX, BP
 
 segment2x3:
-	MOVQ    40(SP), AX
+	MOVQ    56(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
-	ADDQ    $+48, 40(SP)
+	ADDQ    $+48, 56(SP)
 	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest2x3
@@ -3231,12 +3281,12 @@ rest2x3:
 	JMP          rest2x3
 
 next2x3:
-	DECQ    48(SP)
+	DECQ    64(SP)
 	JNZ     segment2x3
-	MOVQ    72(SP), CX
-	CMPQ    CX, 80(SP)
+	MOVQ    88(SP), CX
+	CMPQ    CX, 96(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 72(SP)
+	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
 	MOVQ    192(AX), SI
@@ -3310,9 +3360,8 @@ storeEnd2x3:
 
 init3x3:
 	MOVQ       args+0(FP), AX
-	MOVQ       24(SP), BX
-	MOVQ       192(AX), SI
-	SHLQ       $0x02, SI
+	MOVQ       32(SP), BX
+	MOVQ       40(SP), SI
 	PREFETCHT0 (BX)
 	PREFETCHT0 64(BX)
 	PREFETCHT0 128(BX)
@@ -3324,6 +3373,8 @@ init3x3:
 	PREFETCHT0 (BX)
 	PREFETCHT0 64(BX)
 	PREFETCHT0 128(BX)
+	ADDQ       SI, BX
+	MOVQ       BX, 32(SP)
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero3x3
@@ -3376,28 +3427,28 @@ zero3x3:
 sum3x3:
 	MOVQ    72(AX), BX
 	MOVQ    32(AX), R15
-	MOVQ    32(SP), CX
-	MOVQ    CX, 40(SP)
+	MOVQ    48(SP), CX
+	MOVQ    CX, 56(SP)
 	MOVQ    64(AX), DX
 	LEAQ    (CX)(DX*8), CX
-	MOVQ    CX, 32(SP)
+	MOVQ    CX, 48(SP)
 	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 48(SP)
-	MOVQ    64(SP), R13
-	MOVQ    56(SP), R14
-	MOVQ    72(SP), BP
-	CMPQ    BP, 80(SP)
+	MOVQ    CX, 64(SP)
+	MOVQ    80(SP), R13
+	MOVQ    72(SP), R14
+	MOVQ    88(SP), BP
+	CMPQ    BP, 96(SP)
 	CMOVQCC BX, BP
 
 segment3x3:
-	MOVQ    40(SP), AX
+	MOVQ    56(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
-	ADDQ    $+48, 40(SP)
+	ADDQ    $+48, 56(SP)
 	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest3x3
@@ -3497,12 +3548,12 @@ rest3x3:
 	JMP          rest3x3
 
 next3x3:
-	DECQ    48(SP)
+	DECQ    64(SP)
 	JNZ     segment3x3
-	MOVQ    72(SP), CX
-	CMPQ    CX, 80(SP)
+	MOVQ    88(SP), CX
+	CMPQ    CX, 96(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 72(SP)
+	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
 	MOVQ    192(AX), SI
@@ -3598,9 +3649,8 @@ storeEnd3x3:
 
 init4x3:
 	MOVQ       args+0(FP), AX
-	MOVQ       24(SP), BX
-	MOVQ       192(AX), SI
-	SHLQ       $0x02, SI
+	MOVQ       32(SP), BX
+	MOVQ       40(SP), SI
 	PREFETCHT0 (BX)
 	PREFETCHT0 64(BX)
 	PREFETCHT0 128(BX)
@@ -3616,6 +3666,8 @@ init4x3:
 	PREFETCHT0 (BX)
 	PREFETCHT0 64(BX)
 	PREFETCHT0 128(BX)
+	ADDQ       SI, BX
+	MOVQ       BX, 32(SP)
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero4x3
@@ -3679,29 +3731,29 @@ zero4x3:
 sum4x3:
 	MOVQ    72(AX), BX
 	MOVQ    32(AX), R15
-	MOVQ    32(SP), CX
-	MOVQ    CX, 40(SP)
+	MOVQ    48(SP), CX
+	MOVQ    CX, 56(SP)
 	MOVQ    64(AX), DX
 	LEAQ    (CX)(DX*8), CX
-	MOVQ    CX, 32(SP)
+	MOVQ    CX, 48(SP)
 	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 48(SP)
-	MOVQ    64(SP), R13
-	MOVQ    56(SP), R14
-	MOVQ    72(SP), BP
-	CMPQ    BP, 80(SP)
+	MOVQ    CX, 64(SP)
+	MOVQ    80(SP), R13
+	MOVQ    72(SP), R14
+	MOVQ    88(SP), BP
+	CMPQ    BP, 96(SP)
 	CMOVQCC BX, BP
 
 segment4x3:
-	MOVQ    40(SP), AX
+	MOVQ    56(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
 	MOVQ    24(AX), R8
-	ADDQ    $+48, 40(SP)
+	ADDQ    $+48, 56(SP)
 	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest4x3
@@ -3821,12 +3873,12 @@ rest4x3:
 	JMP          rest4x3
 
 next4x3:
-	DECQ    48(SP)
+	DECQ    64(SP)
 	JNZ     segment4x3
-	MOVQ    72(SP), CX
-	CMPQ    CX, 80(SP)
+	MOVQ    88(SP), CX
+	CMPQ    CX, 96(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 72(SP)
+	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
 	MOVQ    192(AX), SI
@@ -3944,9 +3996,8 @@ storeEnd4x3:
 
 init5x3:
 	MOVQ       args+0(FP), AX
-	MOVQ       24(SP), BX
-	MOVQ       192(AX), SI
-	SHLQ       $0x02, SI
+	MOVQ       32(SP), BX
+	MOVQ       40(SP), SI
 	PREFETCHT0 (BX)
 	PREFETCHT0 64(BX)
 	PREFETCHT0 128(BX)
@@ -3966,6 +4017,8 @@ init5x3:
 	PREFETCHT0 (BX)
 	PREFETCHT0 64(BX)
 	PREFETCHT0 128(BX)
+	ADDQ       SI, BX
+	MOVQ       BX, 32(SP)
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero5x3
@@ -4040,30 +4093,30 @@ zero5x3:
 sum5x3:
 	MOVQ    72(AX), BX
 	MOVQ    32(AX), R15
-	MOVQ    32(SP), CX
-	MOVQ    CX, 40(SP)
+	MOVQ    48(SP), CX
+	MOVQ    CX, 56(SP)
 	MOVQ    64(AX), DX
 	LEAQ    (CX)(DX*8), CX
-	MOVQ    CX, 32(SP)
+	MOVQ    CX, 48(SP)
 	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 48(SP)
-	MOVQ    64(SP), R13
-	MOVQ    56(SP), R14
-	MOVQ    72(SP), BP
-	CMPQ    BP, 80(SP)
+	MOVQ    CX, 64(SP)
+	MOVQ    80(SP), R13
+	MOVQ    72(SP), R14
+	MOVQ    88(SP), BP
+	CMPQ    BP, 96(SP)
 	CMOVQCC BX, BP
 
 segment5x3:
-	MOVQ    40(SP), AX
+	MOVQ    56(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
 	MOVQ    24(AX), R8
 	MOVQ    32(AX), R9
-	ADDQ    $+48, 40(SP)
+	ADDQ    $+48, 56(SP)
 	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest5x3
@@ -4203,12 +4256,12 @@ rest5x3:
 	JMP          rest5x3
 
 next5x3:
-	DECQ    48(SP)
+	DECQ    64(SP)
 	JNZ     segment5x3
-	MOVQ    72(SP), CX
-	CMPQ    CX, 80(SP)
+	MOVQ    88(SP), CX
+	CMPQ    CX, 96(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 72(SP)
+	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
 	MOVQ    192(AX), SI
@@ -4348,9 +4401,8 @@ storeEnd5x3:
 
 init6x3:
 	MOVQ       args+0(FP), AX
-	MOVQ       24(SP), BX
-	MOVQ       192(AX), SI
-	SHLQ       $0x02, SI
+	MOVQ       32(SP), BX
+	MOVQ       40(SP), SI
 	PREFETCHT0 (BX)
 	PREFETCHT0 64(BX)
 	PREFETCHT0 128(BX)
@@ -4374,6 +4426,8 @@ init6x3:
 	PREFETCHT0 (BX)
 	PREFETCHT0 64(BX)
 	PREFETCHT0 128(BX)
+	ADDQ       SI, BX
+	MOVQ       BX, 32(SP)
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero6x3
@@ -4459,31 +4513,31 @@ zero6x3:
 sum6x3:
 	MOVQ    72(AX), BX
 	MOVQ    32(AX), R15
-	MOVQ    32(SP), CX
-	MOVQ    CX, 40(SP)
+	MOVQ    48(SP), CX
+	MOVQ    CX, 56(SP)
 	MOVQ    64(AX), DX
 	LEAQ    (CX)(DX*8), CX
-	MOVQ    CX, 32(SP)
+	MOVQ    CX, 48(SP)
 	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 48(SP)
-	MOVQ    64(SP), R13
-	MOVQ    56(SP), R14
-	MOVQ    72(SP), BP
-	CMPQ    BP, 80(SP)
+	MOVQ    CX, 64(SP)
+	MOVQ    80(SP), R13
+	MOVQ    72(SP), R14
+	MOVQ    88(SP), BP
+	CMPQ    BP, 96(SP)
 	CMOVQCC BX, BP
 
 segment6x3:
-	MOVQ    40(SP), AX
+	MOVQ    56(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
 	MOVQ    24(AX), R8
 	MOVQ    32(AX), R9
 	MOVQ    40(AX), R10
-	ADDQ    $+48, 40(SP)
+	ADDQ    $+48, 56(SP)
 	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest6x3
@@ -4643,12 +4697,12 @@ rest6x3:
 	JMP          rest6x3
 
 next6x3:
-	DECQ    48(SP)
+	DECQ    64(SP)
 	JNZ     segment6x3
-	MOVQ    72(SP), CX
-	CMPQ    CX, 80(SP)
+	MOVQ    88(SP), CX
+	CMPQ    CX, 96(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 72(SP)
+	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
 	MOVQ    192(AX), SI
@@ -4820,19 +4874,31 @@ panel4:
 	MOVQ  168(AX), CX
 	MOVQ  CX, 24(SP)
 	MOVQ  40(AX), CX
-	MOVQ  CX, 32(SP)
+	MOVQ  CX, 48(SP)
 	MOVQ  200(AX), CX
-	MOVQ  CX, 72(SP)
+	MOVQ  CX, 88(SP)
+	MOVQ  248(AX), SI
+	SHLQ  $0x02, SI
+	MOVQ  224(AX), DX
+	TESTQ DX, DX
+	JNZ   fetch4
+	MOVQ  192(AX), SI
+	SHLQ  $0x02, SI
+	MOVQ  168(AX), DX
+
+fetch4:
+	MOVQ  DX, 32(SP)
+	MOVQ  SI, 40(SP)
 	MOVQ  208(AX), DX
 	LEAQ  (CX)(DX*4), CX
-	MOVQ  CX, 80(SP)
+	MOVQ  CX, 96(SP)
 	MOVQ  24(AX), CX
 	MOVQ  32(AX), DX
 	LEAQ  (CX)(DX*1), SI
-	MOVQ  SI, 56(SP)
+	MOVQ  SI, 72(SP)
 	ANDQ  $-4, CX
 	ADDQ  DX, CX
-	MOVQ  CX, 64(SP)
+	MOVQ  CX, 80(SP)
 	MOVQ  8(AX), CX
 	SUBQ  $0x30, CX
 	MOVQ  $-1, DX
@@ -4852,13 +4918,14 @@ rows4:
 	CMPQ       CX, $0x02
 	JEQ        init2x4
 	MOVQ       args+0(FP), AX
-	MOVQ       24(SP), BX
-	MOVQ       192(AX), SI
-	SHLQ       $0x02, SI
+	MOVQ       32(SP), BX
+	MOVQ       40(SP), SI
 	PREFETCHT0 (BX)
 	PREFETCHT0 64(BX)
 	PREFETCHT0 128(BX)
 	PREFETCHT0 192(BX)
+	ADDQ       SI, BX
+	MOVQ       BX, 32(SP)
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero1x4
@@ -4892,26 +4959,26 @@ zero1x4:
 sum1x4:
 	MOVQ    72(AX), BX
 	MOVQ    32(AX), R15
-	MOVQ    32(SP), CX
-	MOVQ    CX, 40(SP)
+	MOVQ    48(SP), CX
+	MOVQ    CX, 56(SP)
 	MOVQ    64(AX), DX
 	LEAQ    (CX)(DX*8), CX
-	MOVQ    CX, 32(SP)
+	MOVQ    CX, 48(SP)
 	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 48(SP)
-	MOVQ    64(SP), R13
-	MOVQ    56(SP), R14
-	MOVQ    72(SP), BP
-	CMPQ    BP, 80(SP)
+	MOVQ    CX, 64(SP)
+	MOVQ    80(SP), R13
+	MOVQ    72(SP), R14
+	MOVQ    88(SP), BP
+	CMPQ    BP, 96(SP)
 	CMOVQCC BX, BP
 
 segment1x4:
-	MOVQ    40(SP), AX
+	MOVQ    56(SP), AX
 	MOVQ    (AX), DX
-	ADDQ    $+48, 40(SP)
+	ADDQ    $+48, 56(SP)
 	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest1x4
@@ -4981,12 +5048,12 @@ rest1x4:
 	JMP          rest1x4
 
 next1x4:
-	DECQ    48(SP)
+	DECQ    64(SP)
 	JNZ     segment1x4
-	MOVQ    72(SP), CX
-	CMPQ    CX, 80(SP)
+	MOVQ    88(SP), CX
+	CMPQ    CX, 96(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 72(SP)
+	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
 	MOVQ    192(AX), SI
@@ -5044,9 +5111,8 @@ storeEnd1x4:
 
 init2x4:
 	MOVQ       args+0(FP), AX
-	MOVQ       24(SP), BX
-	MOVQ       192(AX), SI
-	SHLQ       $0x02, SI
+	MOVQ       32(SP), BX
+	MOVQ       40(SP), SI
 	PREFETCHT0 (BX)
 	PREFETCHT0 64(BX)
 	PREFETCHT0 128(BX)
@@ -5056,6 +5122,8 @@ init2x4:
 	PREFETCHT0 64(BX)
 	PREFETCHT0 128(BX)
 	PREFETCHT0 192(BX)
+	ADDQ       SI, BX
+	MOVQ       BX, 32(SP)
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero2x4
@@ -5103,27 +5171,27 @@ zero2x4:
 sum2x4:
 	MOVQ    72(AX), BX
 	MOVQ    32(AX), R15
-	MOVQ    32(SP), CX
-	MOVQ    CX, 40(SP)
+	MOVQ    48(SP), CX
+	MOVQ    CX, 56(SP)
 	MOVQ    64(AX), DX
 	LEAQ    (CX)(DX*8), CX
-	MOVQ    CX, 32(SP)
+	MOVQ    CX, 48(SP)
 	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 48(SP)
-	MOVQ    64(SP), R13
-	MOVQ    56(SP), R14
-	MOVQ    72(SP), BP
-	CMPQ    BP, 80(SP)
+	MOVQ    CX, 64(SP)
+	MOVQ    80(SP), R13
+	MOVQ    72(SP), R14
+	MOVQ    88(SP), BP
+	CMPQ    BP, 96(SP)
 	CMOVQCC BX, BP
 
 segment2x4:
-	MOVQ    40(SP), AX
+	MOVQ    56(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
-	ADDQ    $+48, 40(SP)
+	ADDQ    $+48, 56(SP)
 	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest2x4
@@ -5218,12 +5286,12 @@ rest2x4:
 	JMP          rest2x4
 
 next2x4:
-	DECQ    48(SP)
+	DECQ    64(SP)
 	JNZ     segment2x4
-	MOVQ    72(SP), CX
-	CMPQ    CX, 80(SP)
+	MOVQ    88(SP), CX
+	CMPQ    CX, 96(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 72(SP)
+	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
 	MOVQ    192(AX), SI
@@ -5309,9 +5377,8 @@ storeEnd2x4:
 
 init3x4:
 	MOVQ       args+0(FP), AX
-	MOVQ       24(SP), BX
-	MOVQ       192(AX), SI
-	SHLQ       $0x02, SI
+	MOVQ       32(SP), BX
+	MOVQ       40(SP), SI
 	PREFETCHT0 (BX)
 	PREFETCHT0 64(BX)
 	PREFETCHT0 128(BX)
@@ -5326,6 +5393,8 @@ init3x4:
 	PREFETCHT0 64(BX)
 	PREFETCHT0 128(BX)
 	PREFETCHT0 192(BX)
+	ADDQ       SI, BX
+	MOVQ       BX, 32(SP)
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero3x4
@@ -5387,28 +5456,28 @@ zero3x4:
 sum3x4:
 	MOVQ    72(AX), BX
 	MOVQ    32(AX), R15
-	MOVQ    32(SP), CX
-	MOVQ    CX, 40(SP)
+	MOVQ    48(SP), CX
+	MOVQ    CX, 56(SP)
 	MOVQ    64(AX), DX
 	LEAQ    (CX)(DX*8), CX
-	MOVQ    CX, 32(SP)
+	MOVQ    CX, 48(SP)
 	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 48(SP)
-	MOVQ    64(SP), R13
-	MOVQ    56(SP), R14
-	MOVQ    72(SP), BP
-	CMPQ    BP, 80(SP)
+	MOVQ    CX, 64(SP)
+	MOVQ    80(SP), R13
+	MOVQ    72(SP), R14
+	MOVQ    88(SP), BP
+	CMPQ    BP, 96(SP)
 	CMOVQCC BX, BP
 
 segment3x4:
-	MOVQ    40(SP), AX
+	MOVQ    56(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
-	ADDQ    $+48, 40(SP)
+	ADDQ    $+48, 56(SP)
 	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest3x4
@@ -5528,12 +5597,12 @@ rest3x4:
 	JMP          rest3x4
 
 next3x4:
-	DECQ    48(SP)
+	DECQ    64(SP)
 	JNZ     segment3x4
-	MOVQ    72(SP), CX
-	CMPQ    CX, 80(SP)
+	MOVQ    88(SP), CX
+	CMPQ    CX, 96(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 72(SP)
+	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
 	MOVQ    192(AX), SI
@@ -5647,9 +5716,8 @@ storeEnd3x4:
 
 init4x4:
 	MOVQ       args+0(FP), AX
-	MOVQ       24(SP), BX
-	MOVQ       192(AX), SI
-	SHLQ       $0x02, SI
+	MOVQ       32(SP), BX
+	MOVQ       40(SP), SI
 	PREFETCHT0 (BX)
 	PREFETCHT0 64(BX)
 	PREFETCHT0 128(BX)
@@ -5669,6 +5737,8 @@ init4x4:
 	PREFETCHT0 64(BX)
 	PREFETCHT0 128(BX)
 	PREFETCHT0 192(BX)
+	ADDQ       SI, BX
+	MOVQ       BX, 32(SP)
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero4x4
@@ -5744,29 +5814,29 @@ zero4x4:
 sum4x4:
 	MOVQ    72(AX), BX
 	MOVQ    32(AX), R15
-	MOVQ    32(SP), CX
-	MOVQ    CX, 40(SP)
+	MOVQ    48(SP), CX
+	MOVQ    CX, 56(SP)
 	MOVQ    64(AX), DX
 	LEAQ    (CX)(DX*8), CX
-	MOVQ    CX, 32(SP)
+	MOVQ    CX, 48(SP)
 	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 48(SP)
-	MOVQ    64(SP), R13
-	MOVQ    56(SP), R14
-	MOVQ    72(SP), BP
-	CMPQ    BP, 80(SP)
+	MOVQ    CX, 64(SP)
+	MOVQ    80(SP), R13
+	MOVQ    72(SP), R14
+	MOVQ    88(SP), BP
+	CMPQ    BP, 96(SP)
 	CMOVQCC BX, BP
 
 segment4x4:
-	MOVQ    40(SP), AX
+	MOVQ    56(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
 	MOVQ    24(AX), R8
-	ADDQ    $+48, 40(SP)
+	ADDQ    $+48, 56(SP)
 	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest4x4
@@ -5911,12 +5981,12 @@ rest4x4:
 	JMP          rest4x4
 
 next4x4:
-	DECQ    48(SP)
+	DECQ    64(SP)
 	JNZ     segment4x4
-	MOVQ    72(SP), CX
-	CMPQ    CX, 80(SP)
+	MOVQ    88(SP), CX
+	CMPQ    CX, 96(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 72(SP)
+	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
 	MOVQ    192(AX), SI
@@ -6058,9 +6128,8 @@ storeEnd4x4:
 
 init5x4:
 	MOVQ       args+0(FP), AX
-	MOVQ       24(SP), BX
-	MOVQ       192(AX), SI
-	SHLQ       $0x02, SI
+	MOVQ       32(SP), BX
+	MOVQ       40(SP), SI
 	PREFETCHT0 (BX)
 	PREFETCHT0 64(BX)
 	PREFETCHT0 128(BX)
@@ -6085,6 +6154,8 @@ init5x4:
 	PREFETCHT0 64(BX)
 	PREFETCHT0 128(BX)
 	PREFETCHT0 192(BX)
+	ADDQ       SI, BX
+	MOVQ       BX, 32(SP)
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero5x4
@@ -6174,30 +6245,30 @@ zero5x4:
 sum5x4:
 	MOVQ    72(AX), BX
 	MOVQ    32(AX), R15
-	MOVQ    32(SP), CX
-	MOVQ    CX, 40(SP)
+	MOVQ    48(SP), CX
+	MOVQ    CX, 56(SP)
 	MOVQ    64(AX), DX
 	LEAQ    (CX)(DX*8), CX
-	MOVQ    CX, 32(SP)
+	MOVQ    CX, 48(SP)
 	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 48(SP)
-	MOVQ    64(SP), R13
-	MOVQ    56(SP), R14
-	MOVQ    72(SP), BP
-	CMPQ    BP, 80(SP)
+	MOVQ    CX, 64(SP)
+	MOVQ    80(SP), R13
+	MOVQ    72(SP), R14
+	MOVQ    88(SP), BP
+	CMPQ    BP, 96(SP)
 	CMOVQCC BX, BP
 
 segment5x4:
-	MOVQ    40(SP), AX
+	MOVQ    56(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
 	MOVQ    24(AX), R8
 	MOVQ    32(AX), R9
-	ADDQ    $+48, 40(SP)
+	ADDQ    $+48, 56(SP)
 	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest5x4
@@ -6367,12 +6438,12 @@ rest5x4:
 	JMP          rest5x4
 
 next5x4:
-	DECQ    48(SP)
+	DECQ    64(SP)
 	JNZ     segment5x4
-	MOVQ    72(SP), CX
-	CMPQ    CX, 80(SP)
+	MOVQ    88(SP), CX
+	CMPQ    CX, 96(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 72(SP)
+	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
 	MOVQ    192(AX), SI
@@ -6542,9 +6613,8 @@ storeEnd5x4:
 
 init6x4:
 	MOVQ       args+0(FP), AX
-	MOVQ       24(SP), BX
-	MOVQ       192(AX), SI
-	SHLQ       $0x02, SI
+	MOVQ       32(SP), BX
+	MOVQ       40(SP), SI
 	PREFETCHT0 (BX)
 	PREFETCHT0 64(BX)
 	PREFETCHT0 128(BX)
@@ -6574,6 +6644,8 @@ init6x4:
 	PREFETCHT0 64(BX)
 	PREFETCHT0 128(BX)
 	PREFETCHT0 192(BX)
+	ADDQ       SI, BX
+	MOVQ       BX, 32(SP)
 	MOVQ       8(SP), DX
 	TESTQ      DX, DX
 	JZ         zero6x4
@@ -6677,31 +6749,31 @@ zero6x4:
 sum6x4:
 	MOVQ    72(AX), BX
 	MOVQ    32(AX), R15
-	MOVQ    32(SP), CX
-	MOVQ    CX, 40(SP)
+	MOVQ    48(SP), CX
+	MOVQ    CX, 56(SP)
 	MOVQ    64(AX), DX
 	LEAQ    (CX)(DX*8), CX
-	MOVQ    CX, 32(SP)
+	MOVQ    CX, 48(SP)
 	MOVQ    96(AX), R11
 	SHLQ    $0x02, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    16(AX), CX
-	MOVQ    CX, 48(SP)
-	MOVQ    64(SP), R13
-	MOVQ    56(SP), R14
-	MOVQ    72(SP), BP
-	CMPQ    BP, 80(SP)
+	MOVQ    CX, 64(SP)
+	MOVQ    80(SP), R13
+	MOVQ    72(SP), R14
+	MOVQ    88(SP), BP
+	CMPQ    BP, 96(SP)
 	CMOVQCC BX, BP
 
 segment6x4:
-	MOVQ    40(SP), AX
+	MOVQ    56(SP), AX
 	MOVQ    (AX), DX
 	MOVQ    8(AX), SI
 	MOVQ    16(AX), DI
 	MOVQ    24(AX), R8
 	MOVQ    32(AX), R9
 	MOVQ    40(AX), R10
-	ADDQ    $+48, 40(SP)
+	ADDQ    $+48, 56(SP)
 	MOVQ    R15, AX
 	CMPQ    AX, R13
 	JEQ     rest6x4
@@ -6896,12 +6968,12 @@ rest6x4:
 	JMP          rest6x4
 
 next6x4:
-	DECQ    48(SP)
+	DECQ    64(SP)
 	JNZ     segment6x4
-	MOVQ    72(SP), CX
-	CMPQ    CX, 80(SP)
+	MOVQ    88(SP), CX
+	CMPQ    CX, 96(SP)
 	CMOVQCS BP, CX
-	MOVQ    CX, 72(SP)
+	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
 	MOVQ    192(AX), SI

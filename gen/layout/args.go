@@ -15,7 +15,8 @@ var (
 		AddStride int
 		Dst slice
 		DstStride int
-		Ahead slice`)
+		Ahead Fetch slice
+		FetchStride int`)
 	Widen = mirror("WidenArgs", `
 		Src slice
 		Type half

@@ -23,6 +23,10 @@ func activate(e *emitter) {
 	e.stride("DstStride", dstStride)
 	e.stride("ValueStride", valueStride)
 	e.stride("AddStride", addStride)
+	for _, o := range [][2]reg.GPPhysical{{value, valueStride}, {add, addStride}} {
+		e.TESTQ(o[0], o[0])
+		e.CMOVQEQ(o[0], o[1]) // nil stays nil from row to row
+	}
 	e.eachAct(func(a *activation) {
 		s.rows(a.together, func(n int, m mask) {
 			x, temp := a.registers(n)

@@ -45,6 +45,7 @@ func tiles(e *emitter) {
 type locals struct {
 	rows           Mem // still to do
 	init, add, dst Mem // at the first of them; init and add may be nil
+	fetch, apart   Mem // what to fetch for the first of them, and bytes from row to row
 	first, table   Mem // the tile's row pointers, and those of the next segment
 	segments       Mem // still to do in this tile
 	count, whole   Mem // where K ends, and the part of it that the unrolled loop does
@@ -53,7 +54,7 @@ type locals struct {
 }
 
 func newLocals(e *emitter) (l locals) {
-	for _, m := range []*Mem{&l.rows, &l.init, &l.add, &l.dst, &l.first, &l.table, &l.segments, &l.count, &l.whole, &l.ahead, &l.end, &l.window} {
+	for _, m := range []*Mem{&l.rows, &l.init, &l.add, &l.dst, &l.fetch, &l.apart, &l.first, &l.table, &l.segments, &l.count, &l.whole, &l.ahead, &l.end, &l.window} {
 		*m = e.AllocLocal(8)
 	}
 	return l
@@ -108,6 +109,16 @@ func (p *panel) start() {
 		p.get(f.name, reg.RCX)
 		p.MOVQ(reg.RCX, f.to)
 	}
+	fetch := p.unique("fetch")
+	p.stride("FetchStride", reg.RSI)
+	p.get("Fetch", reg.RDX)
+	p.TESTQ(reg.RDX, reg.RDX)
+	p.JNZ(LabelRef(fetch))
+	p.stride("DstStride", reg.RSI)
+	p.get("Dst", reg.RDX)
+	p.Label(fetch)
+	p.MOVQ(reg.RDX, p.fetch)
+	p.MOVQ(reg.RSI, p.apart)
 	p.MOVQ(p.length("Ahead"), reg.RDX)
 	p.LEAQ(Mem{Base: reg.RCX, Index: reg.RDX, Scale: 4}, reg.RCX)
 	p.MOVQ(reg.RCX, p.end)
@@ -182,22 +193,21 @@ func (t *tile) ragged(name string, body func(name string, masks []mask)) {
 	t.Label(t.label(name + "End"))
 }
 
-// init has the lines of Dst fetched, which are written when the sum is done, and sets the
-// accumulators: c := Init, or 0.
+// init has the lines fetched that are written when the sum is done, and sets the accumulators:
+// c := Init, or 0.
 func (t *tile) init() {
-	dst, src, stride := reg.RBX, reg.RDX, reg.RSI
+	fetch, src, stride := reg.RBX, reg.RDX, reg.RSI
 	t.Label(t.label("init"))
 	t.reload(reg.RAX)
-	t.MOVQ(t.dst, dst)
-	t.stride("DstStride", stride)
-	for r := range t.rows {
+	t.MOVQ(t.fetch, fetch)
+	t.MOVQ(t.apart, stride)
+	for range t.rows {
 		for line := 0; line < t.vectors*t.Bytes(); line += cacheLine {
-			t.PREFETCHT0(Mem{Base: dst, Disp: line})
+			t.PREFETCHT0(Mem{Base: fetch, Disp: line})
 		}
-		if r+1 < t.rows {
-			t.ADDQ(stride, dst)
-		}
+		t.ADDQ(stride, fetch)
 	}
+	t.MOVQ(fetch, t.fetch)
 	t.MOVQ(t.locals.init, src)
 	t.TESTQ(src, src)
 	t.JZ(t.jump("zero"))
