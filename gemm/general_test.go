@@ -212,8 +212,8 @@ func TestGeneralSpecials(t *testing.T) {
 func large(set *kernels.Set) []general {
 	shapes := []general{
 		{m: 20*set.GEMM.MR + 1, k: set.GEMM.KC + 9, n: 5*set.GEMM.NR + 3, alpha: 0.3, beta: 2},
-		{m: 9, k: 2*set.GEMM.KC + 1, n: 21*set.GEMM.NR + 1, alpha: 1},
-		{m: 900, k: 300, n: 3, alpha: 1, beta: -1},
+		{m: 9, k: 300, n: 21*set.GEMM.NR + 1, alpha: 1},
+		{m: 900, k: 200, n: 3, alpha: 1, beta: -1},
 	}
 	if set.ISA == kernels.Generic {
 		shapes[0].k = 90
