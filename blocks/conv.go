@@ -38,7 +38,7 @@ func (c *Conv) Build(g *Graph, dst, src program.Value, f Fuse) {
 		Name: c.Name, Kind: "conv", Dst: dst, Src: []program.Value{src, f.ImageBias, f.Add},
 		Cost: func() program.Cost {
 			k := c.w.In * c.w.KH * c.w.KW
-			return program.Cost{FLOP: flops(dst.Rows(), k, c.Out), Bytes: bytes(k * c.Out)}
+			return program.Cost{FLOP: flops(dst.Rows(), k, c.Out), Bytes: float64(c.w.Bytes())}
 		},
 		Bind: func(m program.Memory) func() {
 			d, s, ep := m.Image(dst), m.Image(src), f.bind(m, c.bias)

@@ -83,7 +83,7 @@ func (l *Linear) Build(g *Graph, dst, src program.Value, f Fuse) {
 			if l.w.GLU {
 				weights *= 2
 			}
-			return program.Cost{FLOP: flops(src.Rows(), weights, 1), Bytes: bytes(weights)}
+			return program.Cost{FLOP: flops(src.Rows(), weights, 1), Bytes: float64(l.w.Bytes())}
 		},
 		Bind: func(m program.Memory) func() {
 			d, s, ep := m.Mat(dst), m.Mat(src), f.bind(m, l.bias)

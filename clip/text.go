@@ -18,6 +18,9 @@ import (
 // TextModel is a text encoder with its weights. It is immutable and safe for concurrent use.
 type TextModel struct {
 	Config TextConfig
+	// Bytes is how much memory the weights of linear layers take: half as much for a checkpoint of a
+	// half-width format, unless the engine's Storage says otherwise.
+	Bytes int
 
 	engine     *engine.Engine
 	token      *blocks.Table
@@ -80,5 +83,6 @@ func LoadText(e *engine.Engine, fsys fs.FS) (*TextModel, error) {
 	if err := l.Err(); err != nil {
 		return nil, err
 	}
+	m.Bytes = l.Bytes()
 	return m, nil
 }

@@ -16,6 +16,7 @@ import (
 	"testing/fstest"
 
 	"github.com/lanewise/lanewise/clip"
+	"github.com/lanewise/lanewise/engine"
 	"github.com/lanewise/lanewise/internal/kerneltest"
 	"github.com/lanewise/lanewise/internal/ref"
 	"github.com/lanewise/lanewise/kernels"
@@ -338,6 +339,33 @@ func TestEncodeSameBits(t *testing.T) {
 			kerneltest.Same(t, "in a batch", batch.States.Slice(i*5, (i+1)*5).Data, want[i])
 		}
 		callers.Wait()
+	}
+}
+
+// Weights of a half-width format take half the memory, and no text tells.
+func TestEncodeHalfWidth(t *testing.T) {
+	for _, ty := range []kernels.HalfType{kernels.BFloat16, kernels.Float16} {
+		files := newModel()
+		for _, w := range files.weights {
+			kerneltest.Truncate(w.data, ty)
+		}
+		encode := func(storage engine.Storage) ([]float32, int) {
+			m, err := clip.LoadText(kerneltest.EngineOf(t, engine.Options{Storage: storage}), files.files(files.config()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			out, err := m.Encode(t.Context(), [][]int{{0, 7, 3, 10, 10}}, clip.TextOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return out.States.Data, m.Bytes
+		}
+		want, bytes := encode(engine.Float32)
+		got, half := encode(engine.Compact)
+		kerneltest.Same(t, ty.String(), got, want)
+		if 2*half != bytes || half == 0 {
+			t.Errorf("%d bytes of %v, %d of float32", half, ty, bytes)
+		}
 	}
 }
 
