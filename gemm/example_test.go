@@ -33,3 +33,31 @@ func ExampleMul() {
 	// [5 6 99]
 	// [7 8 99]
 }
+
+// The sums of products of the columns of a view, taken from what c holds: c = −xᵀ·x + c for the two
+// columns of x that lie in the middle of rows of four.
+func ExampleGeneral() {
+	e, err := engine.New(engine.Options{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer e.Close()
+	wide := tensor.Mat{Rows: 3, Cols: 4, Stride: 4, Data: []float32{
+		0, 1, 2, 0,
+		0, 3, 4, 0,
+		0, 5, 6, 0,
+	}}
+	x := wide.Columns(1, 3)
+	c := tensor.Mat{Rows: 2, Cols: 2, Stride: 2, Data: []float32{
+		100, 0,
+		0, 100,
+	}}
+	gemm.General(e, c, -1, gemm.Operand{Mat: x, Transposed: true}, gemm.Operand{Mat: x}, 1)
+	for r := range c.Rows {
+		fmt.Println(c.Row(r))
+	}
+	// Output:
+	// [65 -44]
+	// [-44 44]
+}

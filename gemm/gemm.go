@@ -1,6 +1,7 @@
 // Package gemm multiplies matrices by weights that were laid out beforehand, and fuses what
 // surrounds a linear layer into the multiplication: a norm or an activation where its input is
-// read, and bias, activation, gating and residual where its output is stored.
+// read, and bias, activation, gating and residual where its output is stored. General multiplies
+// matrices as they lie, transposed or not, and lays out what it has to on the way.
 //
 // Each output element is one chain of fused multiply-adds in rising k that starts from its bias.
 // No block size, worker count or batch changes a bit of it.
