@@ -3,8 +3,9 @@
 // A diffusion step is hundreds of parallel regions of 10 µs to 10 ms each, back to back. Waking a
 // goroutine through the Go scheduler costs about 10 µs, finding a spinning one 0.2 µs, so an
 // engine's goroutines spin for a moment after a region and then park: nothing runs while the
-// engine is idle. Tiles are handed out by an atomic counter, one at a time, and the caller
-// takes its share. A tile's result must be a function of the tile alone, which makes results
+// engine is idle. Every worker, the caller among them, has a share of the tiles, the same in each
+// region of as many tiles, so that it finds in its cache what it left there; who is done takes from the
+// shares of others. A tile's result must be a function of the tile alone, which makes results
 // independent of the number of workers.
 package engine
 
@@ -49,8 +50,7 @@ type Engine struct {
 
 	region sync.Mutex // held by the caller whose region runs
 	job    Job
-	tiles  int64
-	next   atomic.Int64 // the next tile to hand out
+	shares []share // of each worker
 
 	// state tells goroutines whether there is a region to join: its number, whether it is open, and
 	// how many of them are inside. See open, join and leave.
@@ -86,7 +86,7 @@ func New(o Options) (*Engine, error) {
 	if o.Workers <= 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
-	e := &Engine{set: o.Set, storage: o.Storage, workers: make([]*Worker, o.Workers), parked: make([]parkingPlace, o.Workers)}
+	e := &Engine{set: o.Set, shares: make([]share, o.Workers), storage: o.Storage, workers: make([]*Worker, o.Workers), parked: make([]parkingPlace, o.Workers)}
 	for i := range e.workers {
 		e.workers[i] = &Worker{Index: i, Set: e.set}
 	}
@@ -141,22 +141,49 @@ func (e *Engine) For(tiles int, need Scratch, job Job) {
 		}
 		return
 	}
-	e.job, e.tiles = job, int64(tiles)
-	e.next.Store(0)
+	e.job = job
+	for i := range e.shares {
+		e.shares[i].deal(i*tiles/len(e.shares), (i+1)*tiles/len(e.shares))
+	}
 	e.open(tiles - 1)
 	defer e.shut()
 	e.take(e.workers[0])
 }
 
-// take does tiles until none is left.
+// take does tiles until none is left: the worker's own, then those that others have not begun.
 func (e *Engine) take(w *Worker) {
-	for {
-		tile := e.next.Add(1) - 1
-		if tile >= e.tiles {
-			return
+	for i := range e.shares {
+		s := &e.shares[(w.Index+i)%len(e.shares)]
+		for {
+			tile, ok := s.take()
+			if !ok {
+				break
+			}
+			e.job.Tile(w, tile)
 		}
-		e.job.Tile(w, int(tile))
 	}
+}
+
+// share is a range of tiles, handed out one at a time.
+type share struct {
+	next atomic.Int64
+	end  int64
+	_    [48]byte // a cache line of its own
+}
+
+// deal fills an empty share.
+func (s *share) deal(first, end int) {
+	s.end = int64(end)
+	s.next.Store(int64(first))
+}
+
+// take hands out a tile, if any is left.
+func (s *share) take() (tile int, ok bool) {
+	if s.next.Load() >= s.end { // without writing to what others read
+		return 0, false
+	}
+	t := s.next.Add(1) - 1
+	return int(t), t < s.end
 }
 
 // The state word: the region's number in the upper 32 bits, then a bit that says it is open, then

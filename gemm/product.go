@@ -132,7 +132,7 @@ func (p *Product) Block(w *engine.Worker, task int) Block {
 	b := Block{p: p, tile: p.blockTile(block), unit: p.groupUnit(group)}
 	b.Tiles = p.blockTile(block+1) - b.tile
 	b.units = p.groupUnit(group+1) - b.unit
-	b.then = p.groupUnit(min(task+p.workers, p.Tasks()-1) / p.blocks)
+	b.then = p.groupUnit(min(task+1, p.Tasks()-1) / p.blocks)
 	b.Row = p.rows.row(b.tile)
 	b.Rows = p.rows.row(b.tile+b.Tiles) - b.Row
 	b.pointers = w.Pointers()
