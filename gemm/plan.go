@@ -1,14 +1,19 @@
 package gemm
 
-// A task's size. Its flop count is worth minTask at least, about 20 µs of one core, which is a
-// hundred times what handing it out costs; tasksPerWorker of them for each worker even out what
-// one loses to interruptions. sumsMax bounds the partial sums of a task, in values, to a
+import "math"
+
+// A task's size. Its flop count is worth minTask at least, about 10 µs of one core; what surrounds it
+// costs as much as taskFLOP, and where it is the weights' way from a cache that takes the time, a
+// byte of them counts for byteFLOP. tasksPerWorker tasks for each worker even out what one loses to
+// interruptions. sumsMax bounds the partial sums of a task, in values, to a
 // quarter of a second-level cache. thinChain is how many k values a call may take in that has so few
 // rows that nothing of a panel is used twice: 64 columns of them are some 100 µs of a core's way to
 // memory. reuse is how many tiles have to pass by a piece of a panel to pay for reading it into the
 // first-level cache and for setting partial sums down.
 const (
 	minTask        = 2 << 20
+	taskFLOP       = 400 << 10
+	byteFLOP       = 4
 	tasksPerWorker = 4
 	sumsMax        = 64 << 10
 	thinChain      = 8 << 10
@@ -33,60 +38,41 @@ func (p *Product) plan() {
 		p.blocks = p.rows.spans()
 	}
 	if p.keepsSums() {
-		most := max(1, sums/(min(p.BlockRows(), mc)*g.NR*p.w.halves())) // units of a group
+		most := max(1, sums/(min(p.highest(), mc)*g.NR*p.w.halves())) // units of a group
 		p.groups = (p.units + most - 1) / most
 	}
-	if p.workers == 1 {
-		return
+	if p.workers > 1 {
+		p.share(tiles)
 	}
+}
+
+// share cuts the product into more tasks, of blocks and groups no larger than they are, so that the
+// worker with most to do has least: what the others wait for. Of cuts that cost the same, within a
+// percent, the one with more tasks is chosen.
+func (p *Product) share(tiles int) {
 	flop := 2 * float64(p.dst.Rows) * float64(p.w.chain()*p.w.Out*p.w.halves())
+	flop = max(flop, byteFLOP*float64(p.w.Bytes()))
 	want := min(tasksPerWorker*p.workers, 1+int(flop/minTask))
-	if p.Tasks() < want {
-		// First columns, so that a block of rows is read in full by as few workers as can be.
-		p.groups = min(p.units, (want+p.blocks-1)/p.blocks)
-	}
-	if p.ep.Moments != nil {
+	if want == 1 {
 		return
 	}
-	if p.Tasks() < want {
-		p.blocks = min(tiles, (want+p.groups-1)/p.groups)
+	one := flop / float64(tiles*p.units) // a tile in a unit
+	least := math.Inf(1)
+	blocks, last := p.blocks, max(p.groups, min(p.units, want))
+	for groups := p.groups; groups <= last; groups++ {
+		for _, tasks := range [...]int{p.workers, want} {
+			n := blocks
+			if p.ep.Moments == nil { // where a block is a span
+				n = even(max(blocks, min(tiles, (tasks+groups-1)/groups)), groups, p.workers, tiles)
+			}
+			most := (n*groups + p.workers - 1) / p.workers // tasks of a worker
+			cost := float64(most) * (taskFLOP + one*float64((tiles+n-1)/n*((p.units+groups-1)/groups)))
+			cost *= 1 - 0.01*float64(min(n*groups, want))/float64(want)
+			if cost < least {
+				least, p.blocks, p.groups = cost, n, groups
+			}
+		}
 	}
-	p.blocks = even(p.blocks, p.groups, p.workers, tiles)
-}
-
-// cuts is how a chain of taps with their channels is cut into pieces: into runs of taps, or each tap
-// into parts.
-type cuts struct{ taps, channels, tapsPerPiece, parts int }
-
-// cutChain cuts a chain into pieces of at most limit values, or of one.
-func cutChain(taps, channels, limit int) cuts {
-	c := cuts{taps, channels, 1, 1}
-	switch {
-	case taps*channels <= limit:
-		c.tapsPerPiece = taps
-	case channels > limit:
-		c.parts = (channels + limit - 1) / limit
-	default:
-		n := (taps*channels + limit - 1) / limit
-		c.tapsPerPiece = (taps + n - 1) / n
-	}
-	return c
-}
-
-// pieces is how many there are.
-func (c *cuts) pieces() int { return (c.taps + c.tapsPerPiece - 1) / c.tapsPerPiece * c.parts }
-
-// longest is the most channels of a piece.
-func (c *cuts) longest() int { return (c.channels + c.parts - 1) / c.parts }
-
-// piece returns the taps of piece i, and its channels from k0 up to k1.
-func (c *cuts) piece(i int) (tap0, tap1, k0, k1 int) {
-	if c.parts > 1 {
-		tap, part := i/c.parts, i%c.parts
-		return tap, tap + 1, part * c.channels / c.parts, (part + 1) * c.channels / c.parts
-	}
-	n := c.pieces()
-	return i * c.taps / n, (i + 1) * c.taps / n, 0, c.channels
 }
 
 // even returns the number of blocks, n or a few more but at most limit, that makes tasks go evenly

@@ -29,6 +29,7 @@ type Product struct {
 	rows rows
 
 	blocks        int // of tiles
+	blockRows     int // at most
 	units, groups int // units of columns, and groups of units
 	chunks        cuts
 	staged        bool
@@ -78,6 +79,7 @@ func (p *Product) Begin(e *engine.Engine, dst tensor.Mat, w *Packed, ep Epilogue
 	p.staged = ep.Act != kernels.Identity || w.GLU || ep.Gate.Data != nil
 	p.rows = cutRows(dst.Rows, ep.images(), ep.span(dst.Rows), w.set.GEMM.MR)
 	p.plan()
+	p.blockRows = p.highest()
 	return true
 }
 
@@ -97,7 +99,10 @@ func (p *Product) MR() int { return p.w.set.GEMM.MR }
 func (p *Product) Tasks() int { return p.blocks * p.groups }
 
 // BlockRows returns how many rows a block has at most.
-func (p *Product) BlockRows() int {
+func (p *Product) BlockRows() int { return p.blockRows }
+
+// highest finds BlockRows.
+func (p *Product) highest() int {
 	most := 0
 	for b := range p.blocks {
 		r0, r1 := p.BlockRange(b)
@@ -154,12 +159,16 @@ func (b *Block) Pointers(t int, c Chunk) []*float32 {
 	return b.pointers[t*n : (t+1)*n]
 }
 
+// thinAhead is how far ahead of a single tile its own panel is fetched, in values: a panel that passes
+// by but once comes as fast as its cache or the memory can send it.
+const thinAhead = 1024
+
 // Multiply adds chunk c of the chain to the block's sums, and stores them after the last.
 func (p *Product) Multiply(w *engine.Worker, b *Block, c Chunk) {
 	g, t := &p.w.set.GEMM, &w.Args.Tile
 	*t = kernels.TileArgs{AStride: c.Taps * g.MR} // whatever another operator left there
 	runs := p.runs(b.Rows, c)
-	halves := p.w.halves()
+	halves, thin := p.w.halves(), b.Rows <= g.MR
 	for i := range b.units * halves {
 		unit, half := b.unit+i/halves, i%halves
 		t.Cols, t.BStride = p.w.columns(unit), p.w.width(unit)
@@ -170,6 +179,9 @@ func (p *Product) Multiply(w *engine.Worker, b *Block, c Chunk) {
 			k0, k1 = tap0*c.K+k0, (tap1-1)*c.K+k1 // in the chunk
 			t.B = p.w.operand(w, b.wide, unit, half, c.offset+k0, c.offset+k1)
 			t.Ahead = next[run*len(next)/runs.pieces() : (run+1)*len(next)/runs.pieces()]
+			if thin && p.w.half == nil {
+				t.Ahead = t.B[min(len(t.B), thinAhead):]
+			}
 			p.sweep(w, b, unit, half, b.pointers[tap0*g.MR:], c.first && run == 0, c.last && run == runs.pieces()-1)
 		}
 	}
