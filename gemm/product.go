@@ -76,7 +76,7 @@ func (p *Product) Begin(e *engine.Engine, dst tensor.Mat, w *Packed, ep Epilogue
 	if dst.Rows == 0 || dst.Cols == 0 {
 		return false
 	}
-	p.staged = ep.Act != kernels.Identity || w.GLU || ep.Gate.Data != nil
+	p.staged = ep.Act != kernels.Identity || w.GLU
 	p.rows = cutRows(dst.Rows, ep.images(), ep.span(dst.Rows), w.set.GEMM.MR)
 	p.plan()
 	p.blockRows = p.highest()
@@ -206,8 +206,11 @@ func (p *Product) sweep(w *engine.Worker, b *Block, unit, half int, pointers []*
 		if first {
 			t.Init, t.InitStride = p.bias(p.rows.image(tile), half*p.w.Out+column), 0
 		}
-		t.Dst, t.DstStride, t.Add = sums, g.NR, nil
+		t.Dst, t.DstStride, t.Scale, t.Add = sums, g.NR, nil, nil
 		if last && !p.staged {
+			if p.ep.Gate.Data != nil {
+				t.Scale = p.ep.Gate.Row(p.rows.image(tile))[column:]
+			}
 			t.Dst, t.DstStride = p.dst.Data[r0*p.dst.Stride+column:], p.dst.Stride
 			if p.ep.Add.Data != nil {
 				t.Add, t.AddStride = p.ep.Add.Data[r0*p.ep.Add.Stride+column:], p.ep.Add.Stride

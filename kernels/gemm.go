@@ -24,6 +24,7 @@ type GEMM struct {
 //			c = fma(A[r/MR*AStride+s*MR+r%MR][From+k], B[(s*K+k)*BStride+j], c)
 //		}
 //	}
+//	c = c * Scale[j]                              // c where Scale is nil
 //	Dst[r*DstStride+j] = c + Add[r*AddStride+j]   // c where Add is nil
 //
 // in this order for every element, whatever Rows and Cols are: one chain of fused
@@ -33,7 +34,7 @@ type GEMM struct {
 // AStride is how many there are for every MR rows, Segments×MR or more.
 //
 // Dst may overlap Init or Add where they are the same elements; otherwise it overlaps nothing.
-// Elements of Init and Add at columns from Cols on are not read, and Dst is not written there; B is
+// Elements of Init, Scale and Add at columns from Cols on are not read, and Dst is not written there; B is
 // read at Cols columns rounded up to Lanes. An InitStride of 0 starts all rows from one vector: a
 // bias.
 //
@@ -52,6 +53,7 @@ type TileArgs struct {
 	BStride     int
 	Init        []float32
 	InitStride  int
+	Scale       []float32
 	Add         []float32
 	AddStride   int
 	Dst         []float32
@@ -87,12 +89,17 @@ func tileGeneric(t *TileArgs) {
 		}
 		for r := range rows {
 			dst := t.Dst[(row+r)*t.DstStride:][:t.Cols]
+			if t.Scale != nil {
+				for j, scale := range t.Scale[:t.Cols] {
+					acc[r][j] *= scale
+				}
+			}
 			if t.Add == nil {
 				copy(dst, acc[r][:])
 				continue
 			}
 			for j, add := range t.Add[(row+r)*t.AddStride:][:t.Cols] {
-				dst[j] = acc[r][j] + add
+				dst[j] = float32(acc[r][j]) + add
 			}
 		}
 	}

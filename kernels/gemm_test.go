@@ -13,7 +13,7 @@ import (
 // tileCase is one call of GEMM.Tile on random operands that end where readable memory ends.
 type tileCase struct {
 	rows, cols, segments, k int
-	init, add               bool
+	init, scale, add        bool
 	initStride, stride      int // of Init; of Add and Dst
 	from                    int // the first k
 	apart                   int // values between rows of B
@@ -21,8 +21,8 @@ type tileCase struct {
 }
 
 func (c tileCase) String() string {
-	return fmt.Sprintf("rows=%d/cols=%d/segments=%d/k=%d/init=%v,%d/add=%v/stride=%d/apart=%d/from=%d",
-		c.rows, c.cols, c.segments, c.k, c.init, c.initStride, c.add, c.stride, c.apart, c.from)
+	return fmt.Sprintf("rows=%d/cols=%d/segments=%d/k=%d/init=%v,%d/scale=%v/add=%v/stride=%d/apart=%d/from=%d",
+		c.rows, c.cols, c.segments, c.k, c.init, c.initStride, c.scale, c.add, c.stride, c.apart, c.from)
 }
 
 // operands lays the case out for a Set: every row of every segment is its own allocation's end.
@@ -52,6 +52,10 @@ func (c tileCase) operands(t testing.TB, g kernels.GEMM) (args kernels.TileArgs,
 		args.InitStride = c.initStride
 		args.Init = kerneltest.Guard(t, (c.rows-1)*c.initStride+c.cols)
 		copy(args.Init, kerneltest.Random(c.seed+1, len(args.Init)))
+	}
+	if c.scale {
+		args.Scale = kerneltest.Guard(t, c.cols)
+		copy(args.Scale, kerneltest.Random(c.seed+3, c.cols))
 	}
 	extent := (c.rows-1)*c.stride + c.cols
 	if c.add {
@@ -89,13 +93,17 @@ func (c tileCase) check(t testing.TB, args kernels.TileArgs, a [][]float32) {
 					abs += math.Abs(p)
 				}
 			}
+			if c.scale {
+				sum *= float64(args.Scale[j])
+				abs *= math.Abs(float64(args.Scale[j]))
+			}
 			if c.add {
 				sum += float64(args.Add[r*c.stride+j])
 				abs += math.Abs(float64(args.Add[r*c.stride+j]))
 			}
 			got = append(got, args.Dst[r*c.stride+j])
 			want = append(want, sum)
-			bound = append(bound, float64(c.segments*c.k+2)*0x1p-24*abs)
+			bound = append(bound, float64(c.segments*c.k+3)*0x1p-24*abs)
 		}
 	}
 	kerneltest.Near(t, "Dst", got, want, func(i int) float64 { return bound[i] })
@@ -116,7 +124,7 @@ func TestTile(t *testing.T) {
 						apart: (rows + i) % 2 * 3, from: (rows + i) % 3 * 4,
 						rows: rows, cols: cols, segments: 1 + (rows+i)%3, k: k,
 						init: i%2 == 0, initStride: []int{0, cols, cols + 3}[i%3],
-						add: i%3 == 0, stride: cols + i%3*5, seed: uint64(rows*100 + cols*10 + k),
+						scale: i%4 == 1, add: i%3 == 0, stride: cols + i%3*5, seed: uint64(rows*100 + cols*10 + k),
 					}
 					args, a := c.operands(t, g)
 					g.Tile(&args)
@@ -247,7 +255,7 @@ func FuzzTile(f *testing.F) {
 		for _, set := range kernels.Available() {
 			g := set.GEMM
 			c := tileCase{rows: 1 + int(rows)%(3*g.MR), cols: 1 + int(cols)%g.NR, segments: 1 + int(segments)%5, k: int(k) % 70,
-				init: flags&1 != 0, add: flags&2 != 0, seed: seed}
+				init: flags&1 != 0, scale: flags&4 != 0, add: flags&2 != 0, seed: seed}
 			c.stride = c.cols + r.IntN(9)
 			c.initStride = []int{0, c.cols + r.IntN(3)}[r.IntN(2)]
 			c.apart, c.from = r.IntN(4), r.IntN(9)

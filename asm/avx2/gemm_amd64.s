@@ -14,27 +14,27 @@ TEXT ·Tile(SB), NOSPLIT, $112-8
 	MOVQ  CX, (SP)
 	MOVQ  104(AX), CX
 	MOVQ  CX, 8(SP)
-	MOVQ  136(AX), CX
+	MOVQ  160(AX), CX
 	MOVQ  CX, 16(SP)
-	MOVQ  168(AX), CX
+	MOVQ  192(AX), CX
 	MOVQ  CX, 24(SP)
 	MOVQ  40(AX), CX
 	MOVQ  CX, 48(SP)
-	MOVQ  200(AX), CX
+	MOVQ  224(AX), CX
 	MOVQ  CX, 88(SP)
-	MOVQ  248(AX), SI
+	MOVQ  272(AX), SI
 	SHLQ  $0x02, SI
-	MOVQ  224(AX), DX
+	MOVQ  248(AX), DX
 	TESTQ DX, DX
 	JNZ   fetch1
-	MOVQ  192(AX), SI
+	MOVQ  216(AX), SI
 	SHLQ  $0x02, SI
-	MOVQ  168(AX), DX
+	MOVQ  192(AX), DX
 
 fetch1:
 	MOVQ DX, 32(SP)
 	MOVQ SI, 40(SP)
-	MOVQ 208(AX), DX
+	MOVQ 232(AX), DX
 	LEAQ (CX)(DX*4), CX
 	MOVQ CX, 96(SP)
 	MOVQ 24(AX), CX
@@ -159,13 +159,19 @@ next1x1:
 	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    192(AX), SI
+	MOVQ    216(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    160(AX), R8
+	MOVQ    184(AX), R8
 	SHLQ    $0x02, R8
+	MOVQ    136(AX), R9
 	CMPQ    8(AX), $0x08
 	JNE     storeTail1x1
+	TESTQ   R9, R9
+	JZ      storeWholeUnscaled1x1
+	VMULPS  (R9), Y0, Y0
+
+storeWholeUnscaled1x1:
 	TESTQ   BX, BX
 	JZ      storeWholeOnly1x1
 	VMOVUPS (BX), Y14
@@ -180,6 +186,12 @@ storeWholeOnly1x1:
 storeTail1x1:
 	MOVQ       104(SP), CX
 	VMOVUPS    (CX), Y12
+	TESTQ      R9, R9
+	JZ         storeTailUnscaled1x1
+	VMASKMOVPS (R9), Y12, Y14
+	VMULPS     Y14, Y0, Y0
+
+storeTailUnscaled1x1:
 	TESTQ      BX, BX
 	JZ         storeTailOnly1x1
 	VMASKMOVPS (BX), Y12, Y14
@@ -311,13 +323,20 @@ next2x1:
 	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    192(AX), SI
+	MOVQ    216(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    160(AX), R8
+	MOVQ    184(AX), R8
 	SHLQ    $0x02, R8
+	MOVQ    136(AX), R9
 	CMPQ    8(AX), $0x08
 	JNE     storeTail2x1
+	TESTQ   R9, R9
+	JZ      storeWholeUnscaled2x1
+	VMULPS  (R9), Y0, Y0
+	VMULPS  (R9), Y1, Y1
+
+storeWholeUnscaled2x1:
 	TESTQ   BX, BX
 	JZ      storeWholeOnly2x1
 	VMOVUPS (BX), Y14
@@ -337,6 +356,13 @@ storeWholeOnly2x1:
 storeTail2x1:
 	MOVQ       104(SP), CX
 	VMOVUPS    (CX), Y12
+	TESTQ      R9, R9
+	JZ         storeTailUnscaled2x1
+	VMASKMOVPS (R9), Y12, Y14
+	VMULPS     Y14, Y0, Y0
+	VMULPS     Y14, Y1, Y1
+
+storeTailUnscaled2x1:
 	TESTQ      BX, BX
 	JZ         storeTailOnly2x1
 	VMASKMOVPS (BX), Y12, Y14
@@ -491,13 +517,21 @@ next3x1:
 	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    192(AX), SI
+	MOVQ    216(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    160(AX), R8
+	MOVQ    184(AX), R8
 	SHLQ    $0x02, R8
+	MOVQ    136(AX), R9
 	CMPQ    8(AX), $0x08
 	JNE     storeTail3x1
+	TESTQ   R9, R9
+	JZ      storeWholeUnscaled3x1
+	VMULPS  (R9), Y0, Y0
+	VMULPS  (R9), Y1, Y1
+	VMULPS  (R9), Y2, Y2
+
+storeWholeUnscaled3x1:
 	TESTQ   BX, BX
 	JZ      storeWholeOnly3x1
 	VMOVUPS (BX), Y14
@@ -522,6 +556,14 @@ storeWholeOnly3x1:
 storeTail3x1:
 	MOVQ       104(SP), CX
 	VMOVUPS    (CX), Y12
+	TESTQ      R9, R9
+	JZ         storeTailUnscaled3x1
+	VMASKMOVPS (R9), Y12, Y14
+	VMULPS     Y14, Y0, Y0
+	VMULPS     Y14, Y1, Y1
+	VMULPS     Y14, Y2, Y2
+
+storeTailUnscaled3x1:
 	TESTQ      BX, BX
 	JZ         storeTailOnly3x1
 	VMASKMOVPS (BX), Y12, Y14
@@ -699,13 +741,22 @@ next4x1:
 	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    192(AX), SI
+	MOVQ    216(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    160(AX), R8
+	MOVQ    184(AX), R8
 	SHLQ    $0x02, R8
+	MOVQ    136(AX), R9
 	CMPQ    8(AX), $0x08
 	JNE     storeTail4x1
+	TESTQ   R9, R9
+	JZ      storeWholeUnscaled4x1
+	VMULPS  (R9), Y0, Y0
+	VMULPS  (R9), Y1, Y1
+	VMULPS  (R9), Y2, Y2
+	VMULPS  (R9), Y3, Y3
+
+storeWholeUnscaled4x1:
 	TESTQ   BX, BX
 	JZ      storeWholeOnly4x1
 	VMOVUPS (BX), Y14
@@ -735,6 +786,15 @@ storeWholeOnly4x1:
 storeTail4x1:
 	MOVQ       104(SP), CX
 	VMOVUPS    (CX), Y12
+	TESTQ      R9, R9
+	JZ         storeTailUnscaled4x1
+	VMASKMOVPS (R9), Y12, Y14
+	VMULPS     Y14, Y0, Y0
+	VMULPS     Y14, Y1, Y1
+	VMULPS     Y14, Y2, Y2
+	VMULPS     Y14, Y3, Y3
+
+storeTailUnscaled4x1:
 	TESTQ      BX, BX
 	JZ         storeTailOnly4x1
 	VMASKMOVPS (BX), Y12, Y14
@@ -935,13 +995,23 @@ next5x1:
 	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    192(AX), SI
+	MOVQ    216(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    160(AX), R8
+	MOVQ    184(AX), R8
 	SHLQ    $0x02, R8
+	MOVQ    136(AX), R9
 	CMPQ    8(AX), $0x08
 	JNE     storeTail5x1
+	TESTQ   R9, R9
+	JZ      storeWholeUnscaled5x1
+	VMULPS  (R9), Y0, Y0
+	VMULPS  (R9), Y1, Y1
+	VMULPS  (R9), Y2, Y2
+	VMULPS  (R9), Y3, Y3
+	VMULPS  (R9), Y4, Y4
+
+storeWholeUnscaled5x1:
 	TESTQ   BX, BX
 	JZ      storeWholeOnly5x1
 	VMOVUPS (BX), Y14
@@ -976,6 +1046,16 @@ storeWholeOnly5x1:
 storeTail5x1:
 	MOVQ       104(SP), CX
 	VMOVUPS    (CX), Y12
+	TESTQ      R9, R9
+	JZ         storeTailUnscaled5x1
+	VMASKMOVPS (R9), Y12, Y14
+	VMULPS     Y14, Y0, Y0
+	VMULPS     Y14, Y1, Y1
+	VMULPS     Y14, Y2, Y2
+	VMULPS     Y14, Y3, Y3
+	VMULPS     Y14, Y4, Y4
+
+storeTailUnscaled5x1:
 	TESTQ      BX, BX
 	JZ         storeTailOnly5x1
 	VMASKMOVPS (BX), Y12, Y14
@@ -1199,13 +1279,24 @@ next6x1:
 	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    192(AX), SI
+	MOVQ    216(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    160(AX), R8
+	MOVQ    184(AX), R8
 	SHLQ    $0x02, R8
+	MOVQ    136(AX), R9
 	CMPQ    8(AX), $0x08
 	JNE     storeTail6x1
+	TESTQ   R9, R9
+	JZ      storeWholeUnscaled6x1
+	VMULPS  (R9), Y0, Y0
+	VMULPS  (R9), Y1, Y1
+	VMULPS  (R9), Y2, Y2
+	VMULPS  (R9), Y3, Y3
+	VMULPS  (R9), Y4, Y4
+	VMULPS  (R9), Y5, Y5
+
+storeWholeUnscaled6x1:
 	TESTQ   BX, BX
 	JZ      storeWholeOnly6x1
 	VMOVUPS (BX), Y14
@@ -1245,6 +1336,17 @@ storeWholeOnly6x1:
 storeTail6x1:
 	MOVQ       104(SP), CX
 	VMOVUPS    (CX), Y12
+	TESTQ      R9, R9
+	JZ         storeTailUnscaled6x1
+	VMASKMOVPS (R9), Y12, Y14
+	VMULPS     Y14, Y0, Y0
+	VMULPS     Y14, Y1, Y1
+	VMULPS     Y14, Y2, Y2
+	VMULPS     Y14, Y3, Y3
+	VMULPS     Y14, Y4, Y4
+	VMULPS     Y14, Y5, Y5
+
+storeTailUnscaled6x1:
 	TESTQ      BX, BX
 	JZ         storeTailOnly6x1
 	VMASKMOVPS (BX), Y12, Y14
@@ -1293,27 +1395,27 @@ panel2:
 	MOVQ  CX, (SP)
 	MOVQ  104(AX), CX
 	MOVQ  CX, 8(SP)
-	MOVQ  136(AX), CX
+	MOVQ  160(AX), CX
 	MOVQ  CX, 16(SP)
-	MOVQ  168(AX), CX
+	MOVQ  192(AX), CX
 	MOVQ  CX, 24(SP)
 	MOVQ  40(AX), CX
 	MOVQ  CX, 48(SP)
-	MOVQ  200(AX), CX
+	MOVQ  224(AX), CX
 	MOVQ  CX, 88(SP)
-	MOVQ  248(AX), SI
+	MOVQ  272(AX), SI
 	SHLQ  $0x02, SI
-	MOVQ  224(AX), DX
+	MOVQ  248(AX), DX
 	TESTQ DX, DX
 	JNZ   fetch2
-	MOVQ  192(AX), SI
+	MOVQ  216(AX), SI
 	SHLQ  $0x02, SI
-	MOVQ  168(AX), DX
+	MOVQ  192(AX), DX
 
 fetch2:
 	MOVQ DX, 32(SP)
 	MOVQ SI, 40(SP)
-	MOVQ 208(AX), DX
+	MOVQ 232(AX), DX
 	LEAQ (CX)(DX*4), CX
 	MOVQ CX, 96(SP)
 	MOVQ 24(AX), CX
@@ -1451,13 +1553,20 @@ next1x2:
 	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    192(AX), SI
+	MOVQ    216(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    160(AX), R8
+	MOVQ    184(AX), R8
 	SHLQ    $0x02, R8
+	MOVQ    136(AX), R9
 	CMPQ    8(AX), $0x10
 	JNE     storeTail1x2
+	TESTQ   R9, R9
+	JZ      storeWholeUnscaled1x2
+	VMULPS  (R9), Y0, Y0
+	VMULPS  32(R9), Y1, Y1
+
+storeWholeUnscaled1x2:
 	TESTQ   BX, BX
 	JZ      storeWholeOnly1x2
 	VMOVUPS (BX), Y14
@@ -1475,6 +1584,13 @@ storeWholeOnly1x2:
 storeTail1x2:
 	MOVQ       104(SP), CX
 	VMOVUPS    (CX), Y12
+	TESTQ      R9, R9
+	JZ         storeTailUnscaled1x2
+	VMULPS     (R9), Y0, Y0
+	VMASKMOVPS 32(R9), Y12, Y14
+	VMULPS     Y14, Y1, Y1
+
+storeTailUnscaled1x2:
 	TESTQ      BX, BX
 	JZ         storeTailOnly1x2
 	VMOVUPS    (BX), Y14
@@ -1630,13 +1746,22 @@ next2x2:
 	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    192(AX), SI
+	MOVQ    216(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    160(AX), R8
+	MOVQ    184(AX), R8
 	SHLQ    $0x02, R8
+	MOVQ    136(AX), R9
 	CMPQ    8(AX), $0x10
 	JNE     storeTail2x2
+	TESTQ   R9, R9
+	JZ      storeWholeUnscaled2x2
+	VMULPS  (R9), Y0, Y0
+	VMULPS  32(R9), Y1, Y1
+	VMULPS  (R9), Y2, Y2
+	VMULPS  32(R9), Y3, Y3
+
+storeWholeUnscaled2x2:
 	TESTQ   BX, BX
 	JZ      storeWholeOnly2x2
 	VMOVUPS (BX), Y14
@@ -1662,6 +1787,15 @@ storeWholeOnly2x2:
 storeTail2x2:
 	MOVQ       104(SP), CX
 	VMOVUPS    (CX), Y12
+	TESTQ      R9, R9
+	JZ         storeTailUnscaled2x2
+	VMULPS     (R9), Y0, Y0
+	VMASKMOVPS 32(R9), Y12, Y14
+	VMULPS     Y14, Y1, Y1
+	VMULPS     (R9), Y2, Y2
+	VMULPS     Y14, Y3, Y3
+
+storeTailUnscaled2x2:
 	TESTQ      BX, BX
 	JZ         storeTailOnly2x2
 	VMOVUPS    (BX), Y14
@@ -1851,13 +1985,24 @@ next3x2:
 	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    192(AX), SI
+	MOVQ    216(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    160(AX), R8
+	MOVQ    184(AX), R8
 	SHLQ    $0x02, R8
+	MOVQ    136(AX), R9
 	CMPQ    8(AX), $0x10
 	JNE     storeTail3x2
+	TESTQ   R9, R9
+	JZ      storeWholeUnscaled3x2
+	VMULPS  (R9), Y0, Y0
+	VMULPS  32(R9), Y1, Y1
+	VMULPS  (R9), Y2, Y2
+	VMULPS  32(R9), Y3, Y3
+	VMULPS  (R9), Y4, Y4
+	VMULPS  32(R9), Y5, Y5
+
+storeWholeUnscaled3x2:
 	TESTQ   BX, BX
 	JZ      storeWholeOnly3x2
 	VMOVUPS (BX), Y14
@@ -1891,6 +2036,17 @@ storeWholeOnly3x2:
 storeTail3x2:
 	MOVQ       104(SP), CX
 	VMOVUPS    (CX), Y12
+	TESTQ      R9, R9
+	JZ         storeTailUnscaled3x2
+	VMULPS     (R9), Y0, Y0
+	VMASKMOVPS 32(R9), Y12, Y14
+	VMULPS     Y14, Y1, Y1
+	VMULPS     (R9), Y2, Y2
+	VMULPS     Y14, Y3, Y3
+	VMULPS     (R9), Y4, Y4
+	VMULPS     Y14, Y5, Y5
+
+storeTailUnscaled3x2:
 	TESTQ      BX, BX
 	JZ         storeTailOnly3x2
 	VMOVUPS    (BX), Y14
@@ -2114,13 +2270,26 @@ next4x2:
 	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    192(AX), SI
+	MOVQ    216(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    160(AX), R8
+	MOVQ    184(AX), R8
 	SHLQ    $0x02, R8
+	MOVQ    136(AX), R9
 	CMPQ    8(AX), $0x10
 	JNE     storeTail4x2
+	TESTQ   R9, R9
+	JZ      storeWholeUnscaled4x2
+	VMULPS  (R9), Y0, Y0
+	VMULPS  32(R9), Y1, Y1
+	VMULPS  (R9), Y2, Y2
+	VMULPS  32(R9), Y3, Y3
+	VMULPS  (R9), Y4, Y4
+	VMULPS  32(R9), Y5, Y5
+	VMULPS  (R9), Y6, Y6
+	VMULPS  32(R9), Y7, Y7
+
+storeWholeUnscaled4x2:
 	TESTQ   BX, BX
 	JZ      storeWholeOnly4x2
 	VMOVUPS (BX), Y14
@@ -2162,6 +2331,19 @@ storeWholeOnly4x2:
 storeTail4x2:
 	MOVQ       104(SP), CX
 	VMOVUPS    (CX), Y12
+	TESTQ      R9, R9
+	JZ         storeTailUnscaled4x2
+	VMULPS     (R9), Y0, Y0
+	VMASKMOVPS 32(R9), Y12, Y14
+	VMULPS     Y14, Y1, Y1
+	VMULPS     (R9), Y2, Y2
+	VMULPS     Y14, Y3, Y3
+	VMULPS     (R9), Y4, Y4
+	VMULPS     Y14, Y5, Y5
+	VMULPS     (R9), Y6, Y6
+	VMULPS     Y14, Y7, Y7
+
+storeTailUnscaled4x2:
 	TESTQ      BX, BX
 	JZ         storeTailOnly4x2
 	VMOVUPS    (BX), Y14
@@ -2419,13 +2601,28 @@ next5x2:
 	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    192(AX), SI
+	MOVQ    216(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    160(AX), R8
+	MOVQ    184(AX), R8
 	SHLQ    $0x02, R8
+	MOVQ    136(AX), R9
 	CMPQ    8(AX), $0x10
 	JNE     storeTail5x2
+	TESTQ   R9, R9
+	JZ      storeWholeUnscaled5x2
+	VMULPS  (R9), Y0, Y0
+	VMULPS  32(R9), Y1, Y1
+	VMULPS  (R9), Y2, Y2
+	VMULPS  32(R9), Y3, Y3
+	VMULPS  (R9), Y4, Y4
+	VMULPS  32(R9), Y5, Y5
+	VMULPS  (R9), Y6, Y6
+	VMULPS  32(R9), Y7, Y7
+	VMULPS  (R9), Y8, Y8
+	VMULPS  32(R9), Y9, Y9
+
+storeWholeUnscaled5x2:
 	TESTQ   BX, BX
 	JZ      storeWholeOnly5x2
 	VMOVUPS (BX), Y14
@@ -2475,6 +2672,21 @@ storeWholeOnly5x2:
 storeTail5x2:
 	MOVQ       104(SP), CX
 	VMOVUPS    (CX), Y12
+	TESTQ      R9, R9
+	JZ         storeTailUnscaled5x2
+	VMULPS     (R9), Y0, Y0
+	VMASKMOVPS 32(R9), Y12, Y14
+	VMULPS     Y14, Y1, Y1
+	VMULPS     (R9), Y2, Y2
+	VMULPS     Y14, Y3, Y3
+	VMULPS     (R9), Y4, Y4
+	VMULPS     Y14, Y5, Y5
+	VMULPS     (R9), Y6, Y6
+	VMULPS     Y14, Y7, Y7
+	VMULPS     (R9), Y8, Y8
+	VMULPS     Y14, Y9, Y9
+
+storeTailUnscaled5x2:
 	TESTQ      BX, BX
 	JZ         storeTailOnly5x2
 	VMOVUPS    (BX), Y14
@@ -2766,13 +2978,30 @@ next6x2:
 	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    192(AX), SI
+	MOVQ    216(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    160(AX), R8
+	MOVQ    184(AX), R8
 	SHLQ    $0x02, R8
+	MOVQ    136(AX), R9
 	CMPQ    8(AX), $0x10
 	JNE     storeTail6x2
+	TESTQ   R9, R9
+	JZ      storeWholeUnscaled6x2
+	VMULPS  (R9), Y0, Y0
+	VMULPS  32(R9), Y1, Y1
+	VMULPS  (R9), Y2, Y2
+	VMULPS  32(R9), Y3, Y3
+	VMULPS  (R9), Y4, Y4
+	VMULPS  32(R9), Y5, Y5
+	VMULPS  (R9), Y6, Y6
+	VMULPS  32(R9), Y7, Y7
+	VMULPS  (R9), Y8, Y8
+	VMULPS  32(R9), Y9, Y9
+	VMULPS  (R9), Y10, Y10
+	VMULPS  32(R9), Y11, Y11
+
+storeWholeUnscaled6x2:
 	TESTQ   BX, BX
 	JZ      storeWholeOnly6x2
 	VMOVUPS (BX), Y14
@@ -2830,6 +3059,23 @@ storeWholeOnly6x2:
 storeTail6x2:
 	MOVQ       104(SP), CX
 	VMOVUPS    (CX), Y12
+	TESTQ      R9, R9
+	JZ         storeTailUnscaled6x2
+	VMULPS     (R9), Y0, Y0
+	VMASKMOVPS 32(R9), Y12, Y14
+	VMULPS     Y14, Y1, Y1
+	VMULPS     (R9), Y2, Y2
+	VMULPS     Y14, Y3, Y3
+	VMULPS     (R9), Y4, Y4
+	VMULPS     Y14, Y5, Y5
+	VMULPS     (R9), Y6, Y6
+	VMULPS     Y14, Y7, Y7
+	VMULPS     (R9), Y8, Y8
+	VMULPS     Y14, Y9, Y9
+	VMULPS     (R9), Y10, Y10
+	VMULPS     Y14, Y11, Y11
+
+storeTailUnscaled6x2:
 	TESTQ      BX, BX
 	JZ         storeTailOnly6x2
 	VMOVUPS    (BX), Y14

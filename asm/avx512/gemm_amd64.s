@@ -18,27 +18,27 @@ TEXT ·Tile(SB), NOSPLIT, $112-8
 	MOVQ  CX, (SP)
 	MOVQ  104(AX), CX
 	MOVQ  CX, 8(SP)
-	MOVQ  136(AX), CX
+	MOVQ  160(AX), CX
 	MOVQ  CX, 16(SP)
-	MOVQ  168(AX), CX
+	MOVQ  192(AX), CX
 	MOVQ  CX, 24(SP)
 	MOVQ  40(AX), CX
 	MOVQ  CX, 48(SP)
-	MOVQ  200(AX), CX
+	MOVQ  224(AX), CX
 	MOVQ  CX, 88(SP)
-	MOVQ  248(AX), SI
+	MOVQ  272(AX), SI
 	SHLQ  $0x02, SI
-	MOVQ  224(AX), DX
+	MOVQ  248(AX), DX
 	TESTQ DX, DX
 	JNZ   fetch1
-	MOVQ  192(AX), SI
+	MOVQ  216(AX), SI
 	SHLQ  $0x02, SI
-	MOVQ  168(AX), DX
+	MOVQ  192(AX), DX
 
 fetch1:
 	MOVQ  DX, 32(SP)
 	MOVQ  SI, 40(SP)
-	MOVQ  208(AX), DX
+	MOVQ  232(AX), DX
 	LEAQ  (CX)(DX*4), CX
 	MOVQ  CX, 96(SP)
 	MOVQ  24(AX), CX
@@ -163,13 +163,19 @@ next1x1:
 	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    192(AX), SI
+	MOVQ    216(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    160(AX), R8
+	MOVQ    184(AX), R8
 	SHLQ    $0x02, R8
+	MOVQ    136(AX), R9
 	CMPQ    8(AX), $0x10
 	JNE     storeTail1x1
+	TESTQ   R9, R9
+	JZ      storeWholeUnscaled1x1
+	VMULPS  (R9), Z0, Z0
+
+storeWholeUnscaled1x1:
 	TESTQ   BX, BX
 	JZ      storeWholeOnly1x1
 	VMOVUPS (BX), Z28
@@ -182,6 +188,12 @@ storeWholeOnly1x1:
 	JMP     storeEnd1x1
 
 storeTail1x1:
+	TESTQ     R9, R9
+	JZ        storeTailUnscaled1x1
+	VMOVUPS.Z (R9), K1, Z28
+	VMULPS    Z28, Z0, Z0
+
+storeTailUnscaled1x1:
 	TESTQ     BX, BX
 	JZ        storeTailOnly1x1
 	VMOVUPS.Z (BX), K1, Z28
@@ -314,13 +326,20 @@ next2x1:
 	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    192(AX), SI
+	MOVQ    216(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    160(AX), R8
+	MOVQ    184(AX), R8
 	SHLQ    $0x02, R8
+	MOVQ    136(AX), R9
 	CMPQ    8(AX), $0x10
 	JNE     storeTail2x1
+	TESTQ   R9, R9
+	JZ      storeWholeUnscaled2x1
+	VMULPS  (R9), Z0, Z0
+	VMULPS  (R9), Z1, Z1
+
+storeWholeUnscaled2x1:
 	TESTQ   BX, BX
 	JZ      storeWholeOnly2x1
 	VMOVUPS (BX), Z28
@@ -338,6 +357,13 @@ storeWholeOnly2x1:
 	JMP     storeEnd2x1
 
 storeTail2x1:
+	TESTQ     R9, R9
+	JZ        storeTailUnscaled2x1
+	VMOVUPS.Z (R9), K1, Z28
+	VMULPS    Z28, Z0, Z0
+	VMULPS    Z28, Z1, Z1
+
+storeTailUnscaled2x1:
 	TESTQ     BX, BX
 	JZ        storeTailOnly2x1
 	VMOVUPS.Z (BX), K1, Z28
@@ -493,13 +519,21 @@ next3x1:
 	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    192(AX), SI
+	MOVQ    216(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    160(AX), R8
+	MOVQ    184(AX), R8
 	SHLQ    $0x02, R8
+	MOVQ    136(AX), R9
 	CMPQ    8(AX), $0x10
 	JNE     storeTail3x1
+	TESTQ   R9, R9
+	JZ      storeWholeUnscaled3x1
+	VMULPS  (R9), Z0, Z0
+	VMULPS  (R9), Z1, Z1
+	VMULPS  (R9), Z2, Z2
+
+storeWholeUnscaled3x1:
 	TESTQ   BX, BX
 	JZ      storeWholeOnly3x1
 	VMOVUPS (BX), Z28
@@ -522,6 +556,14 @@ storeWholeOnly3x1:
 	JMP     storeEnd3x1
 
 storeTail3x1:
+	TESTQ     R9, R9
+	JZ        storeTailUnscaled3x1
+	VMOVUPS.Z (R9), K1, Z28
+	VMULPS    Z28, Z0, Z0
+	VMULPS    Z28, Z1, Z1
+	VMULPS    Z28, Z2, Z2
+
+storeTailUnscaled3x1:
 	TESTQ     BX, BX
 	JZ        storeTailOnly3x1
 	VMOVUPS.Z (BX), K1, Z28
@@ -700,13 +742,22 @@ next4x1:
 	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    192(AX), SI
+	MOVQ    216(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    160(AX), R8
+	MOVQ    184(AX), R8
 	SHLQ    $0x02, R8
+	MOVQ    136(AX), R9
 	CMPQ    8(AX), $0x10
 	JNE     storeTail4x1
+	TESTQ   R9, R9
+	JZ      storeWholeUnscaled4x1
+	VMULPS  (R9), Z0, Z0
+	VMULPS  (R9), Z1, Z1
+	VMULPS  (R9), Z2, Z2
+	VMULPS  (R9), Z3, Z3
+
+storeWholeUnscaled4x1:
 	TESTQ   BX, BX
 	JZ      storeWholeOnly4x1
 	VMOVUPS (BX), Z28
@@ -734,6 +785,15 @@ storeWholeOnly4x1:
 	JMP     storeEnd4x1
 
 storeTail4x1:
+	TESTQ     R9, R9
+	JZ        storeTailUnscaled4x1
+	VMOVUPS.Z (R9), K1, Z28
+	VMULPS    Z28, Z0, Z0
+	VMULPS    Z28, Z1, Z1
+	VMULPS    Z28, Z2, Z2
+	VMULPS    Z28, Z3, Z3
+
+storeTailUnscaled4x1:
 	TESTQ     BX, BX
 	JZ        storeTailOnly4x1
 	VMOVUPS.Z (BX), K1, Z28
@@ -935,13 +995,23 @@ next5x1:
 	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    192(AX), SI
+	MOVQ    216(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    160(AX), R8
+	MOVQ    184(AX), R8
 	SHLQ    $0x02, R8
+	MOVQ    136(AX), R9
 	CMPQ    8(AX), $0x10
 	JNE     storeTail5x1
+	TESTQ   R9, R9
+	JZ      storeWholeUnscaled5x1
+	VMULPS  (R9), Z0, Z0
+	VMULPS  (R9), Z1, Z1
+	VMULPS  (R9), Z2, Z2
+	VMULPS  (R9), Z3, Z3
+	VMULPS  (R9), Z4, Z4
+
+storeWholeUnscaled5x1:
 	TESTQ   BX, BX
 	JZ      storeWholeOnly5x1
 	VMOVUPS (BX), Z28
@@ -974,6 +1044,16 @@ storeWholeOnly5x1:
 	JMP     storeEnd5x1
 
 storeTail5x1:
+	TESTQ     R9, R9
+	JZ        storeTailUnscaled5x1
+	VMOVUPS.Z (R9), K1, Z28
+	VMULPS    Z28, Z0, Z0
+	VMULPS    Z28, Z1, Z1
+	VMULPS    Z28, Z2, Z2
+	VMULPS    Z28, Z3, Z3
+	VMULPS    Z28, Z4, Z4
+
+storeTailUnscaled5x1:
 	TESTQ     BX, BX
 	JZ        storeTailOnly5x1
 	VMOVUPS.Z (BX), K1, Z28
@@ -1198,13 +1278,24 @@ next6x1:
 	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    192(AX), SI
+	MOVQ    216(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    160(AX), R8
+	MOVQ    184(AX), R8
 	SHLQ    $0x02, R8
+	MOVQ    136(AX), R9
 	CMPQ    8(AX), $0x10
 	JNE     storeTail6x1
+	TESTQ   R9, R9
+	JZ      storeWholeUnscaled6x1
+	VMULPS  (R9), Z0, Z0
+	VMULPS  (R9), Z1, Z1
+	VMULPS  (R9), Z2, Z2
+	VMULPS  (R9), Z3, Z3
+	VMULPS  (R9), Z4, Z4
+	VMULPS  (R9), Z5, Z5
+
+storeWholeUnscaled6x1:
 	TESTQ   BX, BX
 	JZ      storeWholeOnly6x1
 	VMOVUPS (BX), Z28
@@ -1242,6 +1333,17 @@ storeWholeOnly6x1:
 	JMP     storeEnd6x1
 
 storeTail6x1:
+	TESTQ     R9, R9
+	JZ        storeTailUnscaled6x1
+	VMOVUPS.Z (R9), K1, Z28
+	VMULPS    Z28, Z0, Z0
+	VMULPS    Z28, Z1, Z1
+	VMULPS    Z28, Z2, Z2
+	VMULPS    Z28, Z3, Z3
+	VMULPS    Z28, Z4, Z4
+	VMULPS    Z28, Z5, Z5
+
+storeTailUnscaled6x1:
 	TESTQ     BX, BX
 	JZ        storeTailOnly6x1
 	VMOVUPS.Z (BX), K1, Z28
@@ -1290,27 +1392,27 @@ panel2:
 	MOVQ  CX, (SP)
 	MOVQ  104(AX), CX
 	MOVQ  CX, 8(SP)
-	MOVQ  136(AX), CX
+	MOVQ  160(AX), CX
 	MOVQ  CX, 16(SP)
-	MOVQ  168(AX), CX
+	MOVQ  192(AX), CX
 	MOVQ  CX, 24(SP)
 	MOVQ  40(AX), CX
 	MOVQ  CX, 48(SP)
-	MOVQ  200(AX), CX
+	MOVQ  224(AX), CX
 	MOVQ  CX, 88(SP)
-	MOVQ  248(AX), SI
+	MOVQ  272(AX), SI
 	SHLQ  $0x02, SI
-	MOVQ  224(AX), DX
+	MOVQ  248(AX), DX
 	TESTQ DX, DX
 	JNZ   fetch2
-	MOVQ  192(AX), SI
+	MOVQ  216(AX), SI
 	SHLQ  $0x02, SI
-	MOVQ  168(AX), DX
+	MOVQ  192(AX), DX
 
 fetch2:
 	MOVQ  DX, 32(SP)
 	MOVQ  SI, 40(SP)
-	MOVQ  208(AX), DX
+	MOVQ  232(AX), DX
 	LEAQ  (CX)(DX*4), CX
 	MOVQ  CX, 96(SP)
 	MOVQ  24(AX), CX
@@ -1449,13 +1551,20 @@ next1x2:
 	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    192(AX), SI
+	MOVQ    216(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    160(AX), R8
+	MOVQ    184(AX), R8
 	SHLQ    $0x02, R8
+	MOVQ    136(AX), R9
 	CMPQ    8(AX), $0x20
 	JNE     storeTail1x2
+	TESTQ   R9, R9
+	JZ      storeWholeUnscaled1x2
+	VMULPS  (R9), Z0, Z0
+	VMULPS  64(R9), Z1, Z1
+
+storeWholeUnscaled1x2:
 	TESTQ   BX, BX
 	JZ      storeWholeOnly1x2
 	VMOVUPS (BX), Z28
@@ -1471,6 +1580,13 @@ storeWholeOnly1x2:
 	JMP     storeEnd1x2
 
 storeTail1x2:
+	TESTQ     R9, R9
+	JZ        storeTailUnscaled1x2
+	VMULPS    (R9), Z0, Z0
+	VMOVUPS.Z 64(R9), K1, Z28
+	VMULPS    Z28, Z1, Z1
+
+storeTailUnscaled1x2:
 	TESTQ     BX, BX
 	JZ        storeTailOnly1x2
 	VMOVUPS   (BX), Z28
@@ -1629,13 +1745,22 @@ next2x2:
 	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    192(AX), SI
+	MOVQ    216(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    160(AX), R8
+	MOVQ    184(AX), R8
 	SHLQ    $0x02, R8
+	MOVQ    136(AX), R9
 	CMPQ    8(AX), $0x20
 	JNE     storeTail2x2
+	TESTQ   R9, R9
+	JZ      storeWholeUnscaled2x2
+	VMULPS  (R9), Z0, Z0
+	VMULPS  64(R9), Z1, Z1
+	VMULPS  (R9), Z2, Z2
+	VMULPS  64(R9), Z3, Z3
+
+storeWholeUnscaled2x2:
 	TESTQ   BX, BX
 	JZ      storeWholeOnly2x2
 	VMOVUPS (BX), Z28
@@ -1659,6 +1784,15 @@ storeWholeOnly2x2:
 	JMP     storeEnd2x2
 
 storeTail2x2:
+	TESTQ     R9, R9
+	JZ        storeTailUnscaled2x2
+	VMULPS    (R9), Z0, Z0
+	VMOVUPS.Z 64(R9), K1, Z28
+	VMULPS    Z28, Z1, Z1
+	VMULPS    (R9), Z2, Z2
+	VMULPS    Z28, Z3, Z3
+
+storeTailUnscaled2x2:
 	TESTQ     BX, BX
 	JZ        storeTailOnly2x2
 	VMOVUPS   (BX), Z28
@@ -1852,13 +1986,24 @@ next3x2:
 	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    192(AX), SI
+	MOVQ    216(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    160(AX), R8
+	MOVQ    184(AX), R8
 	SHLQ    $0x02, R8
+	MOVQ    136(AX), R9
 	CMPQ    8(AX), $0x20
 	JNE     storeTail3x2
+	TESTQ   R9, R9
+	JZ      storeWholeUnscaled3x2
+	VMULPS  (R9), Z0, Z0
+	VMULPS  64(R9), Z1, Z1
+	VMULPS  (R9), Z2, Z2
+	VMULPS  64(R9), Z3, Z3
+	VMULPS  (R9), Z4, Z4
+	VMULPS  64(R9), Z5, Z5
+
+storeWholeUnscaled3x2:
 	TESTQ   BX, BX
 	JZ      storeWholeOnly3x2
 	VMOVUPS (BX), Z28
@@ -1890,6 +2035,17 @@ storeWholeOnly3x2:
 	JMP     storeEnd3x2
 
 storeTail3x2:
+	TESTQ     R9, R9
+	JZ        storeTailUnscaled3x2
+	VMULPS    (R9), Z0, Z0
+	VMOVUPS.Z 64(R9), K1, Z28
+	VMULPS    Z28, Z1, Z1
+	VMULPS    (R9), Z2, Z2
+	VMULPS    Z28, Z3, Z3
+	VMULPS    (R9), Z4, Z4
+	VMULPS    Z28, Z5, Z5
+
+storeTailUnscaled3x2:
 	TESTQ     BX, BX
 	JZ        storeTailOnly3x2
 	VMOVUPS   (BX), Z28
@@ -2118,13 +2274,26 @@ next4x2:
 	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    192(AX), SI
+	MOVQ    216(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    160(AX), R8
+	MOVQ    184(AX), R8
 	SHLQ    $0x02, R8
+	MOVQ    136(AX), R9
 	CMPQ    8(AX), $0x20
 	JNE     storeTail4x2
+	TESTQ   R9, R9
+	JZ      storeWholeUnscaled4x2
+	VMULPS  (R9), Z0, Z0
+	VMULPS  64(R9), Z1, Z1
+	VMULPS  (R9), Z2, Z2
+	VMULPS  64(R9), Z3, Z3
+	VMULPS  (R9), Z4, Z4
+	VMULPS  64(R9), Z5, Z5
+	VMULPS  (R9), Z6, Z6
+	VMULPS  64(R9), Z7, Z7
+
+storeWholeUnscaled4x2:
 	TESTQ   BX, BX
 	JZ      storeWholeOnly4x2
 	VMOVUPS (BX), Z28
@@ -2164,6 +2333,19 @@ storeWholeOnly4x2:
 	JMP     storeEnd4x2
 
 storeTail4x2:
+	TESTQ     R9, R9
+	JZ        storeTailUnscaled4x2
+	VMULPS    (R9), Z0, Z0
+	VMOVUPS.Z 64(R9), K1, Z28
+	VMULPS    Z28, Z1, Z1
+	VMULPS    (R9), Z2, Z2
+	VMULPS    Z28, Z3, Z3
+	VMULPS    (R9), Z4, Z4
+	VMULPS    Z28, Z5, Z5
+	VMULPS    (R9), Z6, Z6
+	VMULPS    Z28, Z7, Z7
+
+storeTailUnscaled4x2:
 	TESTQ     BX, BX
 	JZ        storeTailOnly4x2
 	VMOVUPS   (BX), Z28
@@ -2427,13 +2609,28 @@ next5x2:
 	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    192(AX), SI
+	MOVQ    216(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    160(AX), R8
+	MOVQ    184(AX), R8
 	SHLQ    $0x02, R8
+	MOVQ    136(AX), R9
 	CMPQ    8(AX), $0x20
 	JNE     storeTail5x2
+	TESTQ   R9, R9
+	JZ      storeWholeUnscaled5x2
+	VMULPS  (R9), Z0, Z0
+	VMULPS  64(R9), Z1, Z1
+	VMULPS  (R9), Z2, Z2
+	VMULPS  64(R9), Z3, Z3
+	VMULPS  (R9), Z4, Z4
+	VMULPS  64(R9), Z5, Z5
+	VMULPS  (R9), Z6, Z6
+	VMULPS  64(R9), Z7, Z7
+	VMULPS  (R9), Z8, Z8
+	VMULPS  64(R9), Z9, Z9
+
+storeWholeUnscaled5x2:
 	TESTQ   BX, BX
 	JZ      storeWholeOnly5x2
 	VMOVUPS (BX), Z28
@@ -2481,6 +2678,21 @@ storeWholeOnly5x2:
 	JMP     storeEnd5x2
 
 storeTail5x2:
+	TESTQ     R9, R9
+	JZ        storeTailUnscaled5x2
+	VMULPS    (R9), Z0, Z0
+	VMOVUPS.Z 64(R9), K1, Z28
+	VMULPS    Z28, Z1, Z1
+	VMULPS    (R9), Z2, Z2
+	VMULPS    Z28, Z3, Z3
+	VMULPS    (R9), Z4, Z4
+	VMULPS    Z28, Z5, Z5
+	VMULPS    (R9), Z6, Z6
+	VMULPS    Z28, Z7, Z7
+	VMULPS    (R9), Z8, Z8
+	VMULPS    Z28, Z9, Z9
+
+storeTailUnscaled5x2:
 	TESTQ     BX, BX
 	JZ        storeTailOnly5x2
 	VMOVUPS   (BX), Z28
@@ -2779,13 +2991,30 @@ next6x2:
 	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    192(AX), SI
+	MOVQ    216(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    160(AX), R8
+	MOVQ    184(AX), R8
 	SHLQ    $0x02, R8
+	MOVQ    136(AX), R9
 	CMPQ    8(AX), $0x20
 	JNE     storeTail6x2
+	TESTQ   R9, R9
+	JZ      storeWholeUnscaled6x2
+	VMULPS  (R9), Z0, Z0
+	VMULPS  64(R9), Z1, Z1
+	VMULPS  (R9), Z2, Z2
+	VMULPS  64(R9), Z3, Z3
+	VMULPS  (R9), Z4, Z4
+	VMULPS  64(R9), Z5, Z5
+	VMULPS  (R9), Z6, Z6
+	VMULPS  64(R9), Z7, Z7
+	VMULPS  (R9), Z8, Z8
+	VMULPS  64(R9), Z9, Z9
+	VMULPS  (R9), Z10, Z10
+	VMULPS  64(R9), Z11, Z11
+
+storeWholeUnscaled6x2:
 	TESTQ   BX, BX
 	JZ      storeWholeOnly6x2
 	VMOVUPS (BX), Z28
@@ -2841,6 +3070,23 @@ storeWholeOnly6x2:
 	JMP     storeEnd6x2
 
 storeTail6x2:
+	TESTQ     R9, R9
+	JZ        storeTailUnscaled6x2
+	VMULPS    (R9), Z0, Z0
+	VMOVUPS.Z 64(R9), K1, Z28
+	VMULPS    Z28, Z1, Z1
+	VMULPS    (R9), Z2, Z2
+	VMULPS    Z28, Z3, Z3
+	VMULPS    (R9), Z4, Z4
+	VMULPS    Z28, Z5, Z5
+	VMULPS    (R9), Z6, Z6
+	VMULPS    Z28, Z7, Z7
+	VMULPS    (R9), Z8, Z8
+	VMULPS    Z28, Z9, Z9
+	VMULPS    (R9), Z10, Z10
+	VMULPS    Z28, Z11, Z11
+
+storeTailUnscaled6x2:
 	TESTQ     BX, BX
 	JZ        storeTailOnly6x2
 	VMOVUPS   (BX), Z28
@@ -2907,27 +3153,27 @@ panel3:
 	MOVQ  CX, (SP)
 	MOVQ  104(AX), CX
 	MOVQ  CX, 8(SP)
-	MOVQ  136(AX), CX
+	MOVQ  160(AX), CX
 	MOVQ  CX, 16(SP)
-	MOVQ  168(AX), CX
+	MOVQ  192(AX), CX
 	MOVQ  CX, 24(SP)
 	MOVQ  40(AX), CX
 	MOVQ  CX, 48(SP)
-	MOVQ  200(AX), CX
+	MOVQ  224(AX), CX
 	MOVQ  CX, 88(SP)
-	MOVQ  248(AX), SI
+	MOVQ  272(AX), SI
 	SHLQ  $0x02, SI
-	MOVQ  224(AX), DX
+	MOVQ  248(AX), DX
 	TESTQ DX, DX
 	JNZ   fetch3
-	MOVQ  192(AX), SI
+	MOVQ  216(AX), SI
 	SHLQ  $0x02, SI
-	MOVQ  168(AX), DX
+	MOVQ  192(AX), DX
 
 fetch3:
 	MOVQ  DX, 32(SP)
 	MOVQ  SI, 40(SP)
-	MOVQ  208(AX), DX
+	MOVQ  232(AX), DX
 	LEAQ  (CX)(DX*4), CX
 	MOVQ  CX, 96(SP)
 	MOVQ  24(AX), CX
@@ -3080,13 +3326,21 @@ next1x3:
 	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    192(AX), SI
+	MOVQ    216(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    160(AX), R8
+	MOVQ    184(AX), R8
 	SHLQ    $0x02, R8
+	MOVQ    136(AX), R9
 	CMPQ    8(AX), $0x30
 	JNE     storeTail1x3
+	TESTQ   R9, R9
+	JZ      storeWholeUnscaled1x3
+	VMULPS  (R9), Z0, Z0
+	VMULPS  64(R9), Z1, Z1
+	VMULPS  128(R9), Z2, Z2
+
+storeWholeUnscaled1x3:
 	TESTQ   BX, BX
 	JZ      storeWholeOnly1x3
 	VMOVUPS (BX), Z28
@@ -3105,6 +3359,14 @@ storeWholeOnly1x3:
 	JMP     storeEnd1x3
 
 storeTail1x3:
+	TESTQ     R9, R9
+	JZ        storeTailUnscaled1x3
+	VMULPS    (R9), Z0, Z0
+	VMULPS    64(R9), Z1, Z1
+	VMOVUPS.Z 128(R9), K1, Z28
+	VMULPS    Z28, Z2, Z2
+
+storeTailUnscaled1x3:
 	TESTQ     BX, BX
 	JZ        storeTailOnly1x3
 	VMOVUPS   (BX), Z28
@@ -3289,13 +3551,24 @@ next2x3:
 	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    192(AX), SI
+	MOVQ    216(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    160(AX), R8
+	MOVQ    184(AX), R8
 	SHLQ    $0x02, R8
+	MOVQ    136(AX), R9
 	CMPQ    8(AX), $0x30
 	JNE     storeTail2x3
+	TESTQ   R9, R9
+	JZ      storeWholeUnscaled2x3
+	VMULPS  (R9), Z0, Z0
+	VMULPS  64(R9), Z1, Z1
+	VMULPS  128(R9), Z2, Z2
+	VMULPS  (R9), Z3, Z3
+	VMULPS  64(R9), Z4, Z4
+	VMULPS  128(R9), Z5, Z5
+
+storeWholeUnscaled2x3:
 	TESTQ   BX, BX
 	JZ      storeWholeOnly2x3
 	VMOVUPS (BX), Z28
@@ -3325,6 +3598,17 @@ storeWholeOnly2x3:
 	JMP     storeEnd2x3
 
 storeTail2x3:
+	TESTQ     R9, R9
+	JZ        storeTailUnscaled2x3
+	VMULPS    (R9), Z0, Z0
+	VMULPS    64(R9), Z1, Z1
+	VMOVUPS.Z 128(R9), K1, Z28
+	VMULPS    Z28, Z2, Z2
+	VMULPS    (R9), Z3, Z3
+	VMULPS    64(R9), Z4, Z4
+	VMULPS    Z28, Z5, Z5
+
+storeTailUnscaled2x3:
 	TESTQ     BX, BX
 	JZ        storeTailOnly2x3
 	VMOVUPS   (BX), Z28
@@ -3556,13 +3840,27 @@ next3x3:
 	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    192(AX), SI
+	MOVQ    216(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    160(AX), R8
+	MOVQ    184(AX), R8
 	SHLQ    $0x02, R8
+	MOVQ    136(AX), R9
 	CMPQ    8(AX), $0x30
 	JNE     storeTail3x3
+	TESTQ   R9, R9
+	JZ      storeWholeUnscaled3x3
+	VMULPS  (R9), Z0, Z0
+	VMULPS  64(R9), Z1, Z1
+	VMULPS  128(R9), Z2, Z2
+	VMULPS  (R9), Z3, Z3
+	VMULPS  64(R9), Z4, Z4
+	VMULPS  128(R9), Z5, Z5
+	VMULPS  (R9), Z6, Z6
+	VMULPS  64(R9), Z7, Z7
+	VMULPS  128(R9), Z8, Z8
+
+storeWholeUnscaled3x3:
 	TESTQ   BX, BX
 	JZ      storeWholeOnly3x3
 	VMOVUPS (BX), Z28
@@ -3603,6 +3901,20 @@ storeWholeOnly3x3:
 	JMP     storeEnd3x3
 
 storeTail3x3:
+	TESTQ     R9, R9
+	JZ        storeTailUnscaled3x3
+	VMULPS    (R9), Z0, Z0
+	VMULPS    64(R9), Z1, Z1
+	VMOVUPS.Z 128(R9), K1, Z28
+	VMULPS    Z28, Z2, Z2
+	VMULPS    (R9), Z3, Z3
+	VMULPS    64(R9), Z4, Z4
+	VMULPS    Z28, Z5, Z5
+	VMULPS    (R9), Z6, Z6
+	VMULPS    64(R9), Z7, Z7
+	VMULPS    Z28, Z8, Z8
+
+storeTailUnscaled3x3:
 	TESTQ     BX, BX
 	JZ        storeTailOnly3x3
 	VMOVUPS   (BX), Z28
@@ -3881,13 +4193,30 @@ next4x3:
 	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    192(AX), SI
+	MOVQ    216(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    160(AX), R8
+	MOVQ    184(AX), R8
 	SHLQ    $0x02, R8
+	MOVQ    136(AX), R9
 	CMPQ    8(AX), $0x30
 	JNE     storeTail4x3
+	TESTQ   R9, R9
+	JZ      storeWholeUnscaled4x3
+	VMULPS  (R9), Z0, Z0
+	VMULPS  64(R9), Z1, Z1
+	VMULPS  128(R9), Z2, Z2
+	VMULPS  (R9), Z3, Z3
+	VMULPS  64(R9), Z4, Z4
+	VMULPS  128(R9), Z5, Z5
+	VMULPS  (R9), Z6, Z6
+	VMULPS  64(R9), Z7, Z7
+	VMULPS  128(R9), Z8, Z8
+	VMULPS  (R9), Z9, Z9
+	VMULPS  64(R9), Z10, Z10
+	VMULPS  128(R9), Z11, Z11
+
+storeWholeUnscaled4x3:
 	TESTQ   BX, BX
 	JZ      storeWholeOnly4x3
 	VMOVUPS (BX), Z28
@@ -3939,6 +4268,23 @@ storeWholeOnly4x3:
 	JMP     storeEnd4x3
 
 storeTail4x3:
+	TESTQ     R9, R9
+	JZ        storeTailUnscaled4x3
+	VMULPS    (R9), Z0, Z0
+	VMULPS    64(R9), Z1, Z1
+	VMOVUPS.Z 128(R9), K1, Z28
+	VMULPS    Z28, Z2, Z2
+	VMULPS    (R9), Z3, Z3
+	VMULPS    64(R9), Z4, Z4
+	VMULPS    Z28, Z5, Z5
+	VMULPS    (R9), Z6, Z6
+	VMULPS    64(R9), Z7, Z7
+	VMULPS    Z28, Z8, Z8
+	VMULPS    (R9), Z9, Z9
+	VMULPS    64(R9), Z10, Z10
+	VMULPS    Z28, Z11, Z11
+
+storeTailUnscaled4x3:
 	TESTQ     BX, BX
 	JZ        storeTailOnly4x3
 	VMOVUPS   (BX), Z28
@@ -4264,13 +4610,33 @@ next5x3:
 	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    192(AX), SI
+	MOVQ    216(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    160(AX), R8
+	MOVQ    184(AX), R8
 	SHLQ    $0x02, R8
+	MOVQ    136(AX), R9
 	CMPQ    8(AX), $0x30
 	JNE     storeTail5x3
+	TESTQ   R9, R9
+	JZ      storeWholeUnscaled5x3
+	VMULPS  (R9), Z0, Z0
+	VMULPS  64(R9), Z1, Z1
+	VMULPS  128(R9), Z2, Z2
+	VMULPS  (R9), Z3, Z3
+	VMULPS  64(R9), Z4, Z4
+	VMULPS  128(R9), Z5, Z5
+	VMULPS  (R9), Z6, Z6
+	VMULPS  64(R9), Z7, Z7
+	VMULPS  128(R9), Z8, Z8
+	VMULPS  (R9), Z9, Z9
+	VMULPS  64(R9), Z10, Z10
+	VMULPS  128(R9), Z11, Z11
+	VMULPS  (R9), Z12, Z12
+	VMULPS  64(R9), Z13, Z13
+	VMULPS  128(R9), Z14, Z14
+
+storeWholeUnscaled5x3:
 	TESTQ   BX, BX
 	JZ      storeWholeOnly5x3
 	VMOVUPS (BX), Z28
@@ -4333,6 +4699,26 @@ storeWholeOnly5x3:
 	JMP     storeEnd5x3
 
 storeTail5x3:
+	TESTQ     R9, R9
+	JZ        storeTailUnscaled5x3
+	VMULPS    (R9), Z0, Z0
+	VMULPS    64(R9), Z1, Z1
+	VMOVUPS.Z 128(R9), K1, Z28
+	VMULPS    Z28, Z2, Z2
+	VMULPS    (R9), Z3, Z3
+	VMULPS    64(R9), Z4, Z4
+	VMULPS    Z28, Z5, Z5
+	VMULPS    (R9), Z6, Z6
+	VMULPS    64(R9), Z7, Z7
+	VMULPS    Z28, Z8, Z8
+	VMULPS    (R9), Z9, Z9
+	VMULPS    64(R9), Z10, Z10
+	VMULPS    Z28, Z11, Z11
+	VMULPS    (R9), Z12, Z12
+	VMULPS    64(R9), Z13, Z13
+	VMULPS    Z28, Z14, Z14
+
+storeTailUnscaled5x3:
 	TESTQ     BX, BX
 	JZ        storeTailOnly5x3
 	VMOVUPS   (BX), Z28
@@ -4705,13 +5091,36 @@ next6x3:
 	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    192(AX), SI
+	MOVQ    216(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    160(AX), R8
+	MOVQ    184(AX), R8
 	SHLQ    $0x02, R8
+	MOVQ    136(AX), R9
 	CMPQ    8(AX), $0x30
 	JNE     storeTail6x3
+	TESTQ   R9, R9
+	JZ      storeWholeUnscaled6x3
+	VMULPS  (R9), Z0, Z0
+	VMULPS  64(R9), Z1, Z1
+	VMULPS  128(R9), Z2, Z2
+	VMULPS  (R9), Z3, Z3
+	VMULPS  64(R9), Z4, Z4
+	VMULPS  128(R9), Z5, Z5
+	VMULPS  (R9), Z6, Z6
+	VMULPS  64(R9), Z7, Z7
+	VMULPS  128(R9), Z8, Z8
+	VMULPS  (R9), Z9, Z9
+	VMULPS  64(R9), Z10, Z10
+	VMULPS  128(R9), Z11, Z11
+	VMULPS  (R9), Z12, Z12
+	VMULPS  64(R9), Z13, Z13
+	VMULPS  128(R9), Z14, Z14
+	VMULPS  (R9), Z15, Z15
+	VMULPS  64(R9), Z16, Z16
+	VMULPS  128(R9), Z17, Z17
+
+storeWholeUnscaled6x3:
 	TESTQ   BX, BX
 	JZ      storeWholeOnly6x3
 	VMOVUPS (BX), Z28
@@ -4785,6 +5194,29 @@ storeWholeOnly6x3:
 	JMP     storeEnd6x3
 
 storeTail6x3:
+	TESTQ     R9, R9
+	JZ        storeTailUnscaled6x3
+	VMULPS    (R9), Z0, Z0
+	VMULPS    64(R9), Z1, Z1
+	VMOVUPS.Z 128(R9), K1, Z28
+	VMULPS    Z28, Z2, Z2
+	VMULPS    (R9), Z3, Z3
+	VMULPS    64(R9), Z4, Z4
+	VMULPS    Z28, Z5, Z5
+	VMULPS    (R9), Z6, Z6
+	VMULPS    64(R9), Z7, Z7
+	VMULPS    Z28, Z8, Z8
+	VMULPS    (R9), Z9, Z9
+	VMULPS    64(R9), Z10, Z10
+	VMULPS    Z28, Z11, Z11
+	VMULPS    (R9), Z12, Z12
+	VMULPS    64(R9), Z13, Z13
+	VMULPS    Z28, Z14, Z14
+	VMULPS    (R9), Z15, Z15
+	VMULPS    64(R9), Z16, Z16
+	VMULPS    Z28, Z17, Z17
+
+storeTailUnscaled6x3:
 	TESTQ     BX, BX
 	JZ        storeTailOnly6x3
 	VMOVUPS   (BX), Z28
@@ -4869,27 +5301,27 @@ panel4:
 	MOVQ  CX, (SP)
 	MOVQ  104(AX), CX
 	MOVQ  CX, 8(SP)
-	MOVQ  136(AX), CX
+	MOVQ  160(AX), CX
 	MOVQ  CX, 16(SP)
-	MOVQ  168(AX), CX
+	MOVQ  192(AX), CX
 	MOVQ  CX, 24(SP)
 	MOVQ  40(AX), CX
 	MOVQ  CX, 48(SP)
-	MOVQ  200(AX), CX
+	MOVQ  224(AX), CX
 	MOVQ  CX, 88(SP)
-	MOVQ  248(AX), SI
+	MOVQ  272(AX), SI
 	SHLQ  $0x02, SI
-	MOVQ  224(AX), DX
+	MOVQ  248(AX), DX
 	TESTQ DX, DX
 	JNZ   fetch4
-	MOVQ  192(AX), SI
+	MOVQ  216(AX), SI
 	SHLQ  $0x02, SI
-	MOVQ  168(AX), DX
+	MOVQ  192(AX), DX
 
 fetch4:
 	MOVQ  DX, 32(SP)
 	MOVQ  SI, 40(SP)
-	MOVQ  208(AX), DX
+	MOVQ  232(AX), DX
 	LEAQ  (CX)(DX*4), CX
 	MOVQ  CX, 96(SP)
 	MOVQ  24(AX), CX
@@ -5056,13 +5488,22 @@ next1x4:
 	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    192(AX), SI
+	MOVQ    216(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    160(AX), R8
+	MOVQ    184(AX), R8
 	SHLQ    $0x02, R8
+	MOVQ    136(AX), R9
 	CMPQ    8(AX), $0x40
 	JNE     storeTail1x4
+	TESTQ   R9, R9
+	JZ      storeWholeUnscaled1x4
+	VMULPS  (R9), Z0, Z0
+	VMULPS  64(R9), Z1, Z1
+	VMULPS  128(R9), Z2, Z2
+	VMULPS  192(R9), Z3, Z3
+
+storeWholeUnscaled1x4:
 	TESTQ   BX, BX
 	JZ      storeWholeOnly1x4
 	VMOVUPS (BX), Z28
@@ -5084,6 +5525,15 @@ storeWholeOnly1x4:
 	JMP     storeEnd1x4
 
 storeTail1x4:
+	TESTQ     R9, R9
+	JZ        storeTailUnscaled1x4
+	VMULPS    (R9), Z0, Z0
+	VMULPS    64(R9), Z1, Z1
+	VMULPS    128(R9), Z2, Z2
+	VMOVUPS.Z 192(R9), K1, Z28
+	VMULPS    Z28, Z3, Z3
+
+storeTailUnscaled1x4:
 	TESTQ     BX, BX
 	JZ        storeTailOnly1x4
 	VMOVUPS   (BX), Z28
@@ -5294,13 +5744,26 @@ next2x4:
 	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    192(AX), SI
+	MOVQ    216(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    160(AX), R8
+	MOVQ    184(AX), R8
 	SHLQ    $0x02, R8
+	MOVQ    136(AX), R9
 	CMPQ    8(AX), $0x40
 	JNE     storeTail2x4
+	TESTQ   R9, R9
+	JZ      storeWholeUnscaled2x4
+	VMULPS  (R9), Z0, Z0
+	VMULPS  64(R9), Z1, Z1
+	VMULPS  128(R9), Z2, Z2
+	VMULPS  192(R9), Z3, Z3
+	VMULPS  (R9), Z4, Z4
+	VMULPS  64(R9), Z5, Z5
+	VMULPS  128(R9), Z6, Z6
+	VMULPS  192(R9), Z7, Z7
+
+storeWholeUnscaled2x4:
 	TESTQ   BX, BX
 	JZ      storeWholeOnly2x4
 	VMOVUPS (BX), Z28
@@ -5336,6 +5799,19 @@ storeWholeOnly2x4:
 	JMP     storeEnd2x4
 
 storeTail2x4:
+	TESTQ     R9, R9
+	JZ        storeTailUnscaled2x4
+	VMULPS    (R9), Z0, Z0
+	VMULPS    64(R9), Z1, Z1
+	VMULPS    128(R9), Z2, Z2
+	VMOVUPS.Z 192(R9), K1, Z28
+	VMULPS    Z28, Z3, Z3
+	VMULPS    (R9), Z4, Z4
+	VMULPS    64(R9), Z5, Z5
+	VMULPS    128(R9), Z6, Z6
+	VMULPS    Z28, Z7, Z7
+
+storeTailUnscaled2x4:
 	TESTQ     BX, BX
 	JZ        storeTailOnly2x4
 	VMOVUPS   (BX), Z28
@@ -5605,13 +6081,30 @@ next3x4:
 	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    192(AX), SI
+	MOVQ    216(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    160(AX), R8
+	MOVQ    184(AX), R8
 	SHLQ    $0x02, R8
+	MOVQ    136(AX), R9
 	CMPQ    8(AX), $0x40
 	JNE     storeTail3x4
+	TESTQ   R9, R9
+	JZ      storeWholeUnscaled3x4
+	VMULPS  (R9), Z0, Z0
+	VMULPS  64(R9), Z1, Z1
+	VMULPS  128(R9), Z2, Z2
+	VMULPS  192(R9), Z3, Z3
+	VMULPS  (R9), Z4, Z4
+	VMULPS  64(R9), Z5, Z5
+	VMULPS  128(R9), Z6, Z6
+	VMULPS  192(R9), Z7, Z7
+	VMULPS  (R9), Z8, Z8
+	VMULPS  64(R9), Z9, Z9
+	VMULPS  128(R9), Z10, Z10
+	VMULPS  192(R9), Z11, Z11
+
+storeWholeUnscaled3x4:
 	TESTQ   BX, BX
 	JZ      storeWholeOnly3x4
 	VMOVUPS (BX), Z28
@@ -5661,6 +6154,23 @@ storeWholeOnly3x4:
 	JMP     storeEnd3x4
 
 storeTail3x4:
+	TESTQ     R9, R9
+	JZ        storeTailUnscaled3x4
+	VMULPS    (R9), Z0, Z0
+	VMULPS    64(R9), Z1, Z1
+	VMULPS    128(R9), Z2, Z2
+	VMOVUPS.Z 192(R9), K1, Z28
+	VMULPS    Z28, Z3, Z3
+	VMULPS    (R9), Z4, Z4
+	VMULPS    64(R9), Z5, Z5
+	VMULPS    128(R9), Z6, Z6
+	VMULPS    Z28, Z7, Z7
+	VMULPS    (R9), Z8, Z8
+	VMULPS    64(R9), Z9, Z9
+	VMULPS    128(R9), Z10, Z10
+	VMULPS    Z28, Z11, Z11
+
+storeTailUnscaled3x4:
 	TESTQ     BX, BX
 	JZ        storeTailOnly3x4
 	VMOVUPS   (BX), Z28
@@ -5989,13 +6499,34 @@ next4x4:
 	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    192(AX), SI
+	MOVQ    216(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    160(AX), R8
+	MOVQ    184(AX), R8
 	SHLQ    $0x02, R8
+	MOVQ    136(AX), R9
 	CMPQ    8(AX), $0x40
 	JNE     storeTail4x4
+	TESTQ   R9, R9
+	JZ      storeWholeUnscaled4x4
+	VMULPS  (R9), Z0, Z0
+	VMULPS  64(R9), Z1, Z1
+	VMULPS  128(R9), Z2, Z2
+	VMULPS  192(R9), Z3, Z3
+	VMULPS  (R9), Z4, Z4
+	VMULPS  64(R9), Z5, Z5
+	VMULPS  128(R9), Z6, Z6
+	VMULPS  192(R9), Z7, Z7
+	VMULPS  (R9), Z8, Z8
+	VMULPS  64(R9), Z9, Z9
+	VMULPS  128(R9), Z10, Z10
+	VMULPS  192(R9), Z11, Z11
+	VMULPS  (R9), Z12, Z12
+	VMULPS  64(R9), Z13, Z13
+	VMULPS  128(R9), Z14, Z14
+	VMULPS  192(R9), Z15, Z15
+
+storeWholeUnscaled4x4:
 	TESTQ   BX, BX
 	JZ      storeWholeOnly4x4
 	VMOVUPS (BX), Z28
@@ -6059,6 +6590,27 @@ storeWholeOnly4x4:
 	JMP     storeEnd4x4
 
 storeTail4x4:
+	TESTQ     R9, R9
+	JZ        storeTailUnscaled4x4
+	VMULPS    (R9), Z0, Z0
+	VMULPS    64(R9), Z1, Z1
+	VMULPS    128(R9), Z2, Z2
+	VMOVUPS.Z 192(R9), K1, Z28
+	VMULPS    Z28, Z3, Z3
+	VMULPS    (R9), Z4, Z4
+	VMULPS    64(R9), Z5, Z5
+	VMULPS    128(R9), Z6, Z6
+	VMULPS    Z28, Z7, Z7
+	VMULPS    (R9), Z8, Z8
+	VMULPS    64(R9), Z9, Z9
+	VMULPS    128(R9), Z10, Z10
+	VMULPS    Z28, Z11, Z11
+	VMULPS    (R9), Z12, Z12
+	VMULPS    64(R9), Z13, Z13
+	VMULPS    128(R9), Z14, Z14
+	VMULPS    Z28, Z15, Z15
+
+storeTailUnscaled4x4:
 	TESTQ     BX, BX
 	JZ        storeTailOnly4x4
 	VMOVUPS   (BX), Z28
@@ -6446,13 +6998,38 @@ next5x4:
 	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    192(AX), SI
+	MOVQ    216(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    160(AX), R8
+	MOVQ    184(AX), R8
 	SHLQ    $0x02, R8
+	MOVQ    136(AX), R9
 	CMPQ    8(AX), $0x40
 	JNE     storeTail5x4
+	TESTQ   R9, R9
+	JZ      storeWholeUnscaled5x4
+	VMULPS  (R9), Z0, Z0
+	VMULPS  64(R9), Z1, Z1
+	VMULPS  128(R9), Z2, Z2
+	VMULPS  192(R9), Z3, Z3
+	VMULPS  (R9), Z4, Z4
+	VMULPS  64(R9), Z5, Z5
+	VMULPS  128(R9), Z6, Z6
+	VMULPS  192(R9), Z7, Z7
+	VMULPS  (R9), Z8, Z8
+	VMULPS  64(R9), Z9, Z9
+	VMULPS  128(R9), Z10, Z10
+	VMULPS  192(R9), Z11, Z11
+	VMULPS  (R9), Z12, Z12
+	VMULPS  64(R9), Z13, Z13
+	VMULPS  128(R9), Z14, Z14
+	VMULPS  192(R9), Z15, Z15
+	VMULPS  (R9), Z16, Z16
+	VMULPS  64(R9), Z17, Z17
+	VMULPS  128(R9), Z18, Z18
+	VMULPS  192(R9), Z19, Z19
+
+storeWholeUnscaled5x4:
 	TESTQ   BX, BX
 	JZ      storeWholeOnly5x4
 	VMOVUPS (BX), Z28
@@ -6530,6 +7107,31 @@ storeWholeOnly5x4:
 	JMP     storeEnd5x4
 
 storeTail5x4:
+	TESTQ     R9, R9
+	JZ        storeTailUnscaled5x4
+	VMULPS    (R9), Z0, Z0
+	VMULPS    64(R9), Z1, Z1
+	VMULPS    128(R9), Z2, Z2
+	VMOVUPS.Z 192(R9), K1, Z28
+	VMULPS    Z28, Z3, Z3
+	VMULPS    (R9), Z4, Z4
+	VMULPS    64(R9), Z5, Z5
+	VMULPS    128(R9), Z6, Z6
+	VMULPS    Z28, Z7, Z7
+	VMULPS    (R9), Z8, Z8
+	VMULPS    64(R9), Z9, Z9
+	VMULPS    128(R9), Z10, Z10
+	VMULPS    Z28, Z11, Z11
+	VMULPS    (R9), Z12, Z12
+	VMULPS    64(R9), Z13, Z13
+	VMULPS    128(R9), Z14, Z14
+	VMULPS    Z28, Z15, Z15
+	VMULPS    (R9), Z16, Z16
+	VMULPS    64(R9), Z17, Z17
+	VMULPS    128(R9), Z18, Z18
+	VMULPS    Z28, Z19, Z19
+
+storeTailUnscaled5x4:
 	TESTQ     BX, BX
 	JZ        storeTailOnly5x4
 	VMOVUPS   (BX), Z28
@@ -6976,13 +7578,42 @@ next6x4:
 	MOVQ    CX, 88(SP)
 	MOVQ    args+0(FP), AX
 	MOVQ    24(SP), DX
-	MOVQ    192(AX), SI
+	MOVQ    216(AX), SI
 	SHLQ    $0x02, SI
 	MOVQ    16(SP), BX
-	MOVQ    160(AX), R8
+	MOVQ    184(AX), R8
 	SHLQ    $0x02, R8
+	MOVQ    136(AX), R9
 	CMPQ    8(AX), $0x40
 	JNE     storeTail6x4
+	TESTQ   R9, R9
+	JZ      storeWholeUnscaled6x4
+	VMULPS  (R9), Z0, Z0
+	VMULPS  64(R9), Z1, Z1
+	VMULPS  128(R9), Z2, Z2
+	VMULPS  192(R9), Z3, Z3
+	VMULPS  (R9), Z4, Z4
+	VMULPS  64(R9), Z5, Z5
+	VMULPS  128(R9), Z6, Z6
+	VMULPS  192(R9), Z7, Z7
+	VMULPS  (R9), Z8, Z8
+	VMULPS  64(R9), Z9, Z9
+	VMULPS  128(R9), Z10, Z10
+	VMULPS  192(R9), Z11, Z11
+	VMULPS  (R9), Z12, Z12
+	VMULPS  64(R9), Z13, Z13
+	VMULPS  128(R9), Z14, Z14
+	VMULPS  192(R9), Z15, Z15
+	VMULPS  (R9), Z16, Z16
+	VMULPS  64(R9), Z17, Z17
+	VMULPS  128(R9), Z18, Z18
+	VMULPS  192(R9), Z19, Z19
+	VMULPS  (R9), Z20, Z20
+	VMULPS  64(R9), Z21, Z21
+	VMULPS  128(R9), Z22, Z22
+	VMULPS  192(R9), Z23, Z23
+
+storeWholeUnscaled6x4:
 	TESTQ   BX, BX
 	JZ      storeWholeOnly6x4
 	VMOVUPS (BX), Z28
@@ -7074,6 +7705,35 @@ storeWholeOnly6x4:
 	JMP     storeEnd6x4
 
 storeTail6x4:
+	TESTQ     R9, R9
+	JZ        storeTailUnscaled6x4
+	VMULPS    (R9), Z0, Z0
+	VMULPS    64(R9), Z1, Z1
+	VMULPS    128(R9), Z2, Z2
+	VMOVUPS.Z 192(R9), K1, Z28
+	VMULPS    Z28, Z3, Z3
+	VMULPS    (R9), Z4, Z4
+	VMULPS    64(R9), Z5, Z5
+	VMULPS    128(R9), Z6, Z6
+	VMULPS    Z28, Z7, Z7
+	VMULPS    (R9), Z8, Z8
+	VMULPS    64(R9), Z9, Z9
+	VMULPS    128(R9), Z10, Z10
+	VMULPS    Z28, Z11, Z11
+	VMULPS    (R9), Z12, Z12
+	VMULPS    64(R9), Z13, Z13
+	VMULPS    128(R9), Z14, Z14
+	VMULPS    Z28, Z15, Z15
+	VMULPS    (R9), Z16, Z16
+	VMULPS    64(R9), Z17, Z17
+	VMULPS    128(R9), Z18, Z18
+	VMULPS    Z28, Z19, Z19
+	VMULPS    (R9), Z20, Z20
+	VMULPS    64(R9), Z21, Z21
+	VMULPS    128(R9), Z22, Z22
+	VMULPS    Z28, Z23, Z23
+
+storeTailUnscaled6x4:
 	TESTQ     BX, BX
 	JZ        storeTailOnly6x4
 	VMOVUPS   (BX), Z28

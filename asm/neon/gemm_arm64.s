@@ -11,24 +11,24 @@ TEXT ·Tile(SB), NOSPLIT, $384-8
 	MOVD 40(R19), R14
 	MOVD 128(R19), R22
 	LSL $2, R22, R22
-	MOVD 160(R19), R24
+	MOVD 184(R19), R24
 	LSL $2, R24, R24
-	MOVD 192(R19), R26
+	MOVD 216(R19), R26
 	LSL $2, R26, R26
-	MOVD 168(R19), R25
+	MOVD 192(R19), R25
 	MOVD 104(R19), R21
 	CBNZ R21, started
 	MOVD $gemm_zeros<>(SB), R21
 	MOVD $0, R22
 started:
-	MOVD 136(R19), R23
+	MOVD 160(R19), R23
 	CBNZ R23, added
 	MOVD $0, R24
 added:
 	MOVD 72(R19), R17
-	MOVD 200(R19), R16
+	MOVD 224(R19), R16
 	CBZ R16, behind
-	MOVD 208(R19), R17
+	MOVD 232(R19), R17
 	ADD R17<<2, R16, R17
 	B next
 behind:
@@ -179,16 +179,39 @@ rest1x1:
 done1x1:
 	SUBS $1, R15
 	BNE segment1x1
+	MOVD 136(R19), R0
+	CBZ R0, scaled10
+	ADD $0, R0
+	MOVD 8(R19), R1
+	AND $3, R1
+	CBZ R1, whole9
+	VEOR V24.B16, V24.B16, V24.B16
+	TBZ $1, R1, one11
+	FMOVD (R0), F24
+	TBZ $0, R1, loaded12
+	ADD $8, R0, R2
+	VLD1 (R2), V24.S[2]
+	B loaded12
+one11:
+	TBZ $0, R1, loaded12
+	FMOVS (R0), F24
+loaded12:
+	B scaled10All
+whole9:
+	FMOVQ (R0), F24
+scaled10All:
+	WORD $0x6e38dc00 // fmul v0.4s, v0.4s, v24.4s
+scaled10:
 	CBZ R23, store1x1
 	MOVD R23, R0
 	ADD $0, R0, R1
 	MOVD R24, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole9
+	CBZ R3, whole13
 	MOVD $tails-256(SP), R1
 	MOVD $16, R2
-whole9:
+whole13:
 	FMOVQ (R1), F24
 	WORD $0x4e38d400 // fadd v0.4s, v0.4s, v24.4s
 store1x1:
@@ -197,10 +220,10 @@ store1x1:
 	MOVD R26, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole10
+	CBZ R3, whole14
 	MOVD $tails-128(SP), R1
 	MOVD $16, R2
-whole10:
+whole14:
 	FMOVQ F0, (R1)
 	B stored
 init2x1:
@@ -209,10 +232,10 @@ init2x1:
 	MOVD R22, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole11
+	CBZ R3, whole15
 	MOVD $tails-384(SP), R1
 	MOVD $16, R2
-whole11:
+whole15:
 	FMOVQ (R1), F0
 	ADD R22, R0
 	ADD R2, R1
@@ -222,10 +245,10 @@ whole11:
 	MOVD R26, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole12
+	CBZ R3, whole16
 	MOVD $tails-128(SP), R1
 	MOVD $16, R2
-whole12:
+whole16:
 	PRFM (R1), PSTL1KEEP
 	ADD R26, R0
 	ADD R2, R1
@@ -293,16 +316,40 @@ rest2x1:
 done2x1:
 	SUBS $1, R15
 	BNE segment2x1
+	MOVD 136(R19), R0
+	CBZ R0, scaled18
+	ADD $0, R0
+	MOVD 8(R19), R1
+	AND $3, R1
+	CBZ R1, whole17
+	VEOR V24.B16, V24.B16, V24.B16
+	TBZ $1, R1, one19
+	FMOVD (R0), F24
+	TBZ $0, R1, loaded20
+	ADD $8, R0, R2
+	VLD1 (R2), V24.S[2]
+	B loaded20
+one19:
+	TBZ $0, R1, loaded20
+	FMOVS (R0), F24
+loaded20:
+	B scaled18All
+whole17:
+	FMOVQ (R0), F24
+scaled18All:
+	WORD $0x6e38dc00 // fmul v0.4s, v0.4s, v24.4s
+	WORD $0x6e38dc21 // fmul v1.4s, v1.4s, v24.4s
+scaled18:
 	CBZ R23, store2x1
 	MOVD R23, R0
 	ADD $0, R0, R1
 	MOVD R24, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole13
+	CBZ R3, whole21
 	MOVD $tails-256(SP), R1
 	MOVD $16, R2
-whole13:
+whole21:
 	FMOVQ (R1), F24
 	WORD $0x4e38d400 // fadd v0.4s, v0.4s, v24.4s
 	ADD R24, R0
@@ -315,10 +362,10 @@ store2x1:
 	MOVD R26, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole14
+	CBZ R3, whole22
 	MOVD $tails-128(SP), R1
 	MOVD $16, R2
-whole14:
+whole22:
 	FMOVQ F0, (R1)
 	ADD R26, R0
 	ADD R2, R1
@@ -330,10 +377,10 @@ init3x1:
 	MOVD R22, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole15
+	CBZ R3, whole23
 	MOVD $tails-384(SP), R1
 	MOVD $16, R2
-whole15:
+whole23:
 	FMOVQ (R1), F0
 	ADD R22, R0
 	ADD R2, R1
@@ -346,10 +393,10 @@ whole15:
 	MOVD R26, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole16
+	CBZ R3, whole24
 	MOVD $tails-128(SP), R1
 	MOVD $16, R2
-whole16:
+whole24:
 	PRFM (R1), PSTL1KEEP
 	ADD R26, R0
 	ADD R2, R1
@@ -429,16 +476,41 @@ rest3x1:
 done3x1:
 	SUBS $1, R15
 	BNE segment3x1
+	MOVD 136(R19), R0
+	CBZ R0, scaled26
+	ADD $0, R0
+	MOVD 8(R19), R1
+	AND $3, R1
+	CBZ R1, whole25
+	VEOR V24.B16, V24.B16, V24.B16
+	TBZ $1, R1, one27
+	FMOVD (R0), F24
+	TBZ $0, R1, loaded28
+	ADD $8, R0, R2
+	VLD1 (R2), V24.S[2]
+	B loaded28
+one27:
+	TBZ $0, R1, loaded28
+	FMOVS (R0), F24
+loaded28:
+	B scaled26All
+whole25:
+	FMOVQ (R0), F24
+scaled26All:
+	WORD $0x6e38dc00 // fmul v0.4s, v0.4s, v24.4s
+	WORD $0x6e38dc21 // fmul v1.4s, v1.4s, v24.4s
+	WORD $0x6e38dc42 // fmul v2.4s, v2.4s, v24.4s
+scaled26:
 	CBZ R23, store3x1
 	MOVD R23, R0
 	ADD $0, R0, R1
 	MOVD R24, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole17
+	CBZ R3, whole29
 	MOVD $tails-256(SP), R1
 	MOVD $16, R2
-whole17:
+whole29:
 	FMOVQ (R1), F24
 	WORD $0x4e38d400 // fadd v0.4s, v0.4s, v24.4s
 	ADD R24, R0
@@ -455,10 +527,10 @@ store3x1:
 	MOVD R26, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole18
+	CBZ R3, whole30
 	MOVD $tails-128(SP), R1
 	MOVD $16, R2
-whole18:
+whole30:
 	FMOVQ F0, (R1)
 	ADD R26, R0
 	ADD R2, R1
@@ -473,10 +545,10 @@ init4x1:
 	MOVD R22, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole19
+	CBZ R3, whole31
 	MOVD $tails-384(SP), R1
 	MOVD $16, R2
-whole19:
+whole31:
 	FMOVQ (R1), F0
 	ADD R22, R0
 	ADD R2, R1
@@ -492,10 +564,10 @@ whole19:
 	MOVD R26, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole20
+	CBZ R3, whole32
 	MOVD $tails-128(SP), R1
 	MOVD $16, R2
-whole20:
+whole32:
 	PRFM (R1), PSTL1KEEP
 	ADD R26, R0
 	ADD R2, R1
@@ -586,16 +658,42 @@ rest4x1:
 done4x1:
 	SUBS $1, R15
 	BNE segment4x1
+	MOVD 136(R19), R0
+	CBZ R0, scaled34
+	ADD $0, R0
+	MOVD 8(R19), R1
+	AND $3, R1
+	CBZ R1, whole33
+	VEOR V24.B16, V24.B16, V24.B16
+	TBZ $1, R1, one35
+	FMOVD (R0), F24
+	TBZ $0, R1, loaded36
+	ADD $8, R0, R2
+	VLD1 (R2), V24.S[2]
+	B loaded36
+one35:
+	TBZ $0, R1, loaded36
+	FMOVS (R0), F24
+loaded36:
+	B scaled34All
+whole33:
+	FMOVQ (R0), F24
+scaled34All:
+	WORD $0x6e38dc00 // fmul v0.4s, v0.4s, v24.4s
+	WORD $0x6e38dc21 // fmul v1.4s, v1.4s, v24.4s
+	WORD $0x6e38dc42 // fmul v2.4s, v2.4s, v24.4s
+	WORD $0x6e38dc63 // fmul v3.4s, v3.4s, v24.4s
+scaled34:
 	CBZ R23, store4x1
 	MOVD R23, R0
 	ADD $0, R0, R1
 	MOVD R24, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole21
+	CBZ R3, whole37
 	MOVD $tails-256(SP), R1
 	MOVD $16, R2
-whole21:
+whole37:
 	FMOVQ (R1), F24
 	WORD $0x4e38d400 // fadd v0.4s, v0.4s, v24.4s
 	ADD R24, R0
@@ -616,10 +714,10 @@ store4x1:
 	MOVD R26, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole22
+	CBZ R3, whole38
 	MOVD $tails-128(SP), R1
 	MOVD $16, R2
-whole22:
+whole38:
 	FMOVQ F0, (R1)
 	ADD R26, R0
 	ADD R2, R1
@@ -637,10 +735,10 @@ init5x1:
 	MOVD R22, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole23
+	CBZ R3, whole39
 	MOVD $tails-384(SP), R1
 	MOVD $16, R2
-whole23:
+whole39:
 	FMOVQ (R1), F0
 	ADD R22, R0
 	ADD R2, R1
@@ -659,10 +757,10 @@ whole23:
 	MOVD R26, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole24
+	CBZ R3, whole40
 	MOVD $tails-128(SP), R1
 	MOVD $16, R2
-whole24:
+whole40:
 	PRFM (R1), PSTL1KEEP
 	ADD R26, R0
 	ADD R2, R1
@@ -765,16 +863,43 @@ rest5x1:
 done5x1:
 	SUBS $1, R15
 	BNE segment5x1
+	MOVD 136(R19), R0
+	CBZ R0, scaled42
+	ADD $0, R0
+	MOVD 8(R19), R1
+	AND $3, R1
+	CBZ R1, whole41
+	VEOR V24.B16, V24.B16, V24.B16
+	TBZ $1, R1, one43
+	FMOVD (R0), F24
+	TBZ $0, R1, loaded44
+	ADD $8, R0, R2
+	VLD1 (R2), V24.S[2]
+	B loaded44
+one43:
+	TBZ $0, R1, loaded44
+	FMOVS (R0), F24
+loaded44:
+	B scaled42All
+whole41:
+	FMOVQ (R0), F24
+scaled42All:
+	WORD $0x6e38dc00 // fmul v0.4s, v0.4s, v24.4s
+	WORD $0x6e38dc21 // fmul v1.4s, v1.4s, v24.4s
+	WORD $0x6e38dc42 // fmul v2.4s, v2.4s, v24.4s
+	WORD $0x6e38dc63 // fmul v3.4s, v3.4s, v24.4s
+	WORD $0x6e38dc84 // fmul v4.4s, v4.4s, v24.4s
+scaled42:
 	CBZ R23, store5x1
 	MOVD R23, R0
 	ADD $0, R0, R1
 	MOVD R24, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole25
+	CBZ R3, whole45
 	MOVD $tails-256(SP), R1
 	MOVD $16, R2
-whole25:
+whole45:
 	FMOVQ (R1), F24
 	WORD $0x4e38d400 // fadd v0.4s, v0.4s, v24.4s
 	ADD R24, R0
@@ -799,10 +924,10 @@ store5x1:
 	MOVD R26, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole26
+	CBZ R3, whole46
 	MOVD $tails-128(SP), R1
 	MOVD $16, R2
-whole26:
+whole46:
 	FMOVQ F0, (R1)
 	ADD R26, R0
 	ADD R2, R1
@@ -823,10 +948,10 @@ init6x1:
 	MOVD R22, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole27
+	CBZ R3, whole47
 	MOVD $tails-384(SP), R1
 	MOVD $16, R2
-whole27:
+whole47:
 	FMOVQ (R1), F0
 	ADD R22, R0
 	ADD R2, R1
@@ -848,10 +973,10 @@ whole27:
 	MOVD R26, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole28
+	CBZ R3, whole48
 	MOVD $tails-128(SP), R1
 	MOVD $16, R2
-whole28:
+whole48:
 	PRFM (R1), PSTL1KEEP
 	ADD R26, R0
 	ADD R2, R1
@@ -965,16 +1090,44 @@ rest6x1:
 done6x1:
 	SUBS $1, R15
 	BNE segment6x1
+	MOVD 136(R19), R0
+	CBZ R0, scaled50
+	ADD $0, R0
+	MOVD 8(R19), R1
+	AND $3, R1
+	CBZ R1, whole49
+	VEOR V24.B16, V24.B16, V24.B16
+	TBZ $1, R1, one51
+	FMOVD (R0), F24
+	TBZ $0, R1, loaded52
+	ADD $8, R0, R2
+	VLD1 (R2), V24.S[2]
+	B loaded52
+one51:
+	TBZ $0, R1, loaded52
+	FMOVS (R0), F24
+loaded52:
+	B scaled50All
+whole49:
+	FMOVQ (R0), F24
+scaled50All:
+	WORD $0x6e38dc00 // fmul v0.4s, v0.4s, v24.4s
+	WORD $0x6e38dc21 // fmul v1.4s, v1.4s, v24.4s
+	WORD $0x6e38dc42 // fmul v2.4s, v2.4s, v24.4s
+	WORD $0x6e38dc63 // fmul v3.4s, v3.4s, v24.4s
+	WORD $0x6e38dc84 // fmul v4.4s, v4.4s, v24.4s
+	WORD $0x6e38dca5 // fmul v5.4s, v5.4s, v24.4s
+scaled50:
 	CBZ R23, store6x1
 	MOVD R23, R0
 	ADD $0, R0, R1
 	MOVD R24, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole29
+	CBZ R3, whole53
 	MOVD $tails-256(SP), R1
 	MOVD $16, R2
-whole29:
+whole53:
 	FMOVQ (R1), F24
 	WORD $0x4e38d400 // fadd v0.4s, v0.4s, v24.4s
 	ADD R24, R0
@@ -1003,10 +1156,10 @@ store6x1:
 	MOVD R26, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole30
+	CBZ R3, whole54
 	MOVD $tails-128(SP), R1
 	MOVD $16, R2
-whole30:
+whole54:
 	FMOVQ F0, (R1)
 	ADD R26, R0
 	ADD R2, R1
@@ -1030,10 +1183,10 @@ init7x1:
 	MOVD R22, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole31
+	CBZ R3, whole55
 	MOVD $tails-384(SP), R1
 	MOVD $16, R2
-whole31:
+whole55:
 	FMOVQ (R1), F0
 	ADD R22, R0
 	ADD R2, R1
@@ -1058,10 +1211,10 @@ whole31:
 	MOVD R26, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole32
+	CBZ R3, whole56
 	MOVD $tails-128(SP), R1
 	MOVD $16, R2
-whole32:
+whole56:
 	PRFM (R1), PSTL1KEEP
 	ADD R26, R0
 	ADD R2, R1
@@ -1187,16 +1340,45 @@ rest7x1:
 done7x1:
 	SUBS $1, R15
 	BNE segment7x1
+	MOVD 136(R19), R0
+	CBZ R0, scaled58
+	ADD $0, R0
+	MOVD 8(R19), R1
+	AND $3, R1
+	CBZ R1, whole57
+	VEOR V24.B16, V24.B16, V24.B16
+	TBZ $1, R1, one59
+	FMOVD (R0), F24
+	TBZ $0, R1, loaded60
+	ADD $8, R0, R2
+	VLD1 (R2), V24.S[2]
+	B loaded60
+one59:
+	TBZ $0, R1, loaded60
+	FMOVS (R0), F24
+loaded60:
+	B scaled58All
+whole57:
+	FMOVQ (R0), F24
+scaled58All:
+	WORD $0x6e38dc00 // fmul v0.4s, v0.4s, v24.4s
+	WORD $0x6e38dc21 // fmul v1.4s, v1.4s, v24.4s
+	WORD $0x6e38dc42 // fmul v2.4s, v2.4s, v24.4s
+	WORD $0x6e38dc63 // fmul v3.4s, v3.4s, v24.4s
+	WORD $0x6e38dc84 // fmul v4.4s, v4.4s, v24.4s
+	WORD $0x6e38dca5 // fmul v5.4s, v5.4s, v24.4s
+	WORD $0x6e38dcc6 // fmul v6.4s, v6.4s, v24.4s
+scaled58:
 	CBZ R23, store7x1
 	MOVD R23, R0
 	ADD $0, R0, R1
 	MOVD R24, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole33
+	CBZ R3, whole61
 	MOVD $tails-256(SP), R1
 	MOVD $16, R2
-whole33:
+whole61:
 	FMOVQ (R1), F24
 	WORD $0x4e38d400 // fadd v0.4s, v0.4s, v24.4s
 	ADD R24, R0
@@ -1229,10 +1411,10 @@ store7x1:
 	MOVD R26, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole34
+	CBZ R3, whole62
 	MOVD $tails-128(SP), R1
 	MOVD $16, R2
-whole34:
+whole62:
 	FMOVQ F0, (R1)
 	ADD R26, R0
 	ADD R2, R1
@@ -1259,10 +1441,10 @@ init8x1:
 	MOVD R22, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole35
+	CBZ R3, whole63
 	MOVD $tails-384(SP), R1
 	MOVD $16, R2
-whole35:
+whole63:
 	FMOVQ (R1), F0
 	ADD R22, R0
 	ADD R2, R1
@@ -1290,10 +1472,10 @@ whole35:
 	MOVD R26, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole36
+	CBZ R3, whole64
 	MOVD $tails-128(SP), R1
 	MOVD $16, R2
-whole36:
+whole64:
 	PRFM (R1), PSTL1KEEP
 	ADD R26, R0
 	ADD R2, R1
@@ -1430,16 +1612,46 @@ rest8x1:
 done8x1:
 	SUBS $1, R15
 	BNE segment8x1
+	MOVD 136(R19), R0
+	CBZ R0, scaled66
+	ADD $0, R0
+	MOVD 8(R19), R1
+	AND $3, R1
+	CBZ R1, whole65
+	VEOR V24.B16, V24.B16, V24.B16
+	TBZ $1, R1, one67
+	FMOVD (R0), F24
+	TBZ $0, R1, loaded68
+	ADD $8, R0, R2
+	VLD1 (R2), V24.S[2]
+	B loaded68
+one67:
+	TBZ $0, R1, loaded68
+	FMOVS (R0), F24
+loaded68:
+	B scaled66All
+whole65:
+	FMOVQ (R0), F24
+scaled66All:
+	WORD $0x6e38dc00 // fmul v0.4s, v0.4s, v24.4s
+	WORD $0x6e38dc21 // fmul v1.4s, v1.4s, v24.4s
+	WORD $0x6e38dc42 // fmul v2.4s, v2.4s, v24.4s
+	WORD $0x6e38dc63 // fmul v3.4s, v3.4s, v24.4s
+	WORD $0x6e38dc84 // fmul v4.4s, v4.4s, v24.4s
+	WORD $0x6e38dca5 // fmul v5.4s, v5.4s, v24.4s
+	WORD $0x6e38dcc6 // fmul v6.4s, v6.4s, v24.4s
+	WORD $0x6e38dce7 // fmul v7.4s, v7.4s, v24.4s
+scaled66:
 	CBZ R23, store8x1
 	MOVD R23, R0
 	ADD $0, R0, R1
 	MOVD R24, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole37
+	CBZ R3, whole69
 	MOVD $tails-256(SP), R1
 	MOVD $16, R2
-whole37:
+whole69:
 	FMOVQ (R1), F24
 	WORD $0x4e38d400 // fadd v0.4s, v0.4s, v24.4s
 	ADD R24, R0
@@ -1476,10 +1688,10 @@ store8x1:
 	MOVD R26, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole38
+	CBZ R3, whole70
 	MOVD $tails-128(SP), R1
 	MOVD $16, R2
-whole38:
+whole70:
 	FMOVQ F0, (R1)
 	ADD R26, R0
 	ADD R2, R1
@@ -1524,10 +1736,10 @@ init1x2:
 	MOVD R22, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole39
+	CBZ R3, whole71
 	MOVD $tails-384(SP), R1
 	MOVD $16, R2
-whole39:
+whole71:
 	FMOVQ (R0), F0
 	FMOVQ (R1), F1
 	MOVD R25, R0
@@ -1535,10 +1747,10 @@ whole39:
 	MOVD R26, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole40
+	CBZ R3, whole72
 	MOVD $tails-128(SP), R1
 	MOVD $16, R2
-whole40:
+whole72:
 	PRFM (R0), PSTL1KEEP
 	PRFM (R1), PSTL1KEEP
 	MOVD 72(R19), R8
@@ -1606,16 +1818,41 @@ rest1x2:
 done1x2:
 	SUBS $1, R15
 	BNE segment1x2
+	MOVD 136(R19), R0
+	CBZ R0, scaled74
+	FMOVQ (R0), F24
+	ADD $16, R0
+	MOVD 8(R19), R1
+	AND $3, R1
+	CBZ R1, whole73
+	VEOR V25.B16, V25.B16, V25.B16
+	TBZ $1, R1, one75
+	FMOVD (R0), F25
+	TBZ $0, R1, loaded76
+	ADD $8, R0, R2
+	VLD1 (R2), V25.S[2]
+	B loaded76
+one75:
+	TBZ $0, R1, loaded76
+	FMOVS (R0), F25
+loaded76:
+	B scaled74All
+whole73:
+	FMOVQ (R0), F25
+scaled74All:
+	WORD $0x6e38dc00 // fmul v0.4s, v0.4s, v24.4s
+	WORD $0x6e39dc21 // fmul v1.4s, v1.4s, v25.4s
+scaled74:
 	CBZ R23, store1x2
 	MOVD R23, R0
 	ADD $16, R0, R1
 	MOVD R24, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole41
+	CBZ R3, whole77
 	MOVD $tails-256(SP), R1
 	MOVD $16, R2
-whole41:
+whole77:
 	FMOVQ (R0), F24
 	FMOVQ (R1), F25
 	WORD $0x4e38d400 // fadd v0.4s, v0.4s, v24.4s
@@ -1626,10 +1863,10 @@ store1x2:
 	MOVD R26, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole42
+	CBZ R3, whole78
 	MOVD $tails-128(SP), R1
 	MOVD $16, R2
-whole42:
+whole78:
 	FMOVQ F0, (R0)
 	FMOVQ F1, (R1)
 	B stored
@@ -1639,10 +1876,10 @@ init2x2:
 	MOVD R22, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole43
+	CBZ R3, whole79
 	MOVD $tails-384(SP), R1
 	MOVD $16, R2
-whole43:
+whole79:
 	FMOVQ (R0), F0
 	FMOVQ (R1), F1
 	ADD R22, R0
@@ -1654,10 +1891,10 @@ whole43:
 	MOVD R26, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole44
+	CBZ R3, whole80
 	MOVD $tails-128(SP), R1
 	MOVD $16, R2
-whole44:
+whole80:
 	PRFM (R0), PSTL1KEEP
 	PRFM (R1), PSTL1KEEP
 	ADD R26, R0
@@ -1742,16 +1979,43 @@ rest2x2:
 done2x2:
 	SUBS $1, R15
 	BNE segment2x2
+	MOVD 136(R19), R0
+	CBZ R0, scaled82
+	FMOVQ (R0), F24
+	ADD $16, R0
+	MOVD 8(R19), R1
+	AND $3, R1
+	CBZ R1, whole81
+	VEOR V25.B16, V25.B16, V25.B16
+	TBZ $1, R1, one83
+	FMOVD (R0), F25
+	TBZ $0, R1, loaded84
+	ADD $8, R0, R2
+	VLD1 (R2), V25.S[2]
+	B loaded84
+one83:
+	TBZ $0, R1, loaded84
+	FMOVS (R0), F25
+loaded84:
+	B scaled82All
+whole81:
+	FMOVQ (R0), F25
+scaled82All:
+	WORD $0x6e38dc00 // fmul v0.4s, v0.4s, v24.4s
+	WORD $0x6e39dc21 // fmul v1.4s, v1.4s, v25.4s
+	WORD $0x6e38dc42 // fmul v2.4s, v2.4s, v24.4s
+	WORD $0x6e39dc63 // fmul v3.4s, v3.4s, v25.4s
+scaled82:
 	CBZ R23, store2x2
 	MOVD R23, R0
 	ADD $16, R0, R1
 	MOVD R24, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole45
+	CBZ R3, whole85
 	MOVD $tails-256(SP), R1
 	MOVD $16, R2
-whole45:
+whole85:
 	FMOVQ (R0), F24
 	FMOVQ (R1), F25
 	WORD $0x4e38d400 // fadd v0.4s, v0.4s, v24.4s
@@ -1768,10 +2032,10 @@ store2x2:
 	MOVD R26, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole46
+	CBZ R3, whole86
 	MOVD $tails-128(SP), R1
 	MOVD $16, R2
-whole46:
+whole86:
 	FMOVQ F0, (R0)
 	FMOVQ F1, (R1)
 	ADD R26, R0
@@ -1785,10 +2049,10 @@ init3x2:
 	MOVD R22, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole47
+	CBZ R3, whole87
 	MOVD $tails-384(SP), R1
 	MOVD $16, R2
-whole47:
+whole87:
 	FMOVQ (R0), F0
 	FMOVQ (R1), F1
 	ADD R22, R0
@@ -1804,10 +2068,10 @@ whole47:
 	MOVD R26, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole48
+	CBZ R3, whole88
 	MOVD $tails-128(SP), R1
 	MOVD $16, R2
-whole48:
+whole88:
 	PRFM (R0), PSTL1KEEP
 	PRFM (R1), PSTL1KEEP
 	ADD R26, R0
@@ -1910,16 +2174,45 @@ rest3x2:
 done3x2:
 	SUBS $1, R15
 	BNE segment3x2
+	MOVD 136(R19), R0
+	CBZ R0, scaled90
+	FMOVQ (R0), F24
+	ADD $16, R0
+	MOVD 8(R19), R1
+	AND $3, R1
+	CBZ R1, whole89
+	VEOR V25.B16, V25.B16, V25.B16
+	TBZ $1, R1, one91
+	FMOVD (R0), F25
+	TBZ $0, R1, loaded92
+	ADD $8, R0, R2
+	VLD1 (R2), V25.S[2]
+	B loaded92
+one91:
+	TBZ $0, R1, loaded92
+	FMOVS (R0), F25
+loaded92:
+	B scaled90All
+whole89:
+	FMOVQ (R0), F25
+scaled90All:
+	WORD $0x6e38dc00 // fmul v0.4s, v0.4s, v24.4s
+	WORD $0x6e39dc21 // fmul v1.4s, v1.4s, v25.4s
+	WORD $0x6e38dc42 // fmul v2.4s, v2.4s, v24.4s
+	WORD $0x6e39dc63 // fmul v3.4s, v3.4s, v25.4s
+	WORD $0x6e38dc84 // fmul v4.4s, v4.4s, v24.4s
+	WORD $0x6e39dca5 // fmul v5.4s, v5.4s, v25.4s
+scaled90:
 	CBZ R23, store3x2
 	MOVD R23, R0
 	ADD $16, R0, R1
 	MOVD R24, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole49
+	CBZ R3, whole93
 	MOVD $tails-256(SP), R1
 	MOVD $16, R2
-whole49:
+whole93:
 	FMOVQ (R0), F24
 	FMOVQ (R1), F25
 	WORD $0x4e38d400 // fadd v0.4s, v0.4s, v24.4s
@@ -1942,10 +2235,10 @@ store3x2:
 	MOVD R26, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole50
+	CBZ R3, whole94
 	MOVD $tails-128(SP), R1
 	MOVD $16, R2
-whole50:
+whole94:
 	FMOVQ F0, (R0)
 	FMOVQ F1, (R1)
 	ADD R26, R0
@@ -1963,10 +2256,10 @@ init4x2:
 	MOVD R22, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole51
+	CBZ R3, whole95
 	MOVD $tails-384(SP), R1
 	MOVD $16, R2
-whole51:
+whole95:
 	FMOVQ (R0), F0
 	FMOVQ (R1), F1
 	ADD R22, R0
@@ -1986,10 +2279,10 @@ whole51:
 	MOVD R26, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole52
+	CBZ R3, whole96
 	MOVD $tails-128(SP), R1
 	MOVD $16, R2
-whole52:
+whole96:
 	PRFM (R0), PSTL1KEEP
 	PRFM (R1), PSTL1KEEP
 	ADD R26, R0
@@ -2109,16 +2402,47 @@ rest4x2:
 done4x2:
 	SUBS $1, R15
 	BNE segment4x2
+	MOVD 136(R19), R0
+	CBZ R0, scaled98
+	FMOVQ (R0), F24
+	ADD $16, R0
+	MOVD 8(R19), R1
+	AND $3, R1
+	CBZ R1, whole97
+	VEOR V25.B16, V25.B16, V25.B16
+	TBZ $1, R1, one99
+	FMOVD (R0), F25
+	TBZ $0, R1, loaded100
+	ADD $8, R0, R2
+	VLD1 (R2), V25.S[2]
+	B loaded100
+one99:
+	TBZ $0, R1, loaded100
+	FMOVS (R0), F25
+loaded100:
+	B scaled98All
+whole97:
+	FMOVQ (R0), F25
+scaled98All:
+	WORD $0x6e38dc00 // fmul v0.4s, v0.4s, v24.4s
+	WORD $0x6e39dc21 // fmul v1.4s, v1.4s, v25.4s
+	WORD $0x6e38dc42 // fmul v2.4s, v2.4s, v24.4s
+	WORD $0x6e39dc63 // fmul v3.4s, v3.4s, v25.4s
+	WORD $0x6e38dc84 // fmul v4.4s, v4.4s, v24.4s
+	WORD $0x6e39dca5 // fmul v5.4s, v5.4s, v25.4s
+	WORD $0x6e38dcc6 // fmul v6.4s, v6.4s, v24.4s
+	WORD $0x6e39dce7 // fmul v7.4s, v7.4s, v25.4s
+scaled98:
 	CBZ R23, store4x2
 	MOVD R23, R0
 	ADD $16, R0, R1
 	MOVD R24, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole53
+	CBZ R3, whole101
 	MOVD $tails-256(SP), R1
 	MOVD $16, R2
-whole53:
+whole101:
 	FMOVQ (R0), F24
 	FMOVQ (R1), F25
 	WORD $0x4e38d400 // fadd v0.4s, v0.4s, v24.4s
@@ -2147,10 +2471,10 @@ store4x2:
 	MOVD R26, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole54
+	CBZ R3, whole102
 	MOVD $tails-128(SP), R1
 	MOVD $16, R2
-whole54:
+whole102:
 	FMOVQ F0, (R0)
 	FMOVQ F1, (R1)
 	ADD R26, R0
@@ -2172,10 +2496,10 @@ init5x2:
 	MOVD R22, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole55
+	CBZ R3, whole103
 	MOVD $tails-384(SP), R1
 	MOVD $16, R2
-whole55:
+whole103:
 	FMOVQ (R0), F0
 	FMOVQ (R1), F1
 	ADD R22, R0
@@ -2199,10 +2523,10 @@ whole55:
 	MOVD R26, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole56
+	CBZ R3, whole104
 	MOVD $tails-128(SP), R1
 	MOVD $16, R2
-whole56:
+whole104:
 	PRFM (R0), PSTL1KEEP
 	PRFM (R1), PSTL1KEEP
 	ADD R26, R0
@@ -2340,16 +2664,49 @@ rest5x2:
 done5x2:
 	SUBS $1, R15
 	BNE segment5x2
+	MOVD 136(R19), R0
+	CBZ R0, scaled106
+	FMOVQ (R0), F24
+	ADD $16, R0
+	MOVD 8(R19), R1
+	AND $3, R1
+	CBZ R1, whole105
+	VEOR V25.B16, V25.B16, V25.B16
+	TBZ $1, R1, one107
+	FMOVD (R0), F25
+	TBZ $0, R1, loaded108
+	ADD $8, R0, R2
+	VLD1 (R2), V25.S[2]
+	B loaded108
+one107:
+	TBZ $0, R1, loaded108
+	FMOVS (R0), F25
+loaded108:
+	B scaled106All
+whole105:
+	FMOVQ (R0), F25
+scaled106All:
+	WORD $0x6e38dc00 // fmul v0.4s, v0.4s, v24.4s
+	WORD $0x6e39dc21 // fmul v1.4s, v1.4s, v25.4s
+	WORD $0x6e38dc42 // fmul v2.4s, v2.4s, v24.4s
+	WORD $0x6e39dc63 // fmul v3.4s, v3.4s, v25.4s
+	WORD $0x6e38dc84 // fmul v4.4s, v4.4s, v24.4s
+	WORD $0x6e39dca5 // fmul v5.4s, v5.4s, v25.4s
+	WORD $0x6e38dcc6 // fmul v6.4s, v6.4s, v24.4s
+	WORD $0x6e39dce7 // fmul v7.4s, v7.4s, v25.4s
+	WORD $0x6e38dd08 // fmul v8.4s, v8.4s, v24.4s
+	WORD $0x6e39dd29 // fmul v9.4s, v9.4s, v25.4s
+scaled106:
 	CBZ R23, store5x2
 	MOVD R23, R0
 	ADD $16, R0, R1
 	MOVD R24, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole57
+	CBZ R3, whole109
 	MOVD $tails-256(SP), R1
 	MOVD $16, R2
-whole57:
+whole109:
 	FMOVQ (R0), F24
 	FMOVQ (R1), F25
 	WORD $0x4e38d400 // fadd v0.4s, v0.4s, v24.4s
@@ -2384,10 +2741,10 @@ store5x2:
 	MOVD R26, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole58
+	CBZ R3, whole110
 	MOVD $tails-128(SP), R1
 	MOVD $16, R2
-whole58:
+whole110:
 	FMOVQ F0, (R0)
 	FMOVQ F1, (R1)
 	ADD R26, R0
@@ -2413,10 +2770,10 @@ init6x2:
 	MOVD R22, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole59
+	CBZ R3, whole111
 	MOVD $tails-384(SP), R1
 	MOVD $16, R2
-whole59:
+whole111:
 	FMOVQ (R0), F0
 	FMOVQ (R1), F1
 	ADD R22, R0
@@ -2444,10 +2801,10 @@ whole59:
 	MOVD R26, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole60
+	CBZ R3, whole112
 	MOVD $tails-128(SP), R1
 	MOVD $16, R2
-whole60:
+whole112:
 	PRFM (R0), PSTL1KEEP
 	PRFM (R1), PSTL1KEEP
 	ADD R26, R0
@@ -2602,16 +2959,51 @@ rest6x2:
 done6x2:
 	SUBS $1, R15
 	BNE segment6x2
+	MOVD 136(R19), R0
+	CBZ R0, scaled114
+	FMOVQ (R0), F24
+	ADD $16, R0
+	MOVD 8(R19), R1
+	AND $3, R1
+	CBZ R1, whole113
+	VEOR V25.B16, V25.B16, V25.B16
+	TBZ $1, R1, one115
+	FMOVD (R0), F25
+	TBZ $0, R1, loaded116
+	ADD $8, R0, R2
+	VLD1 (R2), V25.S[2]
+	B loaded116
+one115:
+	TBZ $0, R1, loaded116
+	FMOVS (R0), F25
+loaded116:
+	B scaled114All
+whole113:
+	FMOVQ (R0), F25
+scaled114All:
+	WORD $0x6e38dc00 // fmul v0.4s, v0.4s, v24.4s
+	WORD $0x6e39dc21 // fmul v1.4s, v1.4s, v25.4s
+	WORD $0x6e38dc42 // fmul v2.4s, v2.4s, v24.4s
+	WORD $0x6e39dc63 // fmul v3.4s, v3.4s, v25.4s
+	WORD $0x6e38dc84 // fmul v4.4s, v4.4s, v24.4s
+	WORD $0x6e39dca5 // fmul v5.4s, v5.4s, v25.4s
+	WORD $0x6e38dcc6 // fmul v6.4s, v6.4s, v24.4s
+	WORD $0x6e39dce7 // fmul v7.4s, v7.4s, v25.4s
+	WORD $0x6e38dd08 // fmul v8.4s, v8.4s, v24.4s
+	WORD $0x6e39dd29 // fmul v9.4s, v9.4s, v25.4s
+	WORD $0x6e38dd4a // fmul v10.4s, v10.4s, v24.4s
+	WORD $0x6e39dd6b // fmul v11.4s, v11.4s, v25.4s
+scaled114:
 	CBZ R23, store6x2
 	MOVD R23, R0
 	ADD $16, R0, R1
 	MOVD R24, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole61
+	CBZ R3, whole117
 	MOVD $tails-256(SP), R1
 	MOVD $16, R2
-whole61:
+whole117:
 	FMOVQ (R0), F24
 	FMOVQ (R1), F25
 	WORD $0x4e38d400 // fadd v0.4s, v0.4s, v24.4s
@@ -2652,10 +3044,10 @@ store6x2:
 	MOVD R26, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole62
+	CBZ R3, whole118
 	MOVD $tails-128(SP), R1
 	MOVD $16, R2
-whole62:
+whole118:
 	FMOVQ F0, (R0)
 	FMOVQ F1, (R1)
 	ADD R26, R0
@@ -2685,10 +3077,10 @@ init7x2:
 	MOVD R22, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole63
+	CBZ R3, whole119
 	MOVD $tails-384(SP), R1
 	MOVD $16, R2
-whole63:
+whole119:
 	FMOVQ (R0), F0
 	FMOVQ (R1), F1
 	ADD R22, R0
@@ -2720,10 +3112,10 @@ whole63:
 	MOVD R26, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole64
+	CBZ R3, whole120
 	MOVD $tails-128(SP), R1
 	MOVD $16, R2
-whole64:
+whole120:
 	PRFM (R0), PSTL1KEEP
 	PRFM (R1), PSTL1KEEP
 	ADD R26, R0
@@ -2896,16 +3288,53 @@ rest7x2:
 done7x2:
 	SUBS $1, R15
 	BNE segment7x2
+	MOVD 136(R19), R0
+	CBZ R0, scaled122
+	FMOVQ (R0), F24
+	ADD $16, R0
+	MOVD 8(R19), R1
+	AND $3, R1
+	CBZ R1, whole121
+	VEOR V25.B16, V25.B16, V25.B16
+	TBZ $1, R1, one123
+	FMOVD (R0), F25
+	TBZ $0, R1, loaded124
+	ADD $8, R0, R2
+	VLD1 (R2), V25.S[2]
+	B loaded124
+one123:
+	TBZ $0, R1, loaded124
+	FMOVS (R0), F25
+loaded124:
+	B scaled122All
+whole121:
+	FMOVQ (R0), F25
+scaled122All:
+	WORD $0x6e38dc00 // fmul v0.4s, v0.4s, v24.4s
+	WORD $0x6e39dc21 // fmul v1.4s, v1.4s, v25.4s
+	WORD $0x6e38dc42 // fmul v2.4s, v2.4s, v24.4s
+	WORD $0x6e39dc63 // fmul v3.4s, v3.4s, v25.4s
+	WORD $0x6e38dc84 // fmul v4.4s, v4.4s, v24.4s
+	WORD $0x6e39dca5 // fmul v5.4s, v5.4s, v25.4s
+	WORD $0x6e38dcc6 // fmul v6.4s, v6.4s, v24.4s
+	WORD $0x6e39dce7 // fmul v7.4s, v7.4s, v25.4s
+	WORD $0x6e38dd08 // fmul v8.4s, v8.4s, v24.4s
+	WORD $0x6e39dd29 // fmul v9.4s, v9.4s, v25.4s
+	WORD $0x6e38dd4a // fmul v10.4s, v10.4s, v24.4s
+	WORD $0x6e39dd6b // fmul v11.4s, v11.4s, v25.4s
+	WORD $0x6e38dd8c // fmul v12.4s, v12.4s, v24.4s
+	WORD $0x6e39ddad // fmul v13.4s, v13.4s, v25.4s
+scaled122:
 	CBZ R23, store7x2
 	MOVD R23, R0
 	ADD $16, R0, R1
 	MOVD R24, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole65
+	CBZ R3, whole125
 	MOVD $tails-256(SP), R1
 	MOVD $16, R2
-whole65:
+whole125:
 	FMOVQ (R0), F24
 	FMOVQ (R1), F25
 	WORD $0x4e38d400 // fadd v0.4s, v0.4s, v24.4s
@@ -2952,10 +3381,10 @@ store7x2:
 	MOVD R26, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole66
+	CBZ R3, whole126
 	MOVD $tails-128(SP), R1
 	MOVD $16, R2
-whole66:
+whole126:
 	FMOVQ F0, (R0)
 	FMOVQ F1, (R1)
 	ADD R26, R0
@@ -2989,10 +3418,10 @@ init8x2:
 	MOVD R22, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole67
+	CBZ R3, whole127
 	MOVD $tails-384(SP), R1
 	MOVD $16, R2
-whole67:
+whole127:
 	FMOVQ (R0), F0
 	FMOVQ (R1), F1
 	ADD R22, R0
@@ -3028,10 +3457,10 @@ whole67:
 	MOVD R26, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole68
+	CBZ R3, whole128
 	MOVD $tails-128(SP), R1
 	MOVD $16, R2
-whole68:
+whole128:
 	PRFM (R0), PSTL1KEEP
 	PRFM (R1), PSTL1KEEP
 	ADD R26, R0
@@ -3221,16 +3650,55 @@ rest8x2:
 done8x2:
 	SUBS $1, R15
 	BNE segment8x2
+	MOVD 136(R19), R0
+	CBZ R0, scaled130
+	FMOVQ (R0), F24
+	ADD $16, R0
+	MOVD 8(R19), R1
+	AND $3, R1
+	CBZ R1, whole129
+	VEOR V25.B16, V25.B16, V25.B16
+	TBZ $1, R1, one131
+	FMOVD (R0), F25
+	TBZ $0, R1, loaded132
+	ADD $8, R0, R2
+	VLD1 (R2), V25.S[2]
+	B loaded132
+one131:
+	TBZ $0, R1, loaded132
+	FMOVS (R0), F25
+loaded132:
+	B scaled130All
+whole129:
+	FMOVQ (R0), F25
+scaled130All:
+	WORD $0x6e38dc00 // fmul v0.4s, v0.4s, v24.4s
+	WORD $0x6e39dc21 // fmul v1.4s, v1.4s, v25.4s
+	WORD $0x6e38dc42 // fmul v2.4s, v2.4s, v24.4s
+	WORD $0x6e39dc63 // fmul v3.4s, v3.4s, v25.4s
+	WORD $0x6e38dc84 // fmul v4.4s, v4.4s, v24.4s
+	WORD $0x6e39dca5 // fmul v5.4s, v5.4s, v25.4s
+	WORD $0x6e38dcc6 // fmul v6.4s, v6.4s, v24.4s
+	WORD $0x6e39dce7 // fmul v7.4s, v7.4s, v25.4s
+	WORD $0x6e38dd08 // fmul v8.4s, v8.4s, v24.4s
+	WORD $0x6e39dd29 // fmul v9.4s, v9.4s, v25.4s
+	WORD $0x6e38dd4a // fmul v10.4s, v10.4s, v24.4s
+	WORD $0x6e39dd6b // fmul v11.4s, v11.4s, v25.4s
+	WORD $0x6e38dd8c // fmul v12.4s, v12.4s, v24.4s
+	WORD $0x6e39ddad // fmul v13.4s, v13.4s, v25.4s
+	WORD $0x6e38ddce // fmul v14.4s, v14.4s, v24.4s
+	WORD $0x6e39ddef // fmul v15.4s, v15.4s, v25.4s
+scaled130:
 	CBZ R23, store8x2
 	MOVD R23, R0
 	ADD $16, R0, R1
 	MOVD R24, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole69
+	CBZ R3, whole133
 	MOVD $tails-256(SP), R1
 	MOVD $16, R2
-whole69:
+whole133:
 	FMOVQ (R0), F24
 	FMOVQ (R1), F25
 	WORD $0x4e38d400 // fadd v0.4s, v0.4s, v24.4s
@@ -3283,10 +3751,10 @@ store8x2:
 	MOVD R26, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole70
+	CBZ R3, whole134
 	MOVD $tails-128(SP), R1
 	MOVD $16, R2
-whole70:
+whole134:
 	FMOVQ F0, (R0)
 	FMOVQ F1, (R1)
 	ADD R26, R0
@@ -3339,10 +3807,10 @@ init1x3:
 	MOVD R22, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole71
+	CBZ R3, whole135
 	MOVD $tails-384(SP), R1
 	MOVD $16, R2
-whole71:
+whole135:
 	FLDPQ (R0), (F0, F1)
 	FMOVQ (R1), F2
 	MOVD R25, R0
@@ -3350,10 +3818,10 @@ whole71:
 	MOVD R26, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole72
+	CBZ R3, whole136
 	MOVD $tails-128(SP), R1
 	MOVD $16, R2
-whole72:
+whole136:
 	PRFM (R0), PSTL1KEEP
 	PRFM (R1), PSTL1KEEP
 	MOVD 72(R19), R8
@@ -3426,16 +3894,43 @@ rest1x3:
 done1x3:
 	SUBS $1, R15
 	BNE segment1x3
+	MOVD 136(R19), R0
+	CBZ R0, scaled138
+	FMOVQ (R0), F24
+	FMOVQ 16(R0), F25
+	ADD $32, R0
+	MOVD 8(R19), R1
+	AND $3, R1
+	CBZ R1, whole137
+	VEOR V26.B16, V26.B16, V26.B16
+	TBZ $1, R1, one139
+	FMOVD (R0), F26
+	TBZ $0, R1, loaded140
+	ADD $8, R0, R2
+	VLD1 (R2), V26.S[2]
+	B loaded140
+one139:
+	TBZ $0, R1, loaded140
+	FMOVS (R0), F26
+loaded140:
+	B scaled138All
+whole137:
+	FMOVQ (R0), F26
+scaled138All:
+	WORD $0x6e38dc00 // fmul v0.4s, v0.4s, v24.4s
+	WORD $0x6e39dc21 // fmul v1.4s, v1.4s, v25.4s
+	WORD $0x6e3adc42 // fmul v2.4s, v2.4s, v26.4s
+scaled138:
 	CBZ R23, store1x3
 	MOVD R23, R0
 	ADD $32, R0, R1
 	MOVD R24, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole73
+	CBZ R3, whole141
 	MOVD $tails-256(SP), R1
 	MOVD $16, R2
-whole73:
+whole141:
 	FLDPQ (R0), (F24, F25)
 	FMOVQ (R1), F26
 	WORD $0x4e38d400 // fadd v0.4s, v0.4s, v24.4s
@@ -3447,10 +3942,10 @@ store1x3:
 	MOVD R26, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole74
+	CBZ R3, whole142
 	MOVD $tails-128(SP), R1
 	MOVD $16, R2
-whole74:
+whole142:
 	FSTPQ (F0, F1), (R0)
 	FMOVQ F2, (R1)
 	B stored
@@ -3460,10 +3955,10 @@ init2x3:
 	MOVD R22, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole75
+	CBZ R3, whole143
 	MOVD $tails-384(SP), R1
 	MOVD $16, R2
-whole75:
+whole143:
 	FLDPQ (R0), (F0, F1)
 	FMOVQ (R1), F2
 	ADD R22, R0
@@ -3475,10 +3970,10 @@ whole75:
 	MOVD R26, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole76
+	CBZ R3, whole144
 	MOVD $tails-128(SP), R1
 	MOVD $16, R2
-whole76:
+whole144:
 	PRFM (R0), PSTL1KEEP
 	PRFM (R1), PSTL1KEEP
 	ADD R26, R0
@@ -3573,16 +4068,46 @@ rest2x3:
 done2x3:
 	SUBS $1, R15
 	BNE segment2x3
+	MOVD 136(R19), R0
+	CBZ R0, scaled146
+	FMOVQ (R0), F24
+	FMOVQ 16(R0), F25
+	ADD $32, R0
+	MOVD 8(R19), R1
+	AND $3, R1
+	CBZ R1, whole145
+	VEOR V26.B16, V26.B16, V26.B16
+	TBZ $1, R1, one147
+	FMOVD (R0), F26
+	TBZ $0, R1, loaded148
+	ADD $8, R0, R2
+	VLD1 (R2), V26.S[2]
+	B loaded148
+one147:
+	TBZ $0, R1, loaded148
+	FMOVS (R0), F26
+loaded148:
+	B scaled146All
+whole145:
+	FMOVQ (R0), F26
+scaled146All:
+	WORD $0x6e38dc00 // fmul v0.4s, v0.4s, v24.4s
+	WORD $0x6e39dc21 // fmul v1.4s, v1.4s, v25.4s
+	WORD $0x6e3adc42 // fmul v2.4s, v2.4s, v26.4s
+	WORD $0x6e38dc63 // fmul v3.4s, v3.4s, v24.4s
+	WORD $0x6e39dc84 // fmul v4.4s, v4.4s, v25.4s
+	WORD $0x6e3adca5 // fmul v5.4s, v5.4s, v26.4s
+scaled146:
 	CBZ R23, store2x3
 	MOVD R23, R0
 	ADD $32, R0, R1
 	MOVD R24, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole77
+	CBZ R3, whole149
 	MOVD $tails-256(SP), R1
 	MOVD $16, R2
-whole77:
+whole149:
 	FLDPQ (R0), (F24, F25)
 	FMOVQ (R1), F26
 	WORD $0x4e38d400 // fadd v0.4s, v0.4s, v24.4s
@@ -3601,10 +4126,10 @@ store2x3:
 	MOVD R26, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole78
+	CBZ R3, whole150
 	MOVD $tails-128(SP), R1
 	MOVD $16, R2
-whole78:
+whole150:
 	FSTPQ (F0, F1), (R0)
 	FMOVQ F2, (R1)
 	ADD R26, R0
@@ -3618,10 +4143,10 @@ init3x3:
 	MOVD R22, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole79
+	CBZ R3, whole151
 	MOVD $tails-384(SP), R1
 	MOVD $16, R2
-whole79:
+whole151:
 	FLDPQ (R0), (F0, F1)
 	FMOVQ (R1), F2
 	ADD R22, R0
@@ -3637,10 +4162,10 @@ whole79:
 	MOVD R26, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole80
+	CBZ R3, whole152
 	MOVD $tails-128(SP), R1
 	MOVD $16, R2
-whole80:
+whole152:
 	PRFM (R0), PSTL1KEEP
 	PRFM (R1), PSTL1KEEP
 	ADD R26, R0
@@ -3758,16 +4283,49 @@ rest3x3:
 done3x3:
 	SUBS $1, R15
 	BNE segment3x3
+	MOVD 136(R19), R0
+	CBZ R0, scaled154
+	FMOVQ (R0), F24
+	FMOVQ 16(R0), F25
+	ADD $32, R0
+	MOVD 8(R19), R1
+	AND $3, R1
+	CBZ R1, whole153
+	VEOR V26.B16, V26.B16, V26.B16
+	TBZ $1, R1, one155
+	FMOVD (R0), F26
+	TBZ $0, R1, loaded156
+	ADD $8, R0, R2
+	VLD1 (R2), V26.S[2]
+	B loaded156
+one155:
+	TBZ $0, R1, loaded156
+	FMOVS (R0), F26
+loaded156:
+	B scaled154All
+whole153:
+	FMOVQ (R0), F26
+scaled154All:
+	WORD $0x6e38dc00 // fmul v0.4s, v0.4s, v24.4s
+	WORD $0x6e39dc21 // fmul v1.4s, v1.4s, v25.4s
+	WORD $0x6e3adc42 // fmul v2.4s, v2.4s, v26.4s
+	WORD $0x6e38dc63 // fmul v3.4s, v3.4s, v24.4s
+	WORD $0x6e39dc84 // fmul v4.4s, v4.4s, v25.4s
+	WORD $0x6e3adca5 // fmul v5.4s, v5.4s, v26.4s
+	WORD $0x6e38dcc6 // fmul v6.4s, v6.4s, v24.4s
+	WORD $0x6e39dce7 // fmul v7.4s, v7.4s, v25.4s
+	WORD $0x6e3add08 // fmul v8.4s, v8.4s, v26.4s
+scaled154:
 	CBZ R23, store3x3
 	MOVD R23, R0
 	ADD $32, R0, R1
 	MOVD R24, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole81
+	CBZ R3, whole157
 	MOVD $tails-256(SP), R1
 	MOVD $16, R2
-whole81:
+whole157:
 	FLDPQ (R0), (F24, F25)
 	FMOVQ (R1), F26
 	WORD $0x4e38d400 // fadd v0.4s, v0.4s, v24.4s
@@ -3793,10 +4351,10 @@ store3x3:
 	MOVD R26, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole82
+	CBZ R3, whole158
 	MOVD $tails-128(SP), R1
 	MOVD $16, R2
-whole82:
+whole158:
 	FSTPQ (F0, F1), (R0)
 	FMOVQ F2, (R1)
 	ADD R26, R0
@@ -3814,10 +4372,10 @@ init4x3:
 	MOVD R22, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole83
+	CBZ R3, whole159
 	MOVD $tails-384(SP), R1
 	MOVD $16, R2
-whole83:
+whole159:
 	FLDPQ (R0), (F0, F1)
 	FMOVQ (R1), F2
 	ADD R22, R0
@@ -3837,10 +4395,10 @@ whole83:
 	MOVD R26, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole84
+	CBZ R3, whole160
 	MOVD $tails-128(SP), R1
 	MOVD $16, R2
-whole84:
+whole160:
 	PRFM (R0), PSTL1KEEP
 	PRFM (R1), PSTL1KEEP
 	ADD R26, R0
@@ -3980,16 +4538,52 @@ rest4x3:
 done4x3:
 	SUBS $1, R15
 	BNE segment4x3
+	MOVD 136(R19), R0
+	CBZ R0, scaled162
+	FMOVQ (R0), F24
+	FMOVQ 16(R0), F25
+	ADD $32, R0
+	MOVD 8(R19), R1
+	AND $3, R1
+	CBZ R1, whole161
+	VEOR V26.B16, V26.B16, V26.B16
+	TBZ $1, R1, one163
+	FMOVD (R0), F26
+	TBZ $0, R1, loaded164
+	ADD $8, R0, R2
+	VLD1 (R2), V26.S[2]
+	B loaded164
+one163:
+	TBZ $0, R1, loaded164
+	FMOVS (R0), F26
+loaded164:
+	B scaled162All
+whole161:
+	FMOVQ (R0), F26
+scaled162All:
+	WORD $0x6e38dc00 // fmul v0.4s, v0.4s, v24.4s
+	WORD $0x6e39dc21 // fmul v1.4s, v1.4s, v25.4s
+	WORD $0x6e3adc42 // fmul v2.4s, v2.4s, v26.4s
+	WORD $0x6e38dc63 // fmul v3.4s, v3.4s, v24.4s
+	WORD $0x6e39dc84 // fmul v4.4s, v4.4s, v25.4s
+	WORD $0x6e3adca5 // fmul v5.4s, v5.4s, v26.4s
+	WORD $0x6e38dcc6 // fmul v6.4s, v6.4s, v24.4s
+	WORD $0x6e39dce7 // fmul v7.4s, v7.4s, v25.4s
+	WORD $0x6e3add08 // fmul v8.4s, v8.4s, v26.4s
+	WORD $0x6e38dd29 // fmul v9.4s, v9.4s, v24.4s
+	WORD $0x6e39dd4a // fmul v10.4s, v10.4s, v25.4s
+	WORD $0x6e3add6b // fmul v11.4s, v11.4s, v26.4s
+scaled162:
 	CBZ R23, store4x3
 	MOVD R23, R0
 	ADD $32, R0, R1
 	MOVD R24, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole85
+	CBZ R3, whole165
 	MOVD $tails-256(SP), R1
 	MOVD $16, R2
-whole85:
+whole165:
 	FLDPQ (R0), (F24, F25)
 	FMOVQ (R1), F26
 	WORD $0x4e38d400 // fadd v0.4s, v0.4s, v24.4s
@@ -4022,10 +4616,10 @@ store4x3:
 	MOVD R26, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole86
+	CBZ R3, whole166
 	MOVD $tails-128(SP), R1
 	MOVD $16, R2
-whole86:
+whole166:
 	FSTPQ (F0, F1), (R0)
 	FMOVQ F2, (R1)
 	ADD R26, R0
@@ -4047,10 +4641,10 @@ init5x3:
 	MOVD R22, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole87
+	CBZ R3, whole167
 	MOVD $tails-384(SP), R1
 	MOVD $16, R2
-whole87:
+whole167:
 	FLDPQ (R0), (F0, F1)
 	FMOVQ (R1), F2
 	ADD R22, R0
@@ -4074,10 +4668,10 @@ whole87:
 	MOVD R26, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole88
+	CBZ R3, whole168
 	MOVD $tails-128(SP), R1
 	MOVD $16, R2
-whole88:
+whole168:
 	PRFM (R0), PSTL1KEEP
 	PRFM (R1), PSTL1KEEP
 	ADD R26, R0
@@ -4240,16 +4834,55 @@ rest5x3:
 done5x3:
 	SUBS $1, R15
 	BNE segment5x3
+	MOVD 136(R19), R0
+	CBZ R0, scaled170
+	FMOVQ (R0), F24
+	FMOVQ 16(R0), F25
+	ADD $32, R0
+	MOVD 8(R19), R1
+	AND $3, R1
+	CBZ R1, whole169
+	VEOR V26.B16, V26.B16, V26.B16
+	TBZ $1, R1, one171
+	FMOVD (R0), F26
+	TBZ $0, R1, loaded172
+	ADD $8, R0, R2
+	VLD1 (R2), V26.S[2]
+	B loaded172
+one171:
+	TBZ $0, R1, loaded172
+	FMOVS (R0), F26
+loaded172:
+	B scaled170All
+whole169:
+	FMOVQ (R0), F26
+scaled170All:
+	WORD $0x6e38dc00 // fmul v0.4s, v0.4s, v24.4s
+	WORD $0x6e39dc21 // fmul v1.4s, v1.4s, v25.4s
+	WORD $0x6e3adc42 // fmul v2.4s, v2.4s, v26.4s
+	WORD $0x6e38dc63 // fmul v3.4s, v3.4s, v24.4s
+	WORD $0x6e39dc84 // fmul v4.4s, v4.4s, v25.4s
+	WORD $0x6e3adca5 // fmul v5.4s, v5.4s, v26.4s
+	WORD $0x6e38dcc6 // fmul v6.4s, v6.4s, v24.4s
+	WORD $0x6e39dce7 // fmul v7.4s, v7.4s, v25.4s
+	WORD $0x6e3add08 // fmul v8.4s, v8.4s, v26.4s
+	WORD $0x6e38dd29 // fmul v9.4s, v9.4s, v24.4s
+	WORD $0x6e39dd4a // fmul v10.4s, v10.4s, v25.4s
+	WORD $0x6e3add6b // fmul v11.4s, v11.4s, v26.4s
+	WORD $0x6e38dd8c // fmul v12.4s, v12.4s, v24.4s
+	WORD $0x6e39ddad // fmul v13.4s, v13.4s, v25.4s
+	WORD $0x6e3addce // fmul v14.4s, v14.4s, v26.4s
+scaled170:
 	CBZ R23, store5x3
 	MOVD R23, R0
 	ADD $32, R0, R1
 	MOVD R24, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole89
+	CBZ R3, whole173
 	MOVD $tails-256(SP), R1
 	MOVD $16, R2
-whole89:
+whole173:
 	FLDPQ (R0), (F24, F25)
 	FMOVQ (R1), F26
 	WORD $0x4e38d400 // fadd v0.4s, v0.4s, v24.4s
@@ -4289,10 +4922,10 @@ store5x3:
 	MOVD R26, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole90
+	CBZ R3, whole174
 	MOVD $tails-128(SP), R1
 	MOVD $16, R2
-whole90:
+whole174:
 	FSTPQ (F0, F1), (R0)
 	FMOVQ F2, (R1)
 	ADD R26, R0
@@ -4318,10 +4951,10 @@ init6x3:
 	MOVD R22, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole91
+	CBZ R3, whole175
 	MOVD $tails-384(SP), R1
 	MOVD $16, R2
-whole91:
+whole175:
 	FLDPQ (R0), (F0, F1)
 	FMOVQ (R1), F2
 	ADD R22, R0
@@ -4349,10 +4982,10 @@ whole91:
 	MOVD R26, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole92
+	CBZ R3, whole176
 	MOVD $tails-128(SP), R1
 	MOVD $16, R2
-whole92:
+whole176:
 	PRFM (R0), PSTL1KEEP
 	PRFM (R1), PSTL1KEEP
 	ADD R26, R0
@@ -4537,16 +5170,58 @@ rest6x3:
 done6x3:
 	SUBS $1, R15
 	BNE segment6x3
+	MOVD 136(R19), R0
+	CBZ R0, scaled178
+	FMOVQ (R0), F24
+	FMOVQ 16(R0), F25
+	ADD $32, R0
+	MOVD 8(R19), R1
+	AND $3, R1
+	CBZ R1, whole177
+	VEOR V26.B16, V26.B16, V26.B16
+	TBZ $1, R1, one179
+	FMOVD (R0), F26
+	TBZ $0, R1, loaded180
+	ADD $8, R0, R2
+	VLD1 (R2), V26.S[2]
+	B loaded180
+one179:
+	TBZ $0, R1, loaded180
+	FMOVS (R0), F26
+loaded180:
+	B scaled178All
+whole177:
+	FMOVQ (R0), F26
+scaled178All:
+	WORD $0x6e38dc00 // fmul v0.4s, v0.4s, v24.4s
+	WORD $0x6e39dc21 // fmul v1.4s, v1.4s, v25.4s
+	WORD $0x6e3adc42 // fmul v2.4s, v2.4s, v26.4s
+	WORD $0x6e38dc63 // fmul v3.4s, v3.4s, v24.4s
+	WORD $0x6e39dc84 // fmul v4.4s, v4.4s, v25.4s
+	WORD $0x6e3adca5 // fmul v5.4s, v5.4s, v26.4s
+	WORD $0x6e38dcc6 // fmul v6.4s, v6.4s, v24.4s
+	WORD $0x6e39dce7 // fmul v7.4s, v7.4s, v25.4s
+	WORD $0x6e3add08 // fmul v8.4s, v8.4s, v26.4s
+	WORD $0x6e38dd29 // fmul v9.4s, v9.4s, v24.4s
+	WORD $0x6e39dd4a // fmul v10.4s, v10.4s, v25.4s
+	WORD $0x6e3add6b // fmul v11.4s, v11.4s, v26.4s
+	WORD $0x6e38dd8c // fmul v12.4s, v12.4s, v24.4s
+	WORD $0x6e39ddad // fmul v13.4s, v13.4s, v25.4s
+	WORD $0x6e3addce // fmul v14.4s, v14.4s, v26.4s
+	WORD $0x6e38ddef // fmul v15.4s, v15.4s, v24.4s
+	WORD $0x6e39de10 // fmul v16.4s, v16.4s, v25.4s
+	WORD $0x6e3ade31 // fmul v17.4s, v17.4s, v26.4s
+scaled178:
 	CBZ R23, store6x3
 	MOVD R23, R0
 	ADD $32, R0, R1
 	MOVD R24, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole93
+	CBZ R3, whole181
 	MOVD $tails-256(SP), R1
 	MOVD $16, R2
-whole93:
+whole181:
 	FLDPQ (R0), (F24, F25)
 	FMOVQ (R1), F26
 	WORD $0x4e38d400 // fadd v0.4s, v0.4s, v24.4s
@@ -4593,10 +5268,10 @@ store6x3:
 	MOVD R26, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole94
+	CBZ R3, whole182
 	MOVD $tails-128(SP), R1
 	MOVD $16, R2
-whole94:
+whole182:
 	FSTPQ (F0, F1), (R0)
 	FMOVQ F2, (R1)
 	ADD R26, R0
@@ -4626,10 +5301,10 @@ init7x3:
 	MOVD R22, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole95
+	CBZ R3, whole183
 	MOVD $tails-384(SP), R1
 	MOVD $16, R2
-whole95:
+whole183:
 	FLDPQ (R0), (F0, F1)
 	FMOVQ (R1), F2
 	ADD R22, R0
@@ -4661,10 +5336,10 @@ whole95:
 	MOVD R26, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole96
+	CBZ R3, whole184
 	MOVD $tails-128(SP), R1
 	MOVD $16, R2
-whole96:
+whole184:
 	PRFM (R0), PSTL1KEEP
 	PRFM (R1), PSTL1KEEP
 	ADD R26, R0
@@ -4872,16 +5547,61 @@ rest7x3:
 done7x3:
 	SUBS $1, R15
 	BNE segment7x3
+	MOVD 136(R19), R0
+	CBZ R0, scaled186
+	FMOVQ (R0), F24
+	FMOVQ 16(R0), F25
+	ADD $32, R0
+	MOVD 8(R19), R1
+	AND $3, R1
+	CBZ R1, whole185
+	VEOR V26.B16, V26.B16, V26.B16
+	TBZ $1, R1, one187
+	FMOVD (R0), F26
+	TBZ $0, R1, loaded188
+	ADD $8, R0, R2
+	VLD1 (R2), V26.S[2]
+	B loaded188
+one187:
+	TBZ $0, R1, loaded188
+	FMOVS (R0), F26
+loaded188:
+	B scaled186All
+whole185:
+	FMOVQ (R0), F26
+scaled186All:
+	WORD $0x6e38dc00 // fmul v0.4s, v0.4s, v24.4s
+	WORD $0x6e39dc21 // fmul v1.4s, v1.4s, v25.4s
+	WORD $0x6e3adc42 // fmul v2.4s, v2.4s, v26.4s
+	WORD $0x6e38dc63 // fmul v3.4s, v3.4s, v24.4s
+	WORD $0x6e39dc84 // fmul v4.4s, v4.4s, v25.4s
+	WORD $0x6e3adca5 // fmul v5.4s, v5.4s, v26.4s
+	WORD $0x6e38dcc6 // fmul v6.4s, v6.4s, v24.4s
+	WORD $0x6e39dce7 // fmul v7.4s, v7.4s, v25.4s
+	WORD $0x6e3add08 // fmul v8.4s, v8.4s, v26.4s
+	WORD $0x6e38dd29 // fmul v9.4s, v9.4s, v24.4s
+	WORD $0x6e39dd4a // fmul v10.4s, v10.4s, v25.4s
+	WORD $0x6e3add6b // fmul v11.4s, v11.4s, v26.4s
+	WORD $0x6e38dd8c // fmul v12.4s, v12.4s, v24.4s
+	WORD $0x6e39ddad // fmul v13.4s, v13.4s, v25.4s
+	WORD $0x6e3addce // fmul v14.4s, v14.4s, v26.4s
+	WORD $0x6e38ddef // fmul v15.4s, v15.4s, v24.4s
+	WORD $0x6e39de10 // fmul v16.4s, v16.4s, v25.4s
+	WORD $0x6e3ade31 // fmul v17.4s, v17.4s, v26.4s
+	WORD $0x6e38de52 // fmul v18.4s, v18.4s, v24.4s
+	WORD $0x6e39de73 // fmul v19.4s, v19.4s, v25.4s
+	WORD $0x6e3ade94 // fmul v20.4s, v20.4s, v26.4s
+scaled186:
 	CBZ R23, store7x3
 	MOVD R23, R0
 	ADD $32, R0, R1
 	MOVD R24, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole97
+	CBZ R3, whole189
 	MOVD $tails-256(SP), R1
 	MOVD $16, R2
-whole97:
+whole189:
 	FLDPQ (R0), (F24, F25)
 	FMOVQ (R1), F26
 	WORD $0x4e38d400 // fadd v0.4s, v0.4s, v24.4s
@@ -4935,10 +5655,10 @@ store7x3:
 	MOVD R26, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole98
+	CBZ R3, whole190
 	MOVD $tails-128(SP), R1
 	MOVD $16, R2
-whole98:
+whole190:
 	FSTPQ (F0, F1), (R0)
 	FMOVQ F2, (R1)
 	ADD R26, R0
@@ -4972,10 +5692,10 @@ init8x3:
 	MOVD R22, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole99
+	CBZ R3, whole191
 	MOVD $tails-384(SP), R1
 	MOVD $16, R2
-whole99:
+whole191:
 	FLDPQ (R0), (F0, F1)
 	FMOVQ (R1), F2
 	ADD R22, R0
@@ -5011,10 +5731,10 @@ whole99:
 	MOVD R26, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole100
+	CBZ R3, whole192
 	MOVD $tails-128(SP), R1
 	MOVD $16, R2
-whole100:
+whole192:
 	PRFM (R0), PSTL1KEEP
 	PRFM (R1), PSTL1KEEP
 	ADD R26, R0
@@ -5244,16 +5964,64 @@ rest8x3:
 done8x3:
 	SUBS $1, R15
 	BNE segment8x3
+	MOVD 136(R19), R0
+	CBZ R0, scaled194
+	FMOVQ (R0), F24
+	FMOVQ 16(R0), F25
+	ADD $32, R0
+	MOVD 8(R19), R1
+	AND $3, R1
+	CBZ R1, whole193
+	VEOR V26.B16, V26.B16, V26.B16
+	TBZ $1, R1, one195
+	FMOVD (R0), F26
+	TBZ $0, R1, loaded196
+	ADD $8, R0, R2
+	VLD1 (R2), V26.S[2]
+	B loaded196
+one195:
+	TBZ $0, R1, loaded196
+	FMOVS (R0), F26
+loaded196:
+	B scaled194All
+whole193:
+	FMOVQ (R0), F26
+scaled194All:
+	WORD $0x6e38dc00 // fmul v0.4s, v0.4s, v24.4s
+	WORD $0x6e39dc21 // fmul v1.4s, v1.4s, v25.4s
+	WORD $0x6e3adc42 // fmul v2.4s, v2.4s, v26.4s
+	WORD $0x6e38dc63 // fmul v3.4s, v3.4s, v24.4s
+	WORD $0x6e39dc84 // fmul v4.4s, v4.4s, v25.4s
+	WORD $0x6e3adca5 // fmul v5.4s, v5.4s, v26.4s
+	WORD $0x6e38dcc6 // fmul v6.4s, v6.4s, v24.4s
+	WORD $0x6e39dce7 // fmul v7.4s, v7.4s, v25.4s
+	WORD $0x6e3add08 // fmul v8.4s, v8.4s, v26.4s
+	WORD $0x6e38dd29 // fmul v9.4s, v9.4s, v24.4s
+	WORD $0x6e39dd4a // fmul v10.4s, v10.4s, v25.4s
+	WORD $0x6e3add6b // fmul v11.4s, v11.4s, v26.4s
+	WORD $0x6e38dd8c // fmul v12.4s, v12.4s, v24.4s
+	WORD $0x6e39ddad // fmul v13.4s, v13.4s, v25.4s
+	WORD $0x6e3addce // fmul v14.4s, v14.4s, v26.4s
+	WORD $0x6e38ddef // fmul v15.4s, v15.4s, v24.4s
+	WORD $0x6e39de10 // fmul v16.4s, v16.4s, v25.4s
+	WORD $0x6e3ade31 // fmul v17.4s, v17.4s, v26.4s
+	WORD $0x6e38de52 // fmul v18.4s, v18.4s, v24.4s
+	WORD $0x6e39de73 // fmul v19.4s, v19.4s, v25.4s
+	WORD $0x6e3ade94 // fmul v20.4s, v20.4s, v26.4s
+	WORD $0x6e38deb5 // fmul v21.4s, v21.4s, v24.4s
+	WORD $0x6e39ded6 // fmul v22.4s, v22.4s, v25.4s
+	WORD $0x6e3adef7 // fmul v23.4s, v23.4s, v26.4s
+scaled194:
 	CBZ R23, store8x3
 	MOVD R23, R0
 	ADD $32, R0, R1
 	MOVD R24, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole101
+	CBZ R3, whole197
 	MOVD $tails-256(SP), R1
 	MOVD $16, R2
-whole101:
+whole197:
 	FLDPQ (R0), (F24, F25)
 	FMOVQ (R1), F26
 	WORD $0x4e38d400 // fadd v0.4s, v0.4s, v24.4s
@@ -5314,10 +6082,10 @@ store8x3:
 	MOVD R26, R2
 	MOVD 8(R19), R3
 	AND $3, R3
-	CBZ R3, whole102
+	CBZ R3, whole198
 	MOVD $tails-128(SP), R1
 	MOVD $16, R2
-whole102:
+whole198:
 	FSTPQ (F0, F1), (R0)
 	FMOVQ F2, (R1)
 	ADD R26, R0
@@ -5361,22 +6129,22 @@ stored:
 	ADD R2, R25, R4
 	MOVD $tails-128(SP), R5
 	MOVD R1, R6
-ragged103:
+ragged199:
 	FMOVQ (R5), F0
-	TBZ $1, R3, one104
+	TBZ $1, R3, one200
 	FMOVD F0, (R4)
-	TBZ $0, R3, stored105
+	TBZ $0, R3, stored201
 	ADD $8, R4, R7
 	VST1 V0.S[2], (R7)
-	B stored105
-one104:
-	TBZ $0, R3, stored105
+	B stored201
+one200:
+	TBZ $0, R3, stored201
 	FMOVS F0, (R4)
-stored105:
+stored201:
 	ADD R26, R4
 	ADD $16, R5
 	SUBS $1, R6
-	BNE ragged103
+	BNE ragged199
 advance:
 	MOVD 64(R19), R4
 	MOVD 16(R19), R5

@@ -351,8 +351,30 @@ func (t tile) sum() {
 	t.BNE(t.label("segment"))
 }
 
-// finish adds Add, if any, and stores.
+// finish multiplies by Scale, adds Add, where there are any, and stores.
 func (t tile) finish() {
+	scale, tail, last := R(0), R(1), t.vectors-1
+	whole, scaled := t.unique("whole"), t.unique("scaled")
+	t.get("Scale", scale)
+	t.CBZ(scale, scaled)
+	for j := range last {
+		t.FMOVQ(at(scale, j*bytesV), t.b(0, j))
+	}
+	t.ADD(last*bytesV, scale)
+	t.get("Cols", tail)
+	t.AND(vector-1, tail)
+	t.CBZ(tail, whole)
+	t.loadSome(tail, scale, R(2), t.b(0, last))
+	t.B(scaled + "All")
+	t.emitter.label(whole)
+	t.FMOVQ(at(scale, 0), t.b(0, last))
+	t.emitter.label(scaled + "All")
+	for r := range t.rows {
+		for j := range t.vectors {
+			t.FMUL(t.b(0, j), t.acc(r, j), t.acc(r, j))
+		}
+	}
+	t.emitter.label(scaled)
 	t.CBZ(tileAdd, t.label("store"))
 	spare := func(j int) V { return t.b(0, j) }
 	t.each(tileAdd, func(r int, base R, last Mem) {

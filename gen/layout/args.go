@@ -11,7 +11,7 @@ var (
 		BStride int
 		Init slice
 		InitStride int
-		Add slice
+		Scale Add slice
 		AddStride int
 		Dst slice
 		DstStride int

@@ -303,9 +303,9 @@ func (t *tile) sum() {
 	t.JNZ(t.jump("segment"))
 }
 
-// finish adds Add, if any, and stores.
+// finish multiplies by Scale, adds Add, where there are any, and stores.
 func (t *tile) finish() {
-	dst, dstStride, add, addStride := reg.RDX, reg.RSI, reg.RBX, reg.R8
+	dst, dstStride, add, addStride, scale := reg.RDX, reg.RSI, reg.RBX, reg.R8, reg.R9
 	t.MOVQ(t.ahead, reg.RCX)
 	t.CMPQ(reg.RCX, t.end)
 	t.CMOVQCS(reg.RBP, reg.RCX) // unless all was asked for before
@@ -315,7 +315,21 @@ func (t *tile) finish() {
 	t.stride("DstStride", dstStride)
 	t.MOVQ(t.add, add)
 	t.stride("AddStride", addStride)
+	t.get("Scale", scale)
 	t.ragged("store", func(name string, masks []mask) {
+		t.TESTQ(scale, scale)
+		t.JZ(t.jump(name + "Unscaled"))
+		t.each(func(r, j int) {
+			if masks[j].r == nil {
+				t.VMULPS(t.vector(scale, j), t.acc(r, j), t.acc(r, j))
+				return
+			}
+			if r == 0 {
+				t.load(t.vector(scale, j), masks[j], t.spare(0))
+			}
+			t.VMULPS(t.spare(0), t.acc(r, j), t.acc(r, j))
+		}, nil)
+		t.Label(t.label(name + "Unscaled"))
 		t.TESTQ(add, add)
 		t.JZ(t.jump(name + "Only"))
 		t.each(func(r, j int) {
