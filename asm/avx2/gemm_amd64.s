@@ -69,15 +69,26 @@ rows1:
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
 	MOVQ       BX, 32(SP)
-	MOVQ       8(SP), DX
-	TESTQ      DX, DX
-	JZ         zero1x1
-	MOVQ       128(AX), SI
+	MOVQ       16(SP), BX
+	CMPQ       BX, 24(SP)
+	JEQ        fetched1x1
+	TESTQ      BX, BX
+	JZ         fetched1x1
+	MOVQ       184(AX), SI
 	SHLQ       $0x02, SI
-	CMPQ       8(AX), $0x08
-	JNE        loadTail1x1
-	VMOVUPS    (DX), Y0
-	JMP        loadEnd1x1
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+
+fetched1x1:
+	MOVQ    8(SP), DX
+	TESTQ   DX, DX
+	JZ      zero1x1
+	MOVQ    128(AX), SI
+	SHLQ    $0x02, SI
+	CMPQ    8(AX), $0x08
+	JNE     loadTail1x1
+	VMOVUPS (DX), Y0
+	JMP     loadEnd1x1
 
 loadTail1x1:
 	MOVQ       104(SP), CX
@@ -217,17 +228,30 @@ init2x1:
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
 	MOVQ       BX, 32(SP)
-	MOVQ       8(SP), DX
-	TESTQ      DX, DX
-	JZ         zero2x1
-	MOVQ       128(AX), SI
+	MOVQ       16(SP), BX
+	CMPQ       BX, 24(SP)
+	JEQ        fetched2x1
+	TESTQ      BX, BX
+	JZ         fetched2x1
+	MOVQ       184(AX), SI
 	SHLQ       $0x02, SI
-	CMPQ       8(AX), $0x08
-	JNE        loadTail2x1
-	VMOVUPS    (DX), Y0
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Y1
-	JMP        loadEnd2x1
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+
+fetched2x1:
+	MOVQ    8(SP), DX
+	TESTQ   DX, DX
+	JZ      zero2x1
+	MOVQ    128(AX), SI
+	SHLQ    $0x02, SI
+	CMPQ    8(AX), $0x08
+	JNE     loadTail2x1
+	VMOVUPS (DX), Y0
+	ADDQ    SI, DX
+	VMOVUPS (DX), Y1
+	JMP     loadEnd2x1
 
 loadTail2x1:
 	MOVQ       104(SP), CX
@@ -395,19 +419,34 @@ init3x1:
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
 	MOVQ       BX, 32(SP)
-	MOVQ       8(SP), DX
-	TESTQ      DX, DX
-	JZ         zero3x1
-	MOVQ       128(AX), SI
+	MOVQ       16(SP), BX
+	CMPQ       BX, 24(SP)
+	JEQ        fetched3x1
+	TESTQ      BX, BX
+	JZ         fetched3x1
+	MOVQ       184(AX), SI
 	SHLQ       $0x02, SI
-	CMPQ       8(AX), $0x08
-	JNE        loadTail3x1
-	VMOVUPS    (DX), Y0
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Y1
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Y2
-	JMP        loadEnd3x1
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+
+fetched3x1:
+	MOVQ    8(SP), DX
+	TESTQ   DX, DX
+	JZ      zero3x1
+	MOVQ    128(AX), SI
+	SHLQ    $0x02, SI
+	CMPQ    8(AX), $0x08
+	JNE     loadTail3x1
+	VMOVUPS (DX), Y0
+	ADDQ    SI, DX
+	VMOVUPS (DX), Y1
+	ADDQ    SI, DX
+	VMOVUPS (DX), Y2
+	JMP     loadEnd3x1
 
 loadTail3x1:
 	MOVQ       104(SP), CX
@@ -603,21 +642,38 @@ init4x1:
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
 	MOVQ       BX, 32(SP)
-	MOVQ       8(SP), DX
-	TESTQ      DX, DX
-	JZ         zero4x1
-	MOVQ       128(AX), SI
+	MOVQ       16(SP), BX
+	CMPQ       BX, 24(SP)
+	JEQ        fetched4x1
+	TESTQ      BX, BX
+	JZ         fetched4x1
+	MOVQ       184(AX), SI
 	SHLQ       $0x02, SI
-	CMPQ       8(AX), $0x08
-	JNE        loadTail4x1
-	VMOVUPS    (DX), Y0
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Y1
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Y2
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Y3
-	JMP        loadEnd4x1
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+
+fetched4x1:
+	MOVQ    8(SP), DX
+	TESTQ   DX, DX
+	JZ      zero4x1
+	MOVQ    128(AX), SI
+	SHLQ    $0x02, SI
+	CMPQ    8(AX), $0x08
+	JNE     loadTail4x1
+	VMOVUPS (DX), Y0
+	ADDQ    SI, DX
+	VMOVUPS (DX), Y1
+	ADDQ    SI, DX
+	VMOVUPS (DX), Y2
+	ADDQ    SI, DX
+	VMOVUPS (DX), Y3
+	JMP     loadEnd4x1
 
 loadTail4x1:
 	MOVQ       104(SP), CX
@@ -841,23 +897,42 @@ init5x1:
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
 	MOVQ       BX, 32(SP)
-	MOVQ       8(SP), DX
-	TESTQ      DX, DX
-	JZ         zero5x1
-	MOVQ       128(AX), SI
+	MOVQ       16(SP), BX
+	CMPQ       BX, 24(SP)
+	JEQ        fetched5x1
+	TESTQ      BX, BX
+	JZ         fetched5x1
+	MOVQ       184(AX), SI
 	SHLQ       $0x02, SI
-	CMPQ       8(AX), $0x08
-	JNE        loadTail5x1
-	VMOVUPS    (DX), Y0
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Y1
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Y2
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Y3
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Y4
-	JMP        loadEnd5x1
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+
+fetched5x1:
+	MOVQ    8(SP), DX
+	TESTQ   DX, DX
+	JZ      zero5x1
+	MOVQ    128(AX), SI
+	SHLQ    $0x02, SI
+	CMPQ    8(AX), $0x08
+	JNE     loadTail5x1
+	VMOVUPS (DX), Y0
+	ADDQ    SI, DX
+	VMOVUPS (DX), Y1
+	ADDQ    SI, DX
+	VMOVUPS (DX), Y2
+	ADDQ    SI, DX
+	VMOVUPS (DX), Y3
+	ADDQ    SI, DX
+	VMOVUPS (DX), Y4
+	JMP     loadEnd5x1
 
 loadTail5x1:
 	MOVQ       104(SP), CX
@@ -1109,25 +1184,46 @@ init6x1:
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
 	MOVQ       BX, 32(SP)
-	MOVQ       8(SP), DX
-	TESTQ      DX, DX
-	JZ         zero6x1
-	MOVQ       128(AX), SI
+	MOVQ       16(SP), BX
+	CMPQ       BX, 24(SP)
+	JEQ        fetched6x1
+	TESTQ      BX, BX
+	JZ         fetched6x1
+	MOVQ       184(AX), SI
 	SHLQ       $0x02, SI
-	CMPQ       8(AX), $0x08
-	JNE        loadTail6x1
-	VMOVUPS    (DX), Y0
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Y1
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Y2
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Y3
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Y4
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Y5
-	JMP        loadEnd6x1
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+
+fetched6x1:
+	MOVQ    8(SP), DX
+	TESTQ   DX, DX
+	JZ      zero6x1
+	MOVQ    128(AX), SI
+	SHLQ    $0x02, SI
+	CMPQ    8(AX), $0x08
+	JNE     loadTail6x1
+	VMOVUPS (DX), Y0
+	ADDQ    SI, DX
+	VMOVUPS (DX), Y1
+	ADDQ    SI, DX
+	VMOVUPS (DX), Y2
+	ADDQ    SI, DX
+	VMOVUPS (DX), Y3
+	ADDQ    SI, DX
+	VMOVUPS (DX), Y4
+	ADDQ    SI, DX
+	VMOVUPS (DX), Y5
+	JMP     loadEnd6x1
 
 loadTail6x1:
 	MOVQ       104(SP), CX
@@ -1450,16 +1546,27 @@ rows2:
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
 	MOVQ       BX, 32(SP)
-	MOVQ       8(SP), DX
-	TESTQ      DX, DX
-	JZ         zero1x2
-	MOVQ       128(AX), SI
+	MOVQ       16(SP), BX
+	CMPQ       BX, 24(SP)
+	JEQ        fetched1x2
+	TESTQ      BX, BX
+	JZ         fetched1x2
+	MOVQ       184(AX), SI
 	SHLQ       $0x02, SI
-	CMPQ       8(AX), $0x10
-	JNE        loadTail1x2
-	VMOVUPS    (DX), Y0
-	VMOVUPS    32(DX), Y1
-	JMP        loadEnd1x2
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+
+fetched1x2:
+	MOVQ    8(SP), DX
+	TESTQ   DX, DX
+	JZ      zero1x2
+	MOVQ    128(AX), SI
+	SHLQ    $0x02, SI
+	CMPQ    8(AX), $0x10
+	JNE     loadTail1x2
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	JMP     loadEnd1x2
 
 loadTail1x2:
 	MOVQ       104(SP), CX
@@ -1619,19 +1726,32 @@ init2x2:
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
 	MOVQ       BX, 32(SP)
-	MOVQ       8(SP), DX
-	TESTQ      DX, DX
-	JZ         zero2x2
-	MOVQ       128(AX), SI
+	MOVQ       16(SP), BX
+	CMPQ       BX, 24(SP)
+	JEQ        fetched2x2
+	TESTQ      BX, BX
+	JZ         fetched2x2
+	MOVQ       184(AX), SI
 	SHLQ       $0x02, SI
-	CMPQ       8(AX), $0x10
-	JNE        loadTail2x2
-	VMOVUPS    (DX), Y0
-	VMOVUPS    32(DX), Y1
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Y2
-	VMOVUPS    32(DX), Y3
-	JMP        loadEnd2x2
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+
+fetched2x2:
+	MOVQ    8(SP), DX
+	TESTQ   DX, DX
+	JZ      zero2x2
+	MOVQ    128(AX), SI
+	SHLQ    $0x02, SI
+	CMPQ    8(AX), $0x10
+	JNE     loadTail2x2
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	ADDQ    SI, DX
+	VMOVUPS (DX), Y2
+	VMOVUPS 32(DX), Y3
+	JMP     loadEnd2x2
 
 loadTail2x2:
 	MOVQ       104(SP), CX
@@ -1834,22 +1954,37 @@ init3x2:
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
 	MOVQ       BX, 32(SP)
-	MOVQ       8(SP), DX
-	TESTQ      DX, DX
-	JZ         zero3x2
-	MOVQ       128(AX), SI
+	MOVQ       16(SP), BX
+	CMPQ       BX, 24(SP)
+	JEQ        fetched3x2
+	TESTQ      BX, BX
+	JZ         fetched3x2
+	MOVQ       184(AX), SI
 	SHLQ       $0x02, SI
-	CMPQ       8(AX), $0x10
-	JNE        loadTail3x2
-	VMOVUPS    (DX), Y0
-	VMOVUPS    32(DX), Y1
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Y2
-	VMOVUPS    32(DX), Y3
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Y4
-	VMOVUPS    32(DX), Y5
-	JMP        loadEnd3x2
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+
+fetched3x2:
+	MOVQ    8(SP), DX
+	TESTQ   DX, DX
+	JZ      zero3x2
+	MOVQ    128(AX), SI
+	SHLQ    $0x02, SI
+	CMPQ    8(AX), $0x10
+	JNE     loadTail3x2
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	ADDQ    SI, DX
+	VMOVUPS (DX), Y2
+	VMOVUPS 32(DX), Y3
+	ADDQ    SI, DX
+	VMOVUPS (DX), Y4
+	VMOVUPS 32(DX), Y5
+	JMP     loadEnd3x2
 
 loadTail3x2:
 	MOVQ       104(SP), CX
@@ -2095,25 +2230,42 @@ init4x2:
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
 	MOVQ       BX, 32(SP)
-	MOVQ       8(SP), DX
-	TESTQ      DX, DX
-	JZ         zero4x2
-	MOVQ       128(AX), SI
+	MOVQ       16(SP), BX
+	CMPQ       BX, 24(SP)
+	JEQ        fetched4x2
+	TESTQ      BX, BX
+	JZ         fetched4x2
+	MOVQ       184(AX), SI
 	SHLQ       $0x02, SI
-	CMPQ       8(AX), $0x10
-	JNE        loadTail4x2
-	VMOVUPS    (DX), Y0
-	VMOVUPS    32(DX), Y1
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Y2
-	VMOVUPS    32(DX), Y3
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Y4
-	VMOVUPS    32(DX), Y5
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Y6
-	VMOVUPS    32(DX), Y7
-	JMP        loadEnd4x2
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+
+fetched4x2:
+	MOVQ    8(SP), DX
+	TESTQ   DX, DX
+	JZ      zero4x2
+	MOVQ    128(AX), SI
+	SHLQ    $0x02, SI
+	CMPQ    8(AX), $0x10
+	JNE     loadTail4x2
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	ADDQ    SI, DX
+	VMOVUPS (DX), Y2
+	VMOVUPS 32(DX), Y3
+	ADDQ    SI, DX
+	VMOVUPS (DX), Y4
+	VMOVUPS 32(DX), Y5
+	ADDQ    SI, DX
+	VMOVUPS (DX), Y6
+	VMOVUPS 32(DX), Y7
+	JMP     loadEnd4x2
 
 loadTail4x2:
 	MOVQ       104(SP), CX
@@ -2402,28 +2554,47 @@ init5x2:
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
 	MOVQ       BX, 32(SP)
-	MOVQ       8(SP), DX
-	TESTQ      DX, DX
-	JZ         zero5x2
-	MOVQ       128(AX), SI
+	MOVQ       16(SP), BX
+	CMPQ       BX, 24(SP)
+	JEQ        fetched5x2
+	TESTQ      BX, BX
+	JZ         fetched5x2
+	MOVQ       184(AX), SI
 	SHLQ       $0x02, SI
-	CMPQ       8(AX), $0x10
-	JNE        loadTail5x2
-	VMOVUPS    (DX), Y0
-	VMOVUPS    32(DX), Y1
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Y2
-	VMOVUPS    32(DX), Y3
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Y4
-	VMOVUPS    32(DX), Y5
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Y6
-	VMOVUPS    32(DX), Y7
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Y8
-	VMOVUPS    32(DX), Y9
-	JMP        loadEnd5x2
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+
+fetched5x2:
+	MOVQ    8(SP), DX
+	TESTQ   DX, DX
+	JZ      zero5x2
+	MOVQ    128(AX), SI
+	SHLQ    $0x02, SI
+	CMPQ    8(AX), $0x10
+	JNE     loadTail5x2
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	ADDQ    SI, DX
+	VMOVUPS (DX), Y2
+	VMOVUPS 32(DX), Y3
+	ADDQ    SI, DX
+	VMOVUPS (DX), Y4
+	VMOVUPS 32(DX), Y5
+	ADDQ    SI, DX
+	VMOVUPS (DX), Y6
+	VMOVUPS 32(DX), Y7
+	ADDQ    SI, DX
+	VMOVUPS (DX), Y8
+	VMOVUPS 32(DX), Y9
+	JMP     loadEnd5x2
 
 loadTail5x2:
 	MOVQ       104(SP), CX
@@ -2755,31 +2926,52 @@ init6x2:
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
 	MOVQ       BX, 32(SP)
-	MOVQ       8(SP), DX
-	TESTQ      DX, DX
-	JZ         zero6x2
-	MOVQ       128(AX), SI
+	MOVQ       16(SP), BX
+	CMPQ       BX, 24(SP)
+	JEQ        fetched6x2
+	TESTQ      BX, BX
+	JZ         fetched6x2
+	MOVQ       184(AX), SI
 	SHLQ       $0x02, SI
-	CMPQ       8(AX), $0x10
-	JNE        loadTail6x2
-	VMOVUPS    (DX), Y0
-	VMOVUPS    32(DX), Y1
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Y2
-	VMOVUPS    32(DX), Y3
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Y4
-	VMOVUPS    32(DX), Y5
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Y6
-	VMOVUPS    32(DX), Y7
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Y8
-	VMOVUPS    32(DX), Y9
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Y10
-	VMOVUPS    32(DX), Y11
-	JMP        loadEnd6x2
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+
+fetched6x2:
+	MOVQ    8(SP), DX
+	TESTQ   DX, DX
+	JZ      zero6x2
+	MOVQ    128(AX), SI
+	SHLQ    $0x02, SI
+	CMPQ    8(AX), $0x10
+	JNE     loadTail6x2
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	ADDQ    SI, DX
+	VMOVUPS (DX), Y2
+	VMOVUPS 32(DX), Y3
+	ADDQ    SI, DX
+	VMOVUPS (DX), Y4
+	VMOVUPS 32(DX), Y5
+	ADDQ    SI, DX
+	VMOVUPS (DX), Y6
+	VMOVUPS 32(DX), Y7
+	ADDQ    SI, DX
+	VMOVUPS (DX), Y8
+	VMOVUPS 32(DX), Y9
+	ADDQ    SI, DX
+	VMOVUPS (DX), Y10
+	VMOVUPS 32(DX), Y11
+	JMP     loadEnd6x2
 
 loadTail6x2:
 	MOVQ       104(SP), CX

@@ -72,15 +72,26 @@ rows1:
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
 	MOVQ       BX, 32(SP)
-	MOVQ       8(SP), DX
-	TESTQ      DX, DX
-	JZ         zero1x1
-	MOVQ       128(AX), SI
+	MOVQ       16(SP), BX
+	CMPQ       BX, 24(SP)
+	JEQ        fetched1x1
+	TESTQ      BX, BX
+	JZ         fetched1x1
+	MOVQ       184(AX), SI
 	SHLQ       $0x02, SI
-	CMPQ       8(AX), $0x10
-	JNE        loadTail1x1
-	VMOVUPS    (DX), Z0
-	JMP        loadEnd1x1
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+
+fetched1x1:
+	MOVQ    8(SP), DX
+	TESTQ   DX, DX
+	JZ      zero1x1
+	MOVQ    128(AX), SI
+	SHLQ    $0x02, SI
+	CMPQ    8(AX), $0x10
+	JNE     loadTail1x1
+	VMOVUPS (DX), Z0
+	JMP     loadEnd1x1
 
 loadTail1x1:
 	VMOVUPS.Z (DX), K1, Z0
@@ -219,17 +230,30 @@ init2x1:
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
 	MOVQ       BX, 32(SP)
-	MOVQ       8(SP), DX
-	TESTQ      DX, DX
-	JZ         zero2x1
-	MOVQ       128(AX), SI
+	MOVQ       16(SP), BX
+	CMPQ       BX, 24(SP)
+	JEQ        fetched2x1
+	TESTQ      BX, BX
+	JZ         fetched2x1
+	MOVQ       184(AX), SI
 	SHLQ       $0x02, SI
-	CMPQ       8(AX), $0x10
-	JNE        loadTail2x1
-	VMOVUPS    (DX), Z0
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z1
-	JMP        loadEnd2x1
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+
+fetched2x1:
+	MOVQ    8(SP), DX
+	TESTQ   DX, DX
+	JZ      zero2x1
+	MOVQ    128(AX), SI
+	SHLQ    $0x02, SI
+	CMPQ    8(AX), $0x10
+	JNE     loadTail2x1
+	VMOVUPS (DX), Z0
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z1
+	JMP     loadEnd2x1
 
 loadTail2x1:
 	VMOVUPS.Z (DX), K1, Z0
@@ -396,19 +420,34 @@ init3x1:
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
 	MOVQ       BX, 32(SP)
-	MOVQ       8(SP), DX
-	TESTQ      DX, DX
-	JZ         zero3x1
-	MOVQ       128(AX), SI
+	MOVQ       16(SP), BX
+	CMPQ       BX, 24(SP)
+	JEQ        fetched3x1
+	TESTQ      BX, BX
+	JZ         fetched3x1
+	MOVQ       184(AX), SI
 	SHLQ       $0x02, SI
-	CMPQ       8(AX), $0x10
-	JNE        loadTail3x1
-	VMOVUPS    (DX), Z0
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z1
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z2
-	JMP        loadEnd3x1
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+
+fetched3x1:
+	MOVQ    8(SP), DX
+	TESTQ   DX, DX
+	JZ      zero3x1
+	MOVQ    128(AX), SI
+	SHLQ    $0x02, SI
+	CMPQ    8(AX), $0x10
+	JNE     loadTail3x1
+	VMOVUPS (DX), Z0
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z1
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z2
+	JMP     loadEnd3x1
 
 loadTail3x1:
 	VMOVUPS.Z (DX), K1, Z0
@@ -603,21 +642,38 @@ init4x1:
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
 	MOVQ       BX, 32(SP)
-	MOVQ       8(SP), DX
-	TESTQ      DX, DX
-	JZ         zero4x1
-	MOVQ       128(AX), SI
+	MOVQ       16(SP), BX
+	CMPQ       BX, 24(SP)
+	JEQ        fetched4x1
+	TESTQ      BX, BX
+	JZ         fetched4x1
+	MOVQ       184(AX), SI
 	SHLQ       $0x02, SI
-	CMPQ       8(AX), $0x10
-	JNE        loadTail4x1
-	VMOVUPS    (DX), Z0
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z1
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z2
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z3
-	JMP        loadEnd4x1
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+
+fetched4x1:
+	MOVQ    8(SP), DX
+	TESTQ   DX, DX
+	JZ      zero4x1
+	MOVQ    128(AX), SI
+	SHLQ    $0x02, SI
+	CMPQ    8(AX), $0x10
+	JNE     loadTail4x1
+	VMOVUPS (DX), Z0
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z1
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z2
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z3
+	JMP     loadEnd4x1
 
 loadTail4x1:
 	VMOVUPS.Z (DX), K1, Z0
@@ -840,23 +896,42 @@ init5x1:
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
 	MOVQ       BX, 32(SP)
-	MOVQ       8(SP), DX
-	TESTQ      DX, DX
-	JZ         zero5x1
-	MOVQ       128(AX), SI
+	MOVQ       16(SP), BX
+	CMPQ       BX, 24(SP)
+	JEQ        fetched5x1
+	TESTQ      BX, BX
+	JZ         fetched5x1
+	MOVQ       184(AX), SI
 	SHLQ       $0x02, SI
-	CMPQ       8(AX), $0x10
-	JNE        loadTail5x1
-	VMOVUPS    (DX), Z0
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z1
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z2
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z3
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z4
-	JMP        loadEnd5x1
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+
+fetched5x1:
+	MOVQ    8(SP), DX
+	TESTQ   DX, DX
+	JZ      zero5x1
+	MOVQ    128(AX), SI
+	SHLQ    $0x02, SI
+	CMPQ    8(AX), $0x10
+	JNE     loadTail5x1
+	VMOVUPS (DX), Z0
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z1
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z2
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z3
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z4
+	JMP     loadEnd5x1
 
 loadTail5x1:
 	VMOVUPS.Z (DX), K1, Z0
@@ -1107,25 +1182,46 @@ init6x1:
 	PREFETCHT0 (BX)
 	ADDQ       SI, BX
 	MOVQ       BX, 32(SP)
-	MOVQ       8(SP), DX
-	TESTQ      DX, DX
-	JZ         zero6x1
-	MOVQ       128(AX), SI
+	MOVQ       16(SP), BX
+	CMPQ       BX, 24(SP)
+	JEQ        fetched6x1
+	TESTQ      BX, BX
+	JZ         fetched6x1
+	MOVQ       184(AX), SI
 	SHLQ       $0x02, SI
-	CMPQ       8(AX), $0x10
-	JNE        loadTail6x1
-	VMOVUPS    (DX), Z0
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z1
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z2
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z3
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z4
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z5
-	JMP        loadEnd6x1
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	ADDQ       SI, BX
+
+fetched6x1:
+	MOVQ    8(SP), DX
+	TESTQ   DX, DX
+	JZ      zero6x1
+	MOVQ    128(AX), SI
+	SHLQ    $0x02, SI
+	CMPQ    8(AX), $0x10
+	JNE     loadTail6x1
+	VMOVUPS (DX), Z0
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z1
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z2
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z3
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z4
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z5
+	JMP     loadEnd6x1
 
 loadTail6x1:
 	VMOVUPS.Z (DX), K1, Z0
@@ -1447,16 +1543,28 @@ rows2:
 	PREFETCHT0 64(BX)
 	ADDQ       SI, BX
 	MOVQ       BX, 32(SP)
-	MOVQ       8(SP), DX
-	TESTQ      DX, DX
-	JZ         zero1x2
-	MOVQ       128(AX), SI
+	MOVQ       16(SP), BX
+	CMPQ       BX, 24(SP)
+	JEQ        fetched1x2
+	TESTQ      BX, BX
+	JZ         fetched1x2
+	MOVQ       184(AX), SI
 	SHLQ       $0x02, SI
-	CMPQ       8(AX), $0x20
-	JNE        loadTail1x2
-	VMOVUPS    (DX), Z0
-	VMOVUPS    64(DX), Z1
-	JMP        loadEnd1x2
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	ADDQ       SI, BX
+
+fetched1x2:
+	MOVQ    8(SP), DX
+	TESTQ   DX, DX
+	JZ      zero1x2
+	MOVQ    128(AX), SI
+	SHLQ    $0x02, SI
+	CMPQ    8(AX), $0x20
+	JNE     loadTail1x2
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	JMP     loadEnd1x2
 
 loadTail1x2:
 	VMOVUPS   (DX), Z0
@@ -1617,19 +1725,34 @@ init2x2:
 	PREFETCHT0 64(BX)
 	ADDQ       SI, BX
 	MOVQ       BX, 32(SP)
-	MOVQ       8(SP), DX
-	TESTQ      DX, DX
-	JZ         zero2x2
-	MOVQ       128(AX), SI
+	MOVQ       16(SP), BX
+	CMPQ       BX, 24(SP)
+	JEQ        fetched2x2
+	TESTQ      BX, BX
+	JZ         fetched2x2
+	MOVQ       184(AX), SI
 	SHLQ       $0x02, SI
-	CMPQ       8(AX), $0x20
-	JNE        loadTail2x2
-	VMOVUPS    (DX), Z0
-	VMOVUPS    64(DX), Z1
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z2
-	VMOVUPS    64(DX), Z3
-	JMP        loadEnd2x2
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	ADDQ       SI, BX
+
+fetched2x2:
+	MOVQ    8(SP), DX
+	TESTQ   DX, DX
+	JZ      zero2x2
+	MOVQ    128(AX), SI
+	SHLQ    $0x02, SI
+	CMPQ    8(AX), $0x20
+	JNE     loadTail2x2
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z2
+	VMOVUPS 64(DX), Z3
+	JMP     loadEnd2x2
 
 loadTail2x2:
 	VMOVUPS   (DX), Z0
@@ -1834,22 +1957,40 @@ init3x2:
 	PREFETCHT0 64(BX)
 	ADDQ       SI, BX
 	MOVQ       BX, 32(SP)
-	MOVQ       8(SP), DX
-	TESTQ      DX, DX
-	JZ         zero3x2
-	MOVQ       128(AX), SI
+	MOVQ       16(SP), BX
+	CMPQ       BX, 24(SP)
+	JEQ        fetched3x2
+	TESTQ      BX, BX
+	JZ         fetched3x2
+	MOVQ       184(AX), SI
 	SHLQ       $0x02, SI
-	CMPQ       8(AX), $0x20
-	JNE        loadTail3x2
-	VMOVUPS    (DX), Z0
-	VMOVUPS    64(DX), Z1
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z2
-	VMOVUPS    64(DX), Z3
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z4
-	VMOVUPS    64(DX), Z5
-	JMP        loadEnd3x2
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	ADDQ       SI, BX
+
+fetched3x2:
+	MOVQ    8(SP), DX
+	TESTQ   DX, DX
+	JZ      zero3x2
+	MOVQ    128(AX), SI
+	SHLQ    $0x02, SI
+	CMPQ    8(AX), $0x20
+	JNE     loadTail3x2
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z2
+	VMOVUPS 64(DX), Z3
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z4
+	VMOVUPS 64(DX), Z5
+	JMP     loadEnd3x2
 
 loadTail3x2:
 	VMOVUPS   (DX), Z0
@@ -2098,25 +2239,46 @@ init4x2:
 	PREFETCHT0 64(BX)
 	ADDQ       SI, BX
 	MOVQ       BX, 32(SP)
-	MOVQ       8(SP), DX
-	TESTQ      DX, DX
-	JZ         zero4x2
-	MOVQ       128(AX), SI
+	MOVQ       16(SP), BX
+	CMPQ       BX, 24(SP)
+	JEQ        fetched4x2
+	TESTQ      BX, BX
+	JZ         fetched4x2
+	MOVQ       184(AX), SI
 	SHLQ       $0x02, SI
-	CMPQ       8(AX), $0x20
-	JNE        loadTail4x2
-	VMOVUPS    (DX), Z0
-	VMOVUPS    64(DX), Z1
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z2
-	VMOVUPS    64(DX), Z3
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z4
-	VMOVUPS    64(DX), Z5
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z6
-	VMOVUPS    64(DX), Z7
-	JMP        loadEnd4x2
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	ADDQ       SI, BX
+
+fetched4x2:
+	MOVQ    8(SP), DX
+	TESTQ   DX, DX
+	JZ      zero4x2
+	MOVQ    128(AX), SI
+	SHLQ    $0x02, SI
+	CMPQ    8(AX), $0x20
+	JNE     loadTail4x2
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z2
+	VMOVUPS 64(DX), Z3
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z4
+	VMOVUPS 64(DX), Z5
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z6
+	VMOVUPS 64(DX), Z7
+	JMP     loadEnd4x2
 
 loadTail4x2:
 	VMOVUPS   (DX), Z0
@@ -2409,28 +2571,52 @@ init5x2:
 	PREFETCHT0 64(BX)
 	ADDQ       SI, BX
 	MOVQ       BX, 32(SP)
-	MOVQ       8(SP), DX
-	TESTQ      DX, DX
-	JZ         zero5x2
-	MOVQ       128(AX), SI
+	MOVQ       16(SP), BX
+	CMPQ       BX, 24(SP)
+	JEQ        fetched5x2
+	TESTQ      BX, BX
+	JZ         fetched5x2
+	MOVQ       184(AX), SI
 	SHLQ       $0x02, SI
-	CMPQ       8(AX), $0x20
-	JNE        loadTail5x2
-	VMOVUPS    (DX), Z0
-	VMOVUPS    64(DX), Z1
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z2
-	VMOVUPS    64(DX), Z3
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z4
-	VMOVUPS    64(DX), Z5
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z6
-	VMOVUPS    64(DX), Z7
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z8
-	VMOVUPS    64(DX), Z9
-	JMP        loadEnd5x2
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	ADDQ       SI, BX
+
+fetched5x2:
+	MOVQ    8(SP), DX
+	TESTQ   DX, DX
+	JZ      zero5x2
+	MOVQ    128(AX), SI
+	SHLQ    $0x02, SI
+	CMPQ    8(AX), $0x20
+	JNE     loadTail5x2
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z2
+	VMOVUPS 64(DX), Z3
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z4
+	VMOVUPS 64(DX), Z5
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z6
+	VMOVUPS 64(DX), Z7
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z8
+	VMOVUPS 64(DX), Z9
+	JMP     loadEnd5x2
 
 loadTail5x2:
 	VMOVUPS   (DX), Z0
@@ -2767,31 +2953,58 @@ init6x2:
 	PREFETCHT0 64(BX)
 	ADDQ       SI, BX
 	MOVQ       BX, 32(SP)
-	MOVQ       8(SP), DX
-	TESTQ      DX, DX
-	JZ         zero6x2
-	MOVQ       128(AX), SI
+	MOVQ       16(SP), BX
+	CMPQ       BX, 24(SP)
+	JEQ        fetched6x2
+	TESTQ      BX, BX
+	JZ         fetched6x2
+	MOVQ       184(AX), SI
 	SHLQ       $0x02, SI
-	CMPQ       8(AX), $0x20
-	JNE        loadTail6x2
-	VMOVUPS    (DX), Z0
-	VMOVUPS    64(DX), Z1
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z2
-	VMOVUPS    64(DX), Z3
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z4
-	VMOVUPS    64(DX), Z5
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z6
-	VMOVUPS    64(DX), Z7
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z8
-	VMOVUPS    64(DX), Z9
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z10
-	VMOVUPS    64(DX), Z11
-	JMP        loadEnd6x2
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	ADDQ       SI, BX
+
+fetched6x2:
+	MOVQ    8(SP), DX
+	TESTQ   DX, DX
+	JZ      zero6x2
+	MOVQ    128(AX), SI
+	SHLQ    $0x02, SI
+	CMPQ    8(AX), $0x20
+	JNE     loadTail6x2
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z2
+	VMOVUPS 64(DX), Z3
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z4
+	VMOVUPS 64(DX), Z5
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z6
+	VMOVUPS 64(DX), Z7
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z8
+	VMOVUPS 64(DX), Z9
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z10
+	VMOVUPS 64(DX), Z11
+	JMP     loadEnd6x2
 
 loadTail6x2:
 	VMOVUPS   (DX), Z0
@@ -3209,17 +3422,30 @@ rows3:
 	PREFETCHT0 128(BX)
 	ADDQ       SI, BX
 	MOVQ       BX, 32(SP)
-	MOVQ       8(SP), DX
-	TESTQ      DX, DX
-	JZ         zero1x3
-	MOVQ       128(AX), SI
+	MOVQ       16(SP), BX
+	CMPQ       BX, 24(SP)
+	JEQ        fetched1x3
+	TESTQ      BX, BX
+	JZ         fetched1x3
+	MOVQ       184(AX), SI
 	SHLQ       $0x02, SI
-	CMPQ       8(AX), $0x30
-	JNE        loadTail1x3
-	VMOVUPS    (DX), Z0
-	VMOVUPS    64(DX), Z1
-	VMOVUPS    128(DX), Z2
-	JMP        loadEnd1x3
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	ADDQ       SI, BX
+
+fetched1x3:
+	MOVQ    8(SP), DX
+	TESTQ   DX, DX
+	JZ      zero1x3
+	MOVQ    128(AX), SI
+	SHLQ    $0x02, SI
+	CMPQ    8(AX), $0x30
+	JNE     loadTail1x3
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	JMP     loadEnd1x3
 
 loadTail1x3:
 	VMOVUPS   (DX), Z0
@@ -3402,21 +3628,38 @@ init2x3:
 	PREFETCHT0 128(BX)
 	ADDQ       SI, BX
 	MOVQ       BX, 32(SP)
-	MOVQ       8(SP), DX
-	TESTQ      DX, DX
-	JZ         zero2x3
-	MOVQ       128(AX), SI
+	MOVQ       16(SP), BX
+	CMPQ       BX, 24(SP)
+	JEQ        fetched2x3
+	TESTQ      BX, BX
+	JZ         fetched2x3
+	MOVQ       184(AX), SI
 	SHLQ       $0x02, SI
-	CMPQ       8(AX), $0x30
-	JNE        loadTail2x3
-	VMOVUPS    (DX), Z0
-	VMOVUPS    64(DX), Z1
-	VMOVUPS    128(DX), Z2
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z3
-	VMOVUPS    64(DX), Z4
-	VMOVUPS    128(DX), Z5
-	JMP        loadEnd2x3
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	ADDQ       SI, BX
+
+fetched2x3:
+	MOVQ    8(SP), DX
+	TESTQ   DX, DX
+	JZ      zero2x3
+	MOVQ    128(AX), SI
+	SHLQ    $0x02, SI
+	CMPQ    8(AX), $0x30
+	JNE     loadTail2x3
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z3
+	VMOVUPS 64(DX), Z4
+	VMOVUPS 128(DX), Z5
+	JMP     loadEnd2x3
 
 loadTail2x3:
 	VMOVUPS   (DX), Z0
@@ -3659,25 +3902,46 @@ init3x3:
 	PREFETCHT0 128(BX)
 	ADDQ       SI, BX
 	MOVQ       BX, 32(SP)
-	MOVQ       8(SP), DX
-	TESTQ      DX, DX
-	JZ         zero3x3
-	MOVQ       128(AX), SI
+	MOVQ       16(SP), BX
+	CMPQ       BX, 24(SP)
+	JEQ        fetched3x3
+	TESTQ      BX, BX
+	JZ         fetched3x3
+	MOVQ       184(AX), SI
 	SHLQ       $0x02, SI
-	CMPQ       8(AX), $0x30
-	JNE        loadTail3x3
-	VMOVUPS    (DX), Z0
-	VMOVUPS    64(DX), Z1
-	VMOVUPS    128(DX), Z2
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z3
-	VMOVUPS    64(DX), Z4
-	VMOVUPS    128(DX), Z5
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z6
-	VMOVUPS    64(DX), Z7
-	VMOVUPS    128(DX), Z8
-	JMP        loadEnd3x3
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	ADDQ       SI, BX
+
+fetched3x3:
+	MOVQ    8(SP), DX
+	TESTQ   DX, DX
+	JZ      zero3x3
+	MOVQ    128(AX), SI
+	SHLQ    $0x02, SI
+	CMPQ    8(AX), $0x30
+	JNE     loadTail3x3
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z3
+	VMOVUPS 64(DX), Z4
+	VMOVUPS 128(DX), Z5
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z6
+	VMOVUPS 64(DX), Z7
+	VMOVUPS 128(DX), Z8
+	JMP     loadEnd3x3
 
 loadTail3x3:
 	VMOVUPS   (DX), Z0
@@ -3980,29 +4244,54 @@ init4x3:
 	PREFETCHT0 128(BX)
 	ADDQ       SI, BX
 	MOVQ       BX, 32(SP)
-	MOVQ       8(SP), DX
-	TESTQ      DX, DX
-	JZ         zero4x3
-	MOVQ       128(AX), SI
+	MOVQ       16(SP), BX
+	CMPQ       BX, 24(SP)
+	JEQ        fetched4x3
+	TESTQ      BX, BX
+	JZ         fetched4x3
+	MOVQ       184(AX), SI
 	SHLQ       $0x02, SI
-	CMPQ       8(AX), $0x30
-	JNE        loadTail4x3
-	VMOVUPS    (DX), Z0
-	VMOVUPS    64(DX), Z1
-	VMOVUPS    128(DX), Z2
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z3
-	VMOVUPS    64(DX), Z4
-	VMOVUPS    128(DX), Z5
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z6
-	VMOVUPS    64(DX), Z7
-	VMOVUPS    128(DX), Z8
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z9
-	VMOVUPS    64(DX), Z10
-	VMOVUPS    128(DX), Z11
-	JMP        loadEnd4x3
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	ADDQ       SI, BX
+
+fetched4x3:
+	MOVQ    8(SP), DX
+	TESTQ   DX, DX
+	JZ      zero4x3
+	MOVQ    128(AX), SI
+	SHLQ    $0x02, SI
+	CMPQ    8(AX), $0x30
+	JNE     loadTail4x3
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z3
+	VMOVUPS 64(DX), Z4
+	VMOVUPS 128(DX), Z5
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z6
+	VMOVUPS 64(DX), Z7
+	VMOVUPS 128(DX), Z8
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z9
+	VMOVUPS 64(DX), Z10
+	VMOVUPS 128(DX), Z11
+	JMP     loadEnd4x3
 
 loadTail4x3:
 	VMOVUPS   (DX), Z0
@@ -4365,33 +4654,62 @@ init5x3:
 	PREFETCHT0 128(BX)
 	ADDQ       SI, BX
 	MOVQ       BX, 32(SP)
-	MOVQ       8(SP), DX
-	TESTQ      DX, DX
-	JZ         zero5x3
-	MOVQ       128(AX), SI
+	MOVQ       16(SP), BX
+	CMPQ       BX, 24(SP)
+	JEQ        fetched5x3
+	TESTQ      BX, BX
+	JZ         fetched5x3
+	MOVQ       184(AX), SI
 	SHLQ       $0x02, SI
-	CMPQ       8(AX), $0x30
-	JNE        loadTail5x3
-	VMOVUPS    (DX), Z0
-	VMOVUPS    64(DX), Z1
-	VMOVUPS    128(DX), Z2
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z3
-	VMOVUPS    64(DX), Z4
-	VMOVUPS    128(DX), Z5
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z6
-	VMOVUPS    64(DX), Z7
-	VMOVUPS    128(DX), Z8
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z9
-	VMOVUPS    64(DX), Z10
-	VMOVUPS    128(DX), Z11
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z12
-	VMOVUPS    64(DX), Z13
-	VMOVUPS    128(DX), Z14
-	JMP        loadEnd5x3
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	ADDQ       SI, BX
+
+fetched5x3:
+	MOVQ    8(SP), DX
+	TESTQ   DX, DX
+	JZ      zero5x3
+	MOVQ    128(AX), SI
+	SHLQ    $0x02, SI
+	CMPQ    8(AX), $0x30
+	JNE     loadTail5x3
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z3
+	VMOVUPS 64(DX), Z4
+	VMOVUPS 128(DX), Z5
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z6
+	VMOVUPS 64(DX), Z7
+	VMOVUPS 128(DX), Z8
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z9
+	VMOVUPS 64(DX), Z10
+	VMOVUPS 128(DX), Z11
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z12
+	VMOVUPS 64(DX), Z13
+	VMOVUPS 128(DX), Z14
+	JMP     loadEnd5x3
 
 loadTail5x3:
 	VMOVUPS   (DX), Z0
@@ -4814,37 +5132,70 @@ init6x3:
 	PREFETCHT0 128(BX)
 	ADDQ       SI, BX
 	MOVQ       BX, 32(SP)
-	MOVQ       8(SP), DX
-	TESTQ      DX, DX
-	JZ         zero6x3
-	MOVQ       128(AX), SI
+	MOVQ       16(SP), BX
+	CMPQ       BX, 24(SP)
+	JEQ        fetched6x3
+	TESTQ      BX, BX
+	JZ         fetched6x3
+	MOVQ       184(AX), SI
 	SHLQ       $0x02, SI
-	CMPQ       8(AX), $0x30
-	JNE        loadTail6x3
-	VMOVUPS    (DX), Z0
-	VMOVUPS    64(DX), Z1
-	VMOVUPS    128(DX), Z2
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z3
-	VMOVUPS    64(DX), Z4
-	VMOVUPS    128(DX), Z5
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z6
-	VMOVUPS    64(DX), Z7
-	VMOVUPS    128(DX), Z8
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z9
-	VMOVUPS    64(DX), Z10
-	VMOVUPS    128(DX), Z11
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z12
-	VMOVUPS    64(DX), Z13
-	VMOVUPS    128(DX), Z14
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z15
-	VMOVUPS    64(DX), Z16
-	VMOVUPS    128(DX), Z17
-	JMP        loadEnd6x3
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	ADDQ       SI, BX
+
+fetched6x3:
+	MOVQ    8(SP), DX
+	TESTQ   DX, DX
+	JZ      zero6x3
+	MOVQ    128(AX), SI
+	SHLQ    $0x02, SI
+	CMPQ    8(AX), $0x30
+	JNE     loadTail6x3
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z3
+	VMOVUPS 64(DX), Z4
+	VMOVUPS 128(DX), Z5
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z6
+	VMOVUPS 64(DX), Z7
+	VMOVUPS 128(DX), Z8
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z9
+	VMOVUPS 64(DX), Z10
+	VMOVUPS 128(DX), Z11
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z12
+	VMOVUPS 64(DX), Z13
+	VMOVUPS 128(DX), Z14
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z15
+	VMOVUPS 64(DX), Z16
+	VMOVUPS 128(DX), Z17
+	JMP     loadEnd6x3
 
 loadTail6x3:
 	VMOVUPS   (DX), Z0
@@ -5358,18 +5709,32 @@ rows4:
 	PREFETCHT0 192(BX)
 	ADDQ       SI, BX
 	MOVQ       BX, 32(SP)
-	MOVQ       8(SP), DX
-	TESTQ      DX, DX
-	JZ         zero1x4
-	MOVQ       128(AX), SI
+	MOVQ       16(SP), BX
+	CMPQ       BX, 24(SP)
+	JEQ        fetched1x4
+	TESTQ      BX, BX
+	JZ         fetched1x4
+	MOVQ       184(AX), SI
 	SHLQ       $0x02, SI
-	CMPQ       8(AX), $0x40
-	JNE        loadTail1x4
-	VMOVUPS    (DX), Z0
-	VMOVUPS    64(DX), Z1
-	VMOVUPS    128(DX), Z2
-	VMOVUPS    192(DX), Z3
-	JMP        loadEnd1x4
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	ADDQ       SI, BX
+
+fetched1x4:
+	MOVQ    8(SP), DX
+	TESTQ   DX, DX
+	JZ      zero1x4
+	MOVQ    128(AX), SI
+	SHLQ    $0x02, SI
+	CMPQ    8(AX), $0x40
+	JNE     loadTail1x4
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	JMP     loadEnd1x4
 
 loadTail1x4:
 	VMOVUPS   (DX), Z0
@@ -5574,23 +5939,42 @@ init2x4:
 	PREFETCHT0 192(BX)
 	ADDQ       SI, BX
 	MOVQ       BX, 32(SP)
-	MOVQ       8(SP), DX
-	TESTQ      DX, DX
-	JZ         zero2x4
-	MOVQ       128(AX), SI
+	MOVQ       16(SP), BX
+	CMPQ       BX, 24(SP)
+	JEQ        fetched2x4
+	TESTQ      BX, BX
+	JZ         fetched2x4
+	MOVQ       184(AX), SI
 	SHLQ       $0x02, SI
-	CMPQ       8(AX), $0x40
-	JNE        loadTail2x4
-	VMOVUPS    (DX), Z0
-	VMOVUPS    64(DX), Z1
-	VMOVUPS    128(DX), Z2
-	VMOVUPS    192(DX), Z3
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z4
-	VMOVUPS    64(DX), Z5
-	VMOVUPS    128(DX), Z6
-	VMOVUPS    192(DX), Z7
-	JMP        loadEnd2x4
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	ADDQ       SI, BX
+
+fetched2x4:
+	MOVQ    8(SP), DX
+	TESTQ   DX, DX
+	JZ      zero2x4
+	MOVQ    128(AX), SI
+	SHLQ    $0x02, SI
+	CMPQ    8(AX), $0x40
+	JNE     loadTail2x4
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z4
+	VMOVUPS 64(DX), Z5
+	VMOVUPS 128(DX), Z6
+	VMOVUPS 192(DX), Z7
+	JMP     loadEnd2x4
 
 loadTail2x4:
 	VMOVUPS   (DX), Z0
@@ -5871,28 +6255,52 @@ init3x4:
 	PREFETCHT0 192(BX)
 	ADDQ       SI, BX
 	MOVQ       BX, 32(SP)
-	MOVQ       8(SP), DX
-	TESTQ      DX, DX
-	JZ         zero3x4
-	MOVQ       128(AX), SI
+	MOVQ       16(SP), BX
+	CMPQ       BX, 24(SP)
+	JEQ        fetched3x4
+	TESTQ      BX, BX
+	JZ         fetched3x4
+	MOVQ       184(AX), SI
 	SHLQ       $0x02, SI
-	CMPQ       8(AX), $0x40
-	JNE        loadTail3x4
-	VMOVUPS    (DX), Z0
-	VMOVUPS    64(DX), Z1
-	VMOVUPS    128(DX), Z2
-	VMOVUPS    192(DX), Z3
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z4
-	VMOVUPS    64(DX), Z5
-	VMOVUPS    128(DX), Z6
-	VMOVUPS    192(DX), Z7
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z8
-	VMOVUPS    64(DX), Z9
-	VMOVUPS    128(DX), Z10
-	VMOVUPS    192(DX), Z11
-	JMP        loadEnd3x4
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	ADDQ       SI, BX
+
+fetched3x4:
+	MOVQ    8(SP), DX
+	TESTQ   DX, DX
+	JZ      zero3x4
+	MOVQ    128(AX), SI
+	SHLQ    $0x02, SI
+	CMPQ    8(AX), $0x40
+	JNE     loadTail3x4
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z4
+	VMOVUPS 64(DX), Z5
+	VMOVUPS 128(DX), Z6
+	VMOVUPS 192(DX), Z7
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z8
+	VMOVUPS 64(DX), Z9
+	VMOVUPS 128(DX), Z10
+	VMOVUPS 192(DX), Z11
+	JMP     loadEnd3x4
 
 loadTail3x4:
 	VMOVUPS   (DX), Z0
@@ -6249,33 +6657,62 @@ init4x4:
 	PREFETCHT0 192(BX)
 	ADDQ       SI, BX
 	MOVQ       BX, 32(SP)
-	MOVQ       8(SP), DX
-	TESTQ      DX, DX
-	JZ         zero4x4
-	MOVQ       128(AX), SI
+	MOVQ       16(SP), BX
+	CMPQ       BX, 24(SP)
+	JEQ        fetched4x4
+	TESTQ      BX, BX
+	JZ         fetched4x4
+	MOVQ       184(AX), SI
 	SHLQ       $0x02, SI
-	CMPQ       8(AX), $0x40
-	JNE        loadTail4x4
-	VMOVUPS    (DX), Z0
-	VMOVUPS    64(DX), Z1
-	VMOVUPS    128(DX), Z2
-	VMOVUPS    192(DX), Z3
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z4
-	VMOVUPS    64(DX), Z5
-	VMOVUPS    128(DX), Z6
-	VMOVUPS    192(DX), Z7
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z8
-	VMOVUPS    64(DX), Z9
-	VMOVUPS    128(DX), Z10
-	VMOVUPS    192(DX), Z11
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z12
-	VMOVUPS    64(DX), Z13
-	VMOVUPS    128(DX), Z14
-	VMOVUPS    192(DX), Z15
-	JMP        loadEnd4x4
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	ADDQ       SI, BX
+
+fetched4x4:
+	MOVQ    8(SP), DX
+	TESTQ   DX, DX
+	JZ      zero4x4
+	MOVQ    128(AX), SI
+	SHLQ    $0x02, SI
+	CMPQ    8(AX), $0x40
+	JNE     loadTail4x4
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z4
+	VMOVUPS 64(DX), Z5
+	VMOVUPS 128(DX), Z6
+	VMOVUPS 192(DX), Z7
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z8
+	VMOVUPS 64(DX), Z9
+	VMOVUPS 128(DX), Z10
+	VMOVUPS 192(DX), Z11
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z12
+	VMOVUPS 64(DX), Z13
+	VMOVUPS 128(DX), Z14
+	VMOVUPS 192(DX), Z15
+	JMP     loadEnd4x4
 
 loadTail4x4:
 	VMOVUPS   (DX), Z0
@@ -6708,38 +7145,72 @@ init5x4:
 	PREFETCHT0 192(BX)
 	ADDQ       SI, BX
 	MOVQ       BX, 32(SP)
-	MOVQ       8(SP), DX
-	TESTQ      DX, DX
-	JZ         zero5x4
-	MOVQ       128(AX), SI
+	MOVQ       16(SP), BX
+	CMPQ       BX, 24(SP)
+	JEQ        fetched5x4
+	TESTQ      BX, BX
+	JZ         fetched5x4
+	MOVQ       184(AX), SI
 	SHLQ       $0x02, SI
-	CMPQ       8(AX), $0x40
-	JNE        loadTail5x4
-	VMOVUPS    (DX), Z0
-	VMOVUPS    64(DX), Z1
-	VMOVUPS    128(DX), Z2
-	VMOVUPS    192(DX), Z3
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z4
-	VMOVUPS    64(DX), Z5
-	VMOVUPS    128(DX), Z6
-	VMOVUPS    192(DX), Z7
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z8
-	VMOVUPS    64(DX), Z9
-	VMOVUPS    128(DX), Z10
-	VMOVUPS    192(DX), Z11
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z12
-	VMOVUPS    64(DX), Z13
-	VMOVUPS    128(DX), Z14
-	VMOVUPS    192(DX), Z15
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z16
-	VMOVUPS    64(DX), Z17
-	VMOVUPS    128(DX), Z18
-	VMOVUPS    192(DX), Z19
-	JMP        loadEnd5x4
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	ADDQ       SI, BX
+
+fetched5x4:
+	MOVQ    8(SP), DX
+	TESTQ   DX, DX
+	JZ      zero5x4
+	MOVQ    128(AX), SI
+	SHLQ    $0x02, SI
+	CMPQ    8(AX), $0x40
+	JNE     loadTail5x4
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z4
+	VMOVUPS 64(DX), Z5
+	VMOVUPS 128(DX), Z6
+	VMOVUPS 192(DX), Z7
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z8
+	VMOVUPS 64(DX), Z9
+	VMOVUPS 128(DX), Z10
+	VMOVUPS 192(DX), Z11
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z12
+	VMOVUPS 64(DX), Z13
+	VMOVUPS 128(DX), Z14
+	VMOVUPS 192(DX), Z15
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z16
+	VMOVUPS 64(DX), Z17
+	VMOVUPS 128(DX), Z18
+	VMOVUPS 192(DX), Z19
+	JMP     loadEnd5x4
 
 loadTail5x4:
 	VMOVUPS   (DX), Z0
@@ -7248,43 +7719,82 @@ init6x4:
 	PREFETCHT0 192(BX)
 	ADDQ       SI, BX
 	MOVQ       BX, 32(SP)
-	MOVQ       8(SP), DX
-	TESTQ      DX, DX
-	JZ         zero6x4
-	MOVQ       128(AX), SI
+	MOVQ       16(SP), BX
+	CMPQ       BX, 24(SP)
+	JEQ        fetched6x4
+	TESTQ      BX, BX
+	JZ         fetched6x4
+	MOVQ       184(AX), SI
 	SHLQ       $0x02, SI
-	CMPQ       8(AX), $0x40
-	JNE        loadTail6x4
-	VMOVUPS    (DX), Z0
-	VMOVUPS    64(DX), Z1
-	VMOVUPS    128(DX), Z2
-	VMOVUPS    192(DX), Z3
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z4
-	VMOVUPS    64(DX), Z5
-	VMOVUPS    128(DX), Z6
-	VMOVUPS    192(DX), Z7
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z8
-	VMOVUPS    64(DX), Z9
-	VMOVUPS    128(DX), Z10
-	VMOVUPS    192(DX), Z11
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z12
-	VMOVUPS    64(DX), Z13
-	VMOVUPS    128(DX), Z14
-	VMOVUPS    192(DX), Z15
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z16
-	VMOVUPS    64(DX), Z17
-	VMOVUPS    128(DX), Z18
-	VMOVUPS    192(DX), Z19
-	ADDQ       SI, DX
-	VMOVUPS    (DX), Z20
-	VMOVUPS    64(DX), Z21
-	VMOVUPS    128(DX), Z22
-	VMOVUPS    192(DX), Z23
-	JMP        loadEnd6x4
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	ADDQ       SI, BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 64(BX)
+	PREFETCHT0 128(BX)
+	PREFETCHT0 192(BX)
+	ADDQ       SI, BX
+
+fetched6x4:
+	MOVQ    8(SP), DX
+	TESTQ   DX, DX
+	JZ      zero6x4
+	MOVQ    128(AX), SI
+	SHLQ    $0x02, SI
+	CMPQ    8(AX), $0x40
+	JNE     loadTail6x4
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	VMOVUPS 128(DX), Z2
+	VMOVUPS 192(DX), Z3
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z4
+	VMOVUPS 64(DX), Z5
+	VMOVUPS 128(DX), Z6
+	VMOVUPS 192(DX), Z7
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z8
+	VMOVUPS 64(DX), Z9
+	VMOVUPS 128(DX), Z10
+	VMOVUPS 192(DX), Z11
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z12
+	VMOVUPS 64(DX), Z13
+	VMOVUPS 128(DX), Z14
+	VMOVUPS 192(DX), Z15
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z16
+	VMOVUPS 64(DX), Z17
+	VMOVUPS 128(DX), Z18
+	VMOVUPS 192(DX), Z19
+	ADDQ    SI, DX
+	VMOVUPS (DX), Z20
+	VMOVUPS 64(DX), Z21
+	VMOVUPS 128(DX), Z22
+	VMOVUPS 192(DX), Z23
+	JMP     loadEnd6x4
 
 loadTail6x4:
 	VMOVUPS   (DX), Z0

@@ -193,21 +193,32 @@ func (t *tile) ragged(name string, body func(name string, masks []mask)) {
 	t.Label(t.label(name + "End"))
 }
 
-// init has the lines fetched that are written when the sum is done, and sets the accumulators:
-// c := Init, or 0.
+// init has the lines fetched that are read and written when the sum is done, and sets the
+// accumulators: c := Init, or 0.
 func (t *tile) init() {
 	fetch, src, stride := reg.RBX, reg.RDX, reg.RSI
 	t.Label(t.label("init"))
 	t.reload(reg.RAX)
 	t.MOVQ(t.fetch, fetch)
 	t.MOVQ(t.apart, stride)
-	for range t.rows {
-		for line := 0; line < t.vectors*t.Bytes(); line += cacheLine {
-			t.PREFETCHT0(Mem{Base: fetch, Disp: line})
+	lines := func() {
+		for range t.rows {
+			for line := 0; line < t.vectors*t.Bytes(); line += cacheLine {
+				t.PREFETCHT0(Mem{Base: fetch, Disp: line})
+			}
+			t.ADDQ(stride, fetch)
 		}
-		t.ADDQ(stride, fetch)
 	}
+	lines()
 	t.MOVQ(fetch, t.fetch)
+	t.MOVQ(t.add, fetch)
+	t.CMPQ(fetch, t.dst)
+	t.JEQ(t.jump("fetched"))
+	t.TESTQ(fetch, fetch)
+	t.JZ(t.jump("fetched"))
+	t.stride("AddStride", stride)
+	lines()
+	t.Label(t.label("fetched"))
 	t.MOVQ(t.locals.init, src)
 	t.TESTQ(src, src)
 	t.JZ(t.jump("zero"))
