@@ -6,7 +6,6 @@ import "unsafe"
 type GEMM struct {
 	MR, NR int // rows of the tile that registers hold, columns of a panel
 	Lanes  int // values in a vector: panels narrower than NR are multiples of it wide
-	KR     int // k values of a panel that the first-level cache holds while rows pass by; 0: it need not
 	KC     int // k values of a panel that the second-level cache holds while rows pass by
 	MC     int // rows of A that the second-level cache holds while panels pass by
 
