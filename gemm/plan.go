@@ -89,11 +89,19 @@ func (p *Product) blockTile(b int) int {
 	if p.ep.Moments != nil {
 		return p.rows.spanTile(b)
 	}
+	if p.blocks == 1 {
+		return b * p.rows.tiles()
+	}
 	return b * p.rows.tiles() / p.blocks
 }
 
 // groupUnit returns the first unit of group g.
-func (p *Product) groupUnit(g int) int { return g * p.units / p.groups }
+func (p *Product) groupUnit(g int) int {
+	if p.groups == 1 {
+		return g * p.units
+	}
+	return g * p.units / p.groups
+}
 
 // blockTiles is how many tiles a block has at most.
 func (p *Product) blockTiles() int {

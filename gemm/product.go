@@ -120,7 +120,7 @@ func (p *Product) BlockRange(b int) (r0, r1 int) {
 }
 
 // Chunks returns how many chunks the chain is cut into.
-func (p *Product) Chunks() int { return p.chunks.pieces() }
+func (p *Product) Chunks() int { return p.chunks.pieces }
 
 // Chunk returns chunk i, in rising k.
 func (p *Product) Chunk(i int) Chunk {
@@ -173,16 +173,16 @@ func (p *Product) Multiply(w *engine.Worker, b *Block, c Chunk) {
 		unit, half := b.unit+i/halves, i%halves
 		t.Cols, t.BStride = p.w.columns(unit), p.w.width(unit)
 		next := p.next(b, unit, half, c)
-		for run := range runs.pieces() {
+		for run := range runs.pieces {
 			tap0, tap1, k0, k1 := runs.piece(run)
 			t.Segments, t.From, t.K = tap1-tap0, k0, k1-k0
 			k0, k1 = tap0*c.K+k0, (tap1-1)*c.K+k1 // in the chunk
 			t.B = p.w.operand(w, b.wide, unit, half, c.offset+k0, c.offset+k1)
-			t.Ahead = next[run*len(next)/runs.pieces() : (run+1)*len(next)/runs.pieces()]
+			t.Ahead = next[run*len(next)/runs.pieces : (run+1)*len(next)/runs.pieces]
 			if thin && p.w.half == nil {
 				t.Ahead = t.B[min(len(t.B), thinAhead):]
 			}
-			p.sweep(w, b, unit, half, b.pointers[tap0*g.MR:], c.first && run == 0, c.last && run == runs.pieces()-1)
+			p.sweep(w, b, unit, half, b.pointers[tap0*g.MR:], c.first && run == 0, c.last && run == runs.pieces-1)
 		}
 	}
 	*t = kernels.TileArgs{} // keep no memory alive

@@ -7,6 +7,7 @@ import "github.com/lanewise/lanewise/tensor"
 // count into one block of moments. Spans are cut into tiles of MR rows, the last one lower.
 type rows struct {
 	total, perImage, perSpan   int
+	images                     int
 	tilesPerImage, tilesInSpan int // in a full span
 	mr                         int
 }
@@ -15,9 +16,9 @@ type rows struct {
 func cutRows(total, images, span, mr int) rows {
 	if images == 1 && span >= total {
 		n := (total + mr - 1) / mr
-		return rows{total: total, perImage: total, perSpan: total, tilesPerImage: n, tilesInSpan: n, mr: mr}
+		return rows{total: total, images: 1, perImage: total, perSpan: total, tilesPerImage: n, tilesInSpan: n, mr: mr}
 	}
-	r := rows{total: total, perImage: total / images, mr: mr}
+	r := rows{total: total, images: images, perImage: total / images, mr: mr}
 	r.perSpan = min(span, r.perImage)
 	full, rest := r.perImage/r.perSpan, r.perImage%r.perSpan
 	r.tilesInSpan = (r.perSpan + mr - 1) / mr
@@ -26,7 +27,7 @@ func cutRows(total, images, span, mr int) rows {
 }
 
 // tiles is how many tiles there are.
-func (r *rows) tiles() int { return r.total / r.perImage * r.tilesPerImage }
+func (r *rows) tiles() int { return r.images * r.tilesPerImage }
 
 // row returns the first row of tile t.
 func (r *rows) row(t int) int {
@@ -50,7 +51,7 @@ func (r *rows) spanEnd(t int) int {
 }
 
 // spans returns how many spans there are, and spanTile the first tile of one.
-func (r *rows) spans() int { return r.total / r.perImage * r.spansPerImage() }
+func (r *rows) spans() int { return r.images * r.spansPerImage() }
 
 func (r *rows) spansPerImage() int { return (r.perImage + r.perSpan - 1) / r.perSpan }
 
