@@ -3,8 +3,9 @@
 // read, and bias, activation, gating and residual where its output is stored. General multiplies
 // matrices as they lie, transposed or not, and lays out what it has to on the way.
 //
-// Each output element is one chain of fused multiply-adds in rising k that starts from its bias.
-// No block size, worker count or batch changes a bit of it.
+// Each output element is one chain of fused multiply-adds in rising k that starts from its bias. No
+// block size, worker count or batch changes a bit of it, nor does the format that weights are kept in,
+// nor the instruction set, but for the generic one, whose emulated multiply-adds round twice.
 package gemm
 
 import (
