@@ -29,7 +29,9 @@ func BenchmarkEpilogue(b *testing.B) {
 		{"bias", false, gemm.Prologue{}, func(tensor.Mat) gemm.Epilogue { return gemm.Epilogue{Bias: random(n)} }},
 		{"image-bias", false, gemm.Prologue{}, func(tensor.Mat) gemm.Epilogue { return gemm.Epilogue{ImageBias: image(n)} }},
 		{"residual-in-place", false, gemm.Prologue{}, func(dst tensor.Mat) gemm.Epilogue { return gemm.Epilogue{Add: dst} }},
-		{"residual", false, gemm.Prologue{}, func(tensor.Mat) gemm.Epilogue { return gemm.Epilogue{Add: tensor.Mat{Rows: m, Cols: n, Stride: n, Data: random(m * n)}} }},
+		{"residual", false, gemm.Prologue{}, func(tensor.Mat) gemm.Epilogue {
+			return gemm.Epilogue{Add: tensor.Mat{Rows: m, Cols: n, Stride: n, Data: random(m * n)}}
+		}},
 		{"silu", false, gemm.Prologue{}, func(tensor.Mat) gemm.Epilogue { return gemm.Epilogue{Act: kernels.SiLU} }},
 		{"quick_gelu", false, gemm.Prologue{}, func(tensor.Mat) gemm.Epilogue { return gemm.Epilogue{Act: kernels.QuickGELU} }},
 		{"gelu_tanh", false, gemm.Prologue{}, func(tensor.Mat) gemm.Epilogue { return gemm.Epilogue{Act: kernels.GELUTanh} }},

