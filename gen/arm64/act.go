@@ -1,6 +1,9 @@
 package arm64
 
-import "github.com/lanewise/lanewise/gen/layout"
+import (
+	"github.com/lanewise/lanewise/gen/approx"
+	"github.com/lanewise/lanewise/gen/layout"
+)
 
 // activate emits Activate: a sweep for each function.
 func activate(e *emitter) {
@@ -45,21 +48,6 @@ func activate(e *emitter) {
 		})
 	})
 }
-
-// The constants of kernels/act.go.
-const (
-	tailCut   = -expMin
-	tanhSmall = 0.625
-	bellStep  = float32(0x1.62e4p0)
-	bellCut   = 13.27
-)
-
-var (
-	millsNum = []float32{0.5, 0x1.51aadep-2, 0x1.a0a9e4p-4, 0x1.aa5e54p-7}
-	millsDen = []float32{1, 0x1.75178p+0, 0x1.bb8b04p-1, 0x1.04854p-2, 0x1.0b4fep-5}
-	bellPoly = []float32{1, -0x1.00001ep-1, 0x1.fffe52p-4, -0x1.555ac4p-6, 0x1.573a7cp-9, -0x1.0fb6dep-12}
-	tanhOdd  = []float32{-0x1.555532p-2, 0x1.1106fep-3, -0x1.b83792p-5, 0x1.520a3ap-6, -0x1.756d14p-8}
-)
 
 // activations are the functions in the order of kernels.Act.
 var activations = []struct {
@@ -143,20 +131,20 @@ func (a *activation) magnitude(c float32, m, tmp vectors) {
 
 func (a *activation) gelu() {
 	m, w, r, p, q, t := a.temp[0], a.temp[1], a.temp[2], a.temp[3], a.temp[4], a.temp[5]
-	a.magnitude(bellCut, m, t)
+	a.magnitude(approx.BellCut, m, t)
 	// w = magic − m²·½log2e, in whose low bits n + 127 is the integer; r = m² + n·bellStep
-	each(a.FMUL, a.hold(-0.5*log2e, t), m, r)
-	a.fill(biasedMagic, w)
+	each(a.FMUL, a.hold(-0.5*approx.Log2E, t), m, r)
+	a.fill(approx.BiasedMagic, w)
 	each(a.FMLA, m, r, w)
-	each(a.FSUB, a.hold(biasedMagic, t), w, r)
-	each(a.FMUL, a.hold(bellStep, t), r, r)
+	each(a.FSUB, a.hold(approx.BiasedMagic, t), w, r)
+	each(a.FMUL, a.hold(approx.BellStep, t), r, r)
 	each(a.FMLA, m, m, r)
 	// q = m·num(m)/den(m), first: the polynomial then hides the divider.
-	a.horner(millsNum, m, q, t)
-	a.horner(millsDen, m, p, t)
+	a.horner(approx.MillsNum, m, q, t)
+	a.horner(approx.MillsDen, m, p, t)
 	each(a.FMUL, m, q, q)
 	each(a.FDIV, p, q, q)
-	a.horner(bellPoly, r, p, t)
+	a.horner(approx.BellPoly, r, p, t)
 	// x = max(x, 0) − q·p·2ⁿ
 	for i := range w {
 		a.VSHL(23, w[i], w[i])
@@ -168,7 +156,7 @@ func (a *activation) gelu() {
 
 func (a *activation) tanh() {
 	m, s, p, u, n, z, t := a.temp[0], a.temp[1], a.temp[2], a.temp[3], a.temp[4], a.temp[5], a.temp[6]
-	a.magnitude(tailCut, m, t)
+	a.magnitude(approx.TailCut, m, t)
 	each(a.FMUL, a.hold(-2, t), m, u)
 	a.exp(u, n, z, t)
 	// z = 1 − 2z/(1 + z)
@@ -179,12 +167,12 @@ func (a *activation) tanh() {
 	each(a.FSUB, z, one, z)
 	// p = m + m·s·P(s)
 	each(a.FMUL, m, m, s)
-	a.horner(tanhOdd, s, p, t)
+	a.horner(approx.TanhOdd, s, p, t)
 	each(a.FMUL, m, s, s)
 	each2(a.VMOV, m, u)
 	each(a.FMLA, s, p, u)
 	// Where m < tanhSmall it is that. Then x's sign.
-	each(a.FCMGT, m, a.hold(tanhSmall, t), n)
+	each(a.FCMGT, m, a.hold(approx.TanhSmall, t), n)
 	each(a.VBIT, n, u, z)
 	sign := a.holdBits(1<<31, t)
 	each(a.VBIT, sign, a.x, z)
@@ -193,7 +181,7 @@ func (a *activation) tanh() {
 
 func (a *activation) mish() {
 	m, u, n, z, h, g, t := a.temp[0], a.temp[1], a.temp[2], a.temp[3], a.temp[4], a.temp[5], a.temp[6]
-	a.magnitude(tailCut, m, t)
+	a.magnitude(approx.TailCut, m, t)
 	each2(a.FNEG, m, u)
 	a.exp(u, n, z, t)
 	// h = 2z and g = 1 + 2z, or z + 2 and 2 where x is negative.

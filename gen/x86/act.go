@@ -6,6 +6,7 @@ import (
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 
+	"github.com/lanewise/lanewise/gen/approx"
 	"github.com/lanewise/lanewise/gen/layout"
 )
 
@@ -62,21 +63,7 @@ func activate(e *emitter) {
 	})
 }
 
-// The constants of kernels/act.go.
-const (
-	tailCut   = -expMin
-	tanhSmall = 0.625
-	bellStep  = float32(0x1.62e4p0)
-	bellCut   = 13.27
-	signBit   = 1 << 31
-)
-
-var (
-	millsNum = []float32{0.5, 0x1.51aadep-2, 0x1.a0a9e4p-4, 0x1.aa5e54p-7}
-	millsDen = []float32{1, 0x1.75178p+0, 0x1.bb8b04p-1, 0x1.04854p-2, 0x1.0b4fep-5}
-	bellPoly = []float32{1, -0x1.00001ep-1, 0x1.fffe52p-4, -0x1.555ac4p-6, 0x1.573a7cp-9, -0x1.0fb6dep-12}
-	tanhOdd  = []float32{-0x1.555532p-2, 0x1.1106fep-3, -0x1.b83792p-5, 0x1.520a3ap-6, -0x1.756d14p-8}
-)
+const signBit = 1 << 31
 
 // activations are the functions in the order of kernels.Act: the temporaries that each needs, how
 // many vectors AVX2 and AVX-512 do at once, which was measured, and the constants to keep in registers
@@ -92,8 +79,8 @@ var activations = []struct {
 	{"relu", 3, 2, 4, (*activation).relu, nil},
 	{"silu", 4, 2, 4, (*activation).silu, logisticUnit.constants()},
 	{"quick_gelu", 4, 2, 4, (*activation).quickGELU, logisticQuick.constants()},
-	{"gelu", 5, 2, 4, (*activation).gelu, []float32{bellCut, biasedMagic, -0.5 * log2e, bellStep, 1, 0.5}},
-	{"gelu_tanh", 4, 2, 4, (*activation).geluTanh, append(logisticUnit.constants(), geluTanhLinear)},
+	{"gelu", 5, 2, 4, (*activation).gelu, []float32{approx.BellCut, approx.BiasedMagic, -0.5 * approx.Log2E, approx.BellStep, 1, 0.5}},
+	{"gelu_tanh", 4, 2, 4, (*activation).geluTanh, append(logisticUnit.constants(), approx.GELUTanhLinear)},
 	{"sigmoid", 3, 2, 4, (*activation).sigmoid, logisticUnit.constants()},
 	{"tanh", 6, 2, 2, (*activation).tanh, nil},
 	{"mish", 6, 2, 2, (*activation).mish, nil},
@@ -197,7 +184,7 @@ func (a *activation) fill(v []reg.VecPhysical, c float32) {
 // minus sets v = −min(|x|, tailCut), NaN where x is NaN.
 func (a *activation) minus(v, tmp []reg.VecPhysical) {
 	a.each(func(i int) {
-		a.VMOVUPS(a.constant(-tailCut), tmp[i])
+		a.VMOVUPS(a.constant(-approx.TailCut), tmp[i])
 		a.VORPS(a.constantBits(signBit), a.x[i], v[i])
 		a.VMAXPS(v[i], tmp[i], v[i])
 	})
@@ -257,18 +244,18 @@ func (a *activation) move(from, to []reg.VecPhysical) {
 
 func (a *activation) gelu() {
 	m, w, r, p, q := a.temp[0], a.temp[1], a.temp[2], a.temp[3], a.temp[4]
-	a.magnitude(bellCut, m)
-	a.each(func(i int) { a.VMULPS(a.fixed(-0.5*log2e), m[i], w[i]) })
-	a.each(func(i int) { a.VFMADD213PS(a.fixed(biasedMagic), m[i], w[i]) })
-	a.each(func(i int) { a.VSUBPS(a.fixed(biasedMagic), w[i], r[i]) })
-	a.each(func(i int) { a.VMULPS(a.fixed(bellStep), r[i], r[i]) })
+	a.magnitude(approx.BellCut, m)
+	a.each(func(i int) { a.VMULPS(a.fixed(-0.5*approx.Log2E), m[i], w[i]) })
+	a.each(func(i int) { a.VFMADD213PS(a.fixed(approx.BiasedMagic), m[i], w[i]) })
+	a.each(func(i int) { a.VSUBPS(a.fixed(approx.BiasedMagic), w[i], r[i]) })
+	a.each(func(i int) { a.VMULPS(a.fixed(approx.BellStep), r[i], r[i]) })
 	a.each(func(i int) { a.VFMADD231PS(m[i], m[i], r[i]) })
 	// The quotient first: the polynomial then hides the divider.
-	a.horner(millsNum, m, q)
-	a.horner(millsDen, m, p)
+	a.horner(approx.MillsNum, m, q)
+	a.horner(approx.MillsDen, m, p)
 	a.each(func(i int) { a.VMULPS(m[i], q[i], q[i]) })
 	a.each(func(i int) { a.VDIVPS(p[i], q[i], q[i]) })
-	a.horner(bellPoly, r, p)
+	a.horner(approx.BellPoly, r, p)
 	a.each(func(i int) { a.VPSLLD(U8(23), w[i], w[i]) })
 	a.each(func(i int) { a.VMULPS(p[i], w[i], w[i]) })
 	a.positive(r)
@@ -299,13 +286,13 @@ func (a *activation) tanh() {
 		a.VMULPS(m[i], m[i], s[i])
 		a.VANDNPS(m[i], a.sign(n, i), m[i])
 	})
-	a.horner(tanhOdd, s, p)
+	a.horner(approx.TanhOdd, s, p)
 	a.each(func(i int) {
 		a.VMULPS(m[i], s[i], s[i])
 		a.VFMADD213PS(m[i], s[i], p[i])
 	})
 	// Where |m| < tanhSmall it is p. Then x's sign.
-	a.each(func(i int) { a.VSUBPS(a.constant(tanhSmall), m[i], m[i]) })
+	a.each(func(i int) { a.VSUBPS(a.constant(approx.TanhSmall), m[i], m[i]) })
 	a.choose(z, p, m)
 	a.each(func(i int) {
 		a.VANDPS(a.constantBits(signBit), a.x[i], a.x[i])

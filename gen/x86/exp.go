@@ -5,20 +5,8 @@ import (
 
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
-)
 
-// The constants of kernels/exp.go.
-const (
-	exp2Min        = -151
-	expMin, expMax = -104, 89
-	log2e          = float32(math.Log2E)
-	ln2hi, ln2lo   = float32(0x1.62e43p-1), float32(-0x1.05c61p-29)
-	roundMagic     = float32(3 << 22)
-)
-
-var (
-	exp2Poly = []float32{1, 0x1.62e43p-1, 0x1.ebfbdcp-3, 0x1.c6af7ap-5, 0x1.3b2dd2p-7, 0x1.5f0946p-10, 0x1.417a5cp-13}
-	expPoly  = []float32{1, 1, 0x1.fffffcp-2, 0x1.555492p-3, 0x1.5558acp-5, 0x1.12397ap-7, 0x1.6a5128p-10}
+	"github.com/lanewise/lanewise/gen/approx"
 )
 
 // An exponential emits exp or exp2 on several vectors at once, whose chains then overlap. Its
@@ -34,9 +22,9 @@ type exponential struct {
 func (e *emitter) exp(registers ...reg.VecPhysical) exponential {
 	hold := e.holder(registers)
 	x := exponential{emitter: e}
-	x.low, x.high = hold(expMin), hold(expMax)
-	x.log2e, x.ln2hi, x.ln2lo = hold(log2e), hold(ln2hi), hold(ln2lo)
-	for _, c := range expPoly {
+	x.low, x.high = hold(approx.ExpMin), hold(approx.ExpMax)
+	x.log2e, x.ln2hi, x.ln2lo = hold(approx.Log2E), hold(approx.Ln2Hi), hold(approx.Ln2Lo)
+	for _, c := range approx.ExpPoly {
 		x.poly = append(x.poly, hold(c))
 	}
 	return x
@@ -45,8 +33,8 @@ func (e *emitter) exp(registers ...reg.VecPhysical) exponential {
 // exp2 prepares 2ˣ for x ≤ 0 or NaN, with eight constants.
 func (e *emitter) exp2(registers ...reg.VecPhysical) exponential {
 	hold := e.holder(registers)
-	x := exponential{emitter: e, low: hold(exp2Min)}
-	for _, c := range exp2Poly {
+	x := exponential{emitter: e, low: hold(approx.Exp2Min)}
+	for _, c := range approx.Exp2Poly {
 		x.poly = append(x.poly, hold(c))
 	}
 	return x
@@ -96,14 +84,14 @@ func (x exponential) between(v, n, p []reg.VecPhysical) {
 	for i := range v {
 		switch {
 		case x.log2e != nil:
-			x.VMOVUPS(x.constant(roundMagic), p[i])
+			x.VMOVUPS(x.constant(approx.RoundMagic), p[i])
 			x.VMOVAPS(p[i], n[i])
 			x.VFMADD231PS(x.log2e, v[i], n[i])
 		case x.wide():
 			x.VRNDSCALEPS(U8(8), v[i], n[i])
 			continue
 		default:
-			x.VMOVUPS(x.constant(roundMagic), p[i])
+			x.VMOVUPS(x.constant(approx.RoundMagic), p[i])
 			x.VADDPS(v[i], p[i], n[i])
 		}
 		if x.wide() {
@@ -165,7 +153,7 @@ func (x exponential) scale(v, n, p []reg.VecPhysical) {
 	default:
 		// 2^⌊n/2⌋, exact, then 2^(n−⌊n/2⌋).
 		for i := range p {
-			x.VPSUBD(x.constantBits(math.Float32bits(roundMagic)), n[i], n[i])
+			x.VPSUBD(x.constantBits(math.Float32bits(approx.RoundMagic)), n[i], n[i])
 			x.VPSRAD(U8(1), n[i], v[i])
 			x.VPSUBD(v[i], n[i], n[i])
 			for _, half := range []reg.VecPhysical{v[i], n[i]} {
