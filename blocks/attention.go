@@ -8,6 +8,16 @@ import (
 	"github.com/lanewise/lanewise/tensor"
 )
 
+// AttentionOptions are what the layers of an attention are like.
+type AttentionOptions struct {
+	Heads, HeadDim int
+	Bias           bool // q, k and v have biases
+	NoOutBias      bool // the layer behind the attention has none
+}
+
+// inner is how many columns queries have.
+func (o AttentionOptions) inner() int { return o.Heads * o.HeadDim }
+
 // SelfAttention lets the pixels of an image attend to each other:
 // y = out(softmax(q·kᵀ/√d)·v), with q, k and v linear in x.
 type SelfAttention struct {
@@ -19,18 +29,18 @@ type SelfAttention struct {
 	out *Linear
 }
 
-// SelfAttention loads "to_q", "to_k" and "to_v", without biases, as one layer, and "to_out.0".
-func (l *Loader) SelfAttention(name string, channels, heads, headDim int) *SelfAttention {
-	inner := heads * headDim
+// SelfAttention loads "to_q", "to_k" and "to_v" as one layer, and "to_out.0".
+func (l *Loader) SelfAttention(name string, channels int, o AttentionOptions) *SelfAttention {
+	inner := o.inner()
 	return &SelfAttention{
-		Name: name, heads: heads, inner: inner,
-		qkv: l.Stack(name+".to_qkv", channels, false, Part{name + ".to_q", inner}, Part{name + ".to_k", inner}, Part{name + ".to_v", inner}),
-		out: l.Linear(name+".to_out.0", inner, channels, true),
+		Name: name, heads: o.Heads, inner: inner,
+		qkv: l.Stack(name+".to_qkv", channels, o.Bias, Part{name + ".to_q", inner}, Part{name + ".to_k", inner}, Part{name + ".to_v", inner}),
+		out: l.Linear(name+".to_out.0", inner, channels, !o.NoOutBias),
 	}
 }
 
-// Build appends dst += the attention of src.
-func (a *SelfAttention) Build(g *Graph, dst, src program.Value) {
+// Build appends dst = the attention of src, with f.
+func (a *SelfAttention) Build(g *Graph, dst, src program.Value, f Fuse) {
 	qkv := g.Image(src.N, src.H, src.W, 3*a.inner)
 	a.qkv.Build(g, qkv, src, Fuse{})
 	q := qkv.Channels(0, a.inner) // and the result, which takes its place
@@ -44,7 +54,7 @@ func (a *SelfAttention) Build(g *Graph, dst, src program.Value) {
 			return func() { attention.Attend(g.Engine, q, q, kv, shape) }
 		},
 	})
-	a.out.Build(g, dst, q, Fuse{Add: dst})
+	a.out.Build(g, dst, q, f)
 }
 
 // CrossAttention lets the pixels of an image attend to the tokens of a prompt. Keys and values
@@ -59,27 +69,27 @@ type CrossAttention struct {
 	q, kv, out *Linear
 }
 
-// CrossAttention loads "to_q", "to_k" and "to_v", without biases, and "to_out.0".
-func (l *Loader) CrossAttention(name string, channels, context, heads, headDim int) *CrossAttention {
-	inner := heads * headDim
+// CrossAttention loads "to_q", "to_k" and "to_v", and "to_out.0".
+func (l *Loader) CrossAttention(name string, channels, context int, o AttentionOptions) *CrossAttention {
+	inner := o.inner()
 	return &CrossAttention{
-		Name: name, Context: context, heads: heads, inner: inner,
-		q:   l.Linear(name+".to_q", channels, inner, false),
-		kv:  l.Stack(name+".to_kv", context, false, Part{name + ".to_k", inner}, Part{name + ".to_v", inner}),
-		out: l.Linear(name+".to_out.0", inner, channels, true),
+		Name: name, Context: context, heads: o.Heads, inner: inner,
+		q:   l.Linear(name+".to_q", channels, inner, o.Bias),
+		kv:  l.Stack(name+".to_kv", context, o.Bias, Part{name + ".to_k", inner}, Part{name + ".to_v", inner}),
+		out: l.Linear(name+".to_out.0", inner, channels, !o.NoOutBias),
 	}
 }
 
 // Project returns keys and values of tokens, which are those of all images, image by image.
 func (a *CrossAttention) Project(e *engine.Engine, tokens tensor.Mat) attention.KV {
 	kv := tensor.MakeMat(tokens.Rows, 2*a.inner)
-	gemm.Mul(e, kv, tokens, a.kv.w, gemm.Prologue{}, gemm.Epilogue{})
+	gemm.Mul(e, kv, tokens, a.kv.w, gemm.Prologue{}, gemm.Epilogue{Bias: a.kv.bias})
 	part := columns(kv, a.inner, a.inner)
 	return attention.KV{K: part[0], V: part[1]}
 }
 
-// Build appends dst += the attention of src to what will be the layer's prompt in the graph.
-func (a *CrossAttention) Build(g *Graph, dst, src program.Value) {
+// Build appends dst = the attention of src to what will be the layer's prompt in the graph, with f.
+func (a *CrossAttention) Build(g *Graph, dst, src program.Value, f Fuse) {
 	prompt := &Prompt{Layer: a}
 	g.Prompts = append(g.Prompts, prompt)
 	q := g.Image(src.N, src.H, src.W, a.inner)
@@ -99,7 +109,7 @@ func (a *CrossAttention) Build(g *Graph, dst, src program.Value) {
 			return func() { attention.Attend(g.Engine, q, q, prompt.KV, shape) }
 		},
 	})
-	a.out.Build(g, dst, q, Fuse{Add: dst})
+	a.out.Build(g, dst, q, f)
 }
 
 // attentionCost is the work of queries with the given number of keys for each image.

@@ -35,7 +35,7 @@ func (c *Conv) Image(g *Graph, src program.Value) program.Value {
 // Build appends dst = the convolution of src, with f.
 func (c *Conv) Build(g *Graph, dst, src program.Value, f Fuse) {
 	g.Add(program.Op{
-		Name: c.Name, Kind: "conv", Dst: dst, Src: []program.Value{src, f.ImageBias, f.Add},
+		Name: c.Name, Kind: "conv", Dst: dst, Src: f.values(src),
 		Cost: func() program.Cost {
 			k := c.w.In * c.w.KH * c.w.KW
 			return program.Cost{FLOP: flops(dst.Rows(), k, c.Out), Bytes: float64(c.w.Bytes())}

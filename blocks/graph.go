@@ -43,13 +43,20 @@ type Fuse struct {
 	// ImageBias is a bias for each image, instead of the layer's own.
 	ImageBias program.Value
 	Act       kernels.Act
+	// Gate multiplies what is activated, by a value for each image and column: images × columns.
+	Gate program.Value
 	// Add is a residual, which may be the destination itself.
 	Add program.Value
 }
 
+// values lists the operands of an op with src and f.
+func (f Fuse) values(src program.Value) []program.Value {
+	return []program.Value{src, f.ImageBias, f.Gate, f.Add}
+}
+
 // bind returns the epilogue of a layer with the given bias.
 func (f Fuse) bind(m program.Memory, bias []float32) gemm.Epilogue {
-	ep := gemm.Epilogue{Bias: bias, ImageBias: m.Mat(f.ImageBias), Act: f.Act, Add: m.Mat(f.Add)}
+	ep := gemm.Epilogue{Bias: bias, ImageBias: m.Mat(f.ImageBias), Act: f.Act, Gate: m.Mat(f.Gate), Add: m.Mat(f.Add)}
 	if ep.ImageBias.Data != nil {
 		ep.Bias = nil
 	}

@@ -77,7 +77,7 @@ func (l *Loader) stack(name string, in int, bias bool, pack func(*engine.Engine,
 // Build appends dst = the layer of src, with f. Rows of dst are those of src.
 func (l *Linear) Build(g *Graph, dst, src program.Value, f Fuse) {
 	g.Add(program.Op{
-		Name: l.Name, Kind: "gemm", Dst: dst, Src: []program.Value{src, f.ImageBias, f.Add},
+		Name: l.Name, Kind: "gemm", Dst: dst, Src: f.values(src),
 		Cost: func() program.Cost {
 			weights := l.In * l.Out
 			if l.w.GLU {

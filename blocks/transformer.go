@@ -7,9 +7,9 @@ import (
 	"github.com/lanewise/lanewise/program"
 )
 
-// attender is an attention layer: Build appends dst += the attention of src.
+// attender is an attention layer: Build appends dst = the attention of src, with f.
 type attender interface {
-	Build(g *Graph, dst, src program.Value)
+	Build(g *Graph, dst, src program.Value, f Fuse)
 }
 
 // TransformerBlock is diffusers' BasicTransformerBlock with layer norms:
@@ -39,17 +39,18 @@ type TransformerOptions struct {
 // TransformerBlock loads "norm1", "attn1", "norm2", "attn2", "norm3" and "ff".
 func (l *Loader) TransformerBlock(name string, channels int, o TransformerOptions) *TransformerBlock {
 	const eps = 1e-5
+	attention := AttentionOptions{Heads: o.Heads, HeadDim: o.HeadDim}
 	b := &TransformerBlock{
 		norm1: l.LayerNorm(name+".norm1", channels, eps),
 		norm2: l.LayerNorm(name+".norm2", channels, eps),
 		norm3: l.LayerNorm(name+".norm3", channels, eps),
-		attn2: l.CrossAttention(name+".attn2", channels, o.Context, o.Heads, o.HeadDim),
+		attn2: l.CrossAttention(name+".attn2", channels, o.Context, attention),
 		ff:    l.FeedForward(name+".ff", channels),
 	}
 	if o.OnlyCross {
-		b.attn1 = l.CrossAttention(name+".attn1", channels, o.Context, o.Heads, o.HeadDim)
+		b.attn1 = l.CrossAttention(name+".attn1", channels, o.Context, attention)
 	} else {
-		b.attn1 = l.SelfAttention(name+".attn1", channels, o.Heads, o.HeadDim)
+		b.attn1 = l.SelfAttention(name+".attn1", channels, attention)
 	}
 	return b
 }
@@ -58,9 +59,9 @@ func (l *Loader) TransformerBlock(name string, channels int, o TransformerOption
 func (b *TransformerBlock) Build(g *Graph, x program.Value) {
 	y := g.Image(x.N, x.H, x.W, x.C)
 	b.norm1.Build(g, y, x)
-	b.attn1.Build(g, x, y)
+	b.attn1.Build(g, x, y, Fuse{Add: x})
 	b.norm2.Build(g, y, x)
-	b.attn2.Build(g, x, y)
+	b.attn2.Build(g, x, y, Fuse{Add: x})
 	b.norm3.Build(g, y, x)
 	b.ff.Build(g, x, y)
 }
