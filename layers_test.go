@@ -16,13 +16,14 @@ const module = "github.com/lanewise/lanewise"
 // lines above its own, never of its own or below. Folders of packages stand for all in them.
 var layers = [][]string{
 	{"tensor", "asm", "safetensors", "config", "internal/portable", "internal/ref"},
-	{"kernels", "sampler"},
+	{"kernels", "sampler", "cond"},
 	{"engine"},
 	{"gemm", "norm", "activation", "resample", "attention", "internal/kerneltest"},
-	{"conv"},
+	{"conv", "lora"},
 	{"program"},
 	{"blocks"},
-	{"unet", "clip"},
+	{"adapter", "internal/modeltest"},
+	{"unet", "dit", "clip", "vae"},
 	{"pipeline"},
 	{"models"},
 	{"cmd", "bench", "internal/golden"},

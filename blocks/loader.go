@@ -13,23 +13,49 @@ import (
 // Loader reads the weights of a model, one tensor at a time, and packs them for an engine's Set. One
 // tensor at a time is in memory as float32, whatever the checkpoint's format and the packed weights' is.
 //
+// Modules are named by their path in the checkpoint; that of a checkpoint's root is empty.
+//
 // Its methods do not fail: what is missing, has another shape or holds values that are not finite
 // is collected, and Err reports all of it. Until Err returned nil, nothing that was loaded may be
 // used.
 type Loader struct {
 	Engine *engine.Engine
+	// Alias, if there is one, returns what else the checkpoint may call a tensor that it does not
+	// have by its name, or "".
+	Alias func(name string) string
 
 	model    string
 	from     *safetensors.Checkpoint
+	merges   []Merge
 	used     map[string]bool
 	problems []error
 	scratch  []float32 // memory for one tensor, as PyTorch has it
 	bytes    int
 }
 
-// NewLoader returns a loader of the named model ("unet"), whose name begins every error.
-func NewLoader(e *engine.Engine, from *safetensors.Checkpoint, model string) *Loader {
-	return &Loader{Engine: e, model: model, from: from, used: make(map[string]bool)}
+// Merge is a change to the weights of a model that is made while they are loaded, a LoRA for example.
+type Merge interface {
+	// Add adds to w, a tensor of that name and shape, what the merge has for it, if anything.
+	Add(e *engine.Engine, w []float32, name string, shape []int) error
+	// Unused lists what the merge holds and no tensor has asked for, sorted.
+	Unused() []string
+}
+
+// NewLoader returns a loader of the named model ("unet"), whose name begins every error. Weights
+// are changed by all merges in order.
+func NewLoader(e *engine.Engine, from *safetensors.Checkpoint, model string, merges ...Merge) *Loader {
+	return &Loader{Engine: e, model: model, from: from, merges: merges, used: make(map[string]bool)}
+}
+
+// MissingError is about a tensor that is not in the checkpoint.
+type MissingError struct {
+	Model, Name string
+	Shape       []int // that it should have
+	Checkpoint  string
+}
+
+func (e *MissingError) Error() string {
+	return fmt.Sprintf("%s: %s: missing, want %v (%s)", e.Model, e.Name, e.Shape, e.Checkpoint)
 }
 
 // Err returns everything that was wrong so far, joined, or nil. Tensors that nobody asked for are
@@ -45,9 +71,20 @@ func (l *Loader) Err() error {
 	return errors.Join(problems...)
 }
 
-// Unused lists the tensors of the checkpoint that nobody has asked for, sorted.
+// Unused lists the tensors of the checkpoint that nobody has asked for, sorted, each with its shape:
+// "conv_in.bias [320]". What merges hold and no tensor has asked for comes behind them.
 func (l *Loader) Unused() []string {
-	return slices.DeleteFunc(l.from.Names(), func(name string) bool { return l.used[name] })
+	var unused []string
+	for _, name := range l.from.Names() {
+		if !l.used[name] {
+			info, _ := l.from.Tensor(name)
+			unused = append(unused, fmt.Sprintf("%s %v", name, info.Shape))
+		}
+	}
+	for _, m := range l.merges {
+		unused = append(unused, m.Unused()...)
+	}
+	return unused
 }
 
 // Bytes returns how much memory the weights of linear layers and convolutions take that were loaded
@@ -69,19 +106,33 @@ func (l *Loader) Vector(name string, n int) []float32 {
 // read fills dst with a tensor that must have the given shape. It returns false where something
 // is wrong with it.
 func (l *Loader) read(dst []float32, name string, shape ...int) bool {
+	name = strings.TrimPrefix(name, ".") // of a module at the root
+	stored := name
 	info, ok := l.from.Tensor(name)
-	l.used[name] = true
+	if !ok && l.Alias != nil {
+		if alias := l.Alias(name); alias != "" {
+			stored = alias
+			info, ok = l.from.Tensor(alias)
+		}
+	}
 	if !ok {
-		l.Fail(name, "missing, want %v (%s)", shape, l.from.Name())
+		l.problems = append(l.problems, &MissingError{l.model, name, shape, l.from.Name()})
 		return false
 	}
+	l.used[stored] = true
 	if !slices.Equal(info.Shape, shape) {
 		l.Fail(name, "shape %v, want %v (%s)", info.Shape, shape, info.File)
 		return false
 	}
-	if err := l.from.Float32(name, dst); err != nil {
+	if err := l.from.Float32(stored, dst); err != nil {
 		l.problems = append(l.problems, fmt.Errorf("%s: %w", l.model, err))
 		return false
+	}
+	for _, m := range l.merges {
+		if err := m.Add(l.Engine, dst, name, shape); err != nil {
+			l.problems = append(l.problems, fmt.Errorf("%s: %w", l.model, err))
+			return false
+		}
 	}
 	for i, v := range dst {
 		if v-v != 0 { // NaN or infinite

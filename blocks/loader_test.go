@@ -103,7 +103,7 @@ func TestLoaderErrors(t *testing.T) {
 		"test: nan.weight: value 1 is NaN (model.safetensors)",
 		"test: q.weight: missing, want [5 3] (model.safetensors)",
 		"test: k.weight: missing, want [6 3] (model.safetensors)",
-		"test: tensors not used: spare.bias, spare.weights (model.safetensors)",
+		"test: tensors not used: spare.bias [1], spare.weights [1] (model.safetensors)",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%v\n\tdoes not say %q", err, want)

@@ -48,7 +48,7 @@ func TestLoadListsBadTensors(t *testing.T) {
 		"unet: conv_norm_out.bias: missing, want [8] " + file,
 		"unet: conv_in.weight: value 17 is NaN " + file,
 		"unet: time_embedding.linear_2.bias: value 3 is -Inf " + file,
-		"unet: tensors not used: up_blocks.0.resnets.0.conv_1.weight " + file,
+		"unet: tensors not used: up_blocks.0.resnets.0.conv_1.weight [1] " + file,
 	}
 	got := strings.Split(err.Error(), "\n")
 	slices.Sort(want)
@@ -67,7 +67,7 @@ func TestLoadListsUnused(t *testing.T) {
 	text := string(fsys["config.json"].Data)
 	fsys["config.json"].Data = []byte(strings.Replace(text, "{", `{"_diffusers_version": "0.31.0", "novelty": 3,`, 1))
 	m := loadModel(t, kerneltest.Engine(t, kernels.Available()[0], 1), fsys)
-	if want := []string{"position_net.weight"}; !slices.Equal(m.Unused, want) {
+	if want := []string{"position_net.weight [2]"}; !slices.Equal(m.Unused, want) {
 		t.Errorf("unused %v, want %v", m.Unused, want)
 	}
 	if want := []string{"novelty"}; !slices.Equal(m.Unknown, want) {
