@@ -6,18 +6,25 @@ import (
 	"github.com/lanewise/lanewise/program"
 )
 
-// Conv is a two-dimensional convolution with a bias.
+// Conv is a two-dimensional convolution, with a bias or without.
 type Conv struct {
 	Name string
 	Out  int
 
 	w    *conv.Packed
-	bias []float32
+	bias []float32 // nil is none
 }
 
 // Conv loads "weight", out × in × kh × kw, and "bias".
 func (l *Loader) Conv(name string, in, out int, g conv.Geometry) *Conv {
-	c := &Conv{Name: name, Out: out, bias: l.Vector(name+".bias", out)}
+	c := l.Filter(name, in, out, g)
+	c.bias = l.Vector(name+".bias", out)
+	return c
+}
+
+// Filter loads a convolution without a bias: "weight" alone.
+func (l *Loader) Filter(name string, in, out int, g conv.Geometry) *Conv {
+	c := &Conv{Name: name, Out: out}
 	w := l.reserve(out * in * g.KH * g.KW)
 	if l.read(w, name+".weight", out, in, g.KH, g.KW) {
 		c.w = conv.Pack(l.Engine, w, out, in, g)
