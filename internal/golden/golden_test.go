@@ -70,6 +70,9 @@ func TestGolden(t *testing.T) {
 // runCase runs a case on every Set, or says why it cannot.
 func runCase(t *testing.T, c *golden.Case) (reason string) {
 	run, ok := runners[c.Class]
+	if c.Name[0] == 'B' {
+		run, ok = runBlock, true
+	}
 	if reason := missing(c); reason != "" {
 		return reason
 	}
