@@ -36,6 +36,10 @@ type Case struct {
 	StepArgs    json.RawMessage            `json:"step_kwargs"` // of schedulers
 	WeightsFrom string                     `json:"weights_from"`
 
+	// Worst is the largest difference that Compare and CompareWithin have seen, as a part of what is
+	// allowed: above 1 is off.
+	Worst float64 `json:"-"`
+
 	io *safetensors.File
 }
 
@@ -182,7 +186,9 @@ func (c *Case) CompareWithin(name string, got Tensor, tolerance func(want float6
 	if err != nil {
 		return err
 	}
-	if err := want.Compare(got, tolerance); err != nil {
+	worst, err := want.compare(got, tolerance)
+	c.Worst = max(c.Worst, worst)
+	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	return nil
@@ -191,24 +197,33 @@ func (c *Case) CompareWithin(name string, got Tensor, tolerance func(want float6
 // Compare returns an error that tells how far got is off, unless it has want's shape and every
 // value within the tolerance. NaN is equal to nothing.
 func (want Tensor) Compare(got Tensor, tolerance func(want float64) float64) error {
+	_, err := want.compare(got, tolerance)
+	return err
+}
+
+// compare is Compare that returns too the largest difference as a part of its tolerance.
+func (want Tensor) compare(got Tensor, tolerance func(want float64) float64) (worst float64, err error) {
 	if !slices.Equal(got.Shape, want.Shape) || len(got.Data) != len(want.Data) {
-		return fmt.Errorf("%d values of shape %v, want %d of shape %v", len(got.Data), got.Shape, len(want.Data), want.Shape)
+		return math.Inf(1), fmt.Errorf("%d values of shape %v, want %d of shape %v", len(got.Data), got.Shape, len(want.Data), want.Shape)
 	}
-	off, worst, worstAt := 0, 0.0, 0
+	off, worstAt := 0, 0
 	for i, w := range want.Data {
-		excess := math.Abs(float64(got.Data[i])-float64(w)) / tolerance(float64(w))
-		if got.Data[i] == w || excess <= 1 {
+		if got.Data[i] == w {
 			continue
 		}
-		if off++; off == 1 || excess > worst || math.IsNaN(excess) {
+		excess := math.Abs(float64(got.Data[i])-float64(w)) / tolerance(float64(w))
+		if !(excess <= 1) {
+			off++
+		}
+		if excess > worst || math.IsNaN(excess) && !math.IsNaN(worst) {
 			worst, worstAt = excess, i
 		}
 	}
 	if off == 0 {
-		return nil
+		return worst, nil
 	}
 	g, w := float64(got.Data[worstAt]), float64(want.Data[worstAt])
-	return fmt.Errorf("%d of %d values off, the worst at %v: %g, want %g ± %.3g (off by %.3g, %.3g times as much)",
+	return worst, fmt.Errorf("%d of %d values off, the worst at %v: %g, want %g ± %.3g (off by %.3g, %.3g times as much)",
 		off, len(want.Data), place(worstAt, want.Shape), g, w, tolerance(w), math.Abs(g-w), worst)
 }
 

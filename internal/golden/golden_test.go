@@ -84,6 +84,7 @@ func runCase(t *testing.T, c *golden.Case) (reason string) {
 	}
 	defer c.Close()
 	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
+		c.Worst = 0
 		err := run(kerneltest.Engine(t, set, workers), c)
 		switch {
 		case errors.Is(err, errors.ErrUnsupported):
@@ -91,6 +92,8 @@ func runCase(t *testing.T, c *golden.Case) (reason string) {
 			t.Skip(reason)
 		case err != nil:
 			t.Error(err)
+		default:
+			t.Logf("largest difference: %.2g of what is allowed", c.Worst)
 		}
 	})
 	return reason
