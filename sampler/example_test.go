@@ -39,3 +39,63 @@ func Example() {
 	// step 4 of 4, from t = 249 to 0
 	// 0.7500
 }
+
+// wants is a model of images of one value: under the i-th condition of a batch it says conds[i].
+func wants(conds ...float32) sampler.Predictor {
+	return func(_ context.Context, out, _ tensor.NHWC, _ sampler.Point) error {
+		for i := range out.N {
+			out.Pixel(i, 0, 0)[0] = conds[i*len(conds)/out.N]
+		}
+		return nil
+	}
+}
+
+// predict prints what a predictor says of one value at a noise level.
+func predict(p sampler.Predictor, alpha, sigma float64) {
+	x, out := tensor.Make(1, 1, 1, 1), tensor.Make(1, 1, 1, 1)
+	if err := p(context.Background(), out, x, sampler.Point{Alpha: alpha, Sigma: sigma}); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(out.Data[0])
+}
+
+// The model is bound to a negative prompt, to two prompts that are to be met and to one that is to be
+// avoided, in this order.
+func ExampleGuidance() {
+	p := wants(0, 1, 2, 3)
+	g := sampler.Guidance{Scales: []float64{4, 2, -0.5}}
+	predict(g.Predictor(p), 0.6, 0.8) // 0 + 4·(1-0) + 2·(2-0) - 0.5·(3-0)
+	// Output: 6.5
+}
+
+// InstructPix2Pix guides by an image and, starting from there, by a text. The model is bound to
+// neither, to the image, and to both.
+func ExampleGuidance_imageAndText() {
+	const image, text = 1.5, 7
+	u, c1, c2 := float32(1), float32(3), float32(4)
+	g := sampler.Guidance{Scales: []float64{image - text, text}}
+	predict(g.Predictor(wants(u, c1, c2)), 0.6, 0.8)
+	fmt.Println(u + image*(c1-u) + text*(c2-c1))
+	// Output:
+	// 11
+	// 11
+}
+
+// Guidance at middle noise levels only: elsewhere the condition is followed plainly, at half the
+// cost.
+func ExampleInterval() {
+	g := sampler.Guidance{
+		Scales:   []float64{3},
+		Interval: sampler.Interval{From: 0.3, To: 5},
+		Plain:    wants(10), // bound to the condition alone
+	}
+	p := g.Predictor(wants(0, 10))
+	predict(p, 0.1, 0.995)
+	predict(p, 0.6, 0.8)
+	predict(p, 0.995, 0.1)
+	// Output:
+	// 10
+	// 30
+	// 10
+}
