@@ -98,9 +98,18 @@ func (l *Loader) Fail(name, format string, args ...any) {
 
 // Vector returns a tensor of n values in memory of its own.
 func (l *Loader) Vector(name string, n int) []float32 {
-	v := make([]float32, n)
-	l.read(v, name, n)
-	return v
+	return l.Tensor(name, n)
+}
+
+// Tensor returns a tensor of the given shape, in memory of its own and in the checkpoint's order.
+func (l *Loader) Tensor(name string, shape ...int) []float32 {
+	size := 1
+	for _, n := range shape {
+		size *= n
+	}
+	t := make([]float32, size)
+	l.read(t, name, shape...)
+	return t
 }
 
 // read fills dst with a tensor that must have the given shape. It returns false where something

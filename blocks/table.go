@@ -20,6 +20,9 @@ func (l *Loader) Table(name string, labels, width int) *Table {
 	return t
 }
 
+// Row returns the vector of a label, which is the table's own memory.
+func (t *Table) Row(label int) []float32 { return t.rows.Row(label) }
+
 // Build appends dst += the vectors of labels, one row for each. labels is read on every run.
 func (t *Table) Build(g *Graph, dst program.Value, labels []int) {
 	g.Add(program.Op{Name: t.Name, Kind: "embedding", Dst: dst, Src: []program.Value{dst}, Bind: func(m program.Memory) func() {
