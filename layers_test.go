@@ -16,7 +16,7 @@ const module = "github.com/lanewise/lanewise"
 // lines above its own, never of its own or below. Folders of packages stand for all in them.
 var layers = [][]string{
 	{"tensor", "asm", "safetensors", "config", "internal/portable", "internal/ref"},
-	{"kernels", "sampler", "cond"},
+	{"kernels", "sampler", "cond", "internal/pillow"},
 	{"engine"},
 	{"gemm", "norm", "activation", "resample", "attention", "internal/kerneltest"},
 	{"conv", "lora"},
