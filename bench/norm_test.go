@@ -33,7 +33,7 @@ func BenchmarkNorm(b *testing.B) {
 			norm.Layer(e, dst.Tokens(), src.Tokens(), a)
 		}},
 		{"ada", func(e *engine.Engine, dst, src tensor.NHWC, a norm.Affine, scale, shift tensor.Mat) {
-			norm.Ada(e, dst.Tokens(), src.Tokens(), 1, scale, shift, a.Eps)
+			norm.Ada(e, dst.Tokens(), src.Tokens(), 1, norm.Affine{Eps: a.Eps}, scale, shift)
 		}},
 	} {
 		for _, s := range shapes(b, "norm", 3) {

@@ -307,8 +307,9 @@ func TestPanics(t *testing.T) {
 		"a narrow modulation":       func() { norm.AdaGroup(e, x, x, 2, norm.Affine{}, m(2, 8), m(2, 4), 0) },
 		"rows that differ":          func() { norm.Layer(e, m(2, 3), m(3, 3), norm.Affine{}) },
 		"a shift too long":          func() { norm.Layer(e, m(2, 3), m(2, 3), norm.Affine{Shift: make([]float32, 4)}) },
-		"rows that do not divide":   func() { norm.Ada(e, m(5, 3), m(5, 3), 2, m(2, 3), m(2, 3), 0) },
-		"modulations of another":    func() { norm.Ada(e, m(4, 3), m(4, 3), 2, m(2, 3), m(1, 3), 0) },
+		"rows that do not divide":   func() { norm.Ada(e, m(5, 3), m(5, 3), 2, norm.Affine{}, m(2, 3), m(2, 3)) },
+		"modulations of another":    func() { norm.Ada(e, m(4, 3), m(4, 3), 2, norm.Affine{}, m(2, 3), m(1, 3)) },
+		"one modulation of two":     func() { norm.RMS(e, m(4, 3), m(4, 3), 2, norm.Affine{}, m(2, 3), tensor.Mat{}) },
 		"memory that is not there":  func() { norm.Layer(e, m(2, 3), tensor.Mat{Rows: 2, Cols: 3, Stride: 3}, norm.Affine{}) },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -2,6 +2,7 @@ package norm
 
 import (
 	"fmt"
+	"math"
 	"sync"
 
 	"github.com/lanewise/lanewise/engine"
@@ -15,25 +16,42 @@ import (
 //
 // with the row's mean and (biased) variance.
 func Layer(e *engine.Engine, dst, src tensor.Mat, a Affine) {
+	layer(e, dst, src, 1, a, tensor.Mat{}, tensor.Mat{}, false)
+}
+
+// Ada is Layer followed by ·(1 + scale) + shift with a row of scale and shift for each of batch
+// images, among which the rows of src are divided evenly and in order.
+func Ada(e *engine.Engine, dst, src tensor.Mat, batch int, a Affine, scale, shift tensor.Mat) {
+	checkModulation("norm: scale", scale, batch, src.Cols)
+	checkModulation("norm: shift", shift, batch, src.Cols)
+	layer(e, dst, src, batch, a, scale, shift, false)
+}
+
+// RMS divides each row by the root of its mean square (Zhang & Sennrich 2019, "Root Mean Square Layer
+// Normalization"), which is Layer for rows whose mean is 0:
+//
+//	dst = src/√(mean of src² + a.Eps)·a.Scale[c] + a.Shift[c]
+//
+// followed, where scale and shift have Data, by ·(1 + scale) + shift as in Ada; otherwise batch is of
+// no account. Sums are taken in float64.
+func RMS(e *engine.Engine, dst, src tensor.Mat, batch int, a Affine, scale, shift tensor.Mat) {
+	if scale.Data == nil && shift.Data == nil {
+		batch = 1
+	} else {
+		checkModulation("norm: scale", scale, batch, src.Cols)
+		checkModulation("norm: shift", shift, batch, src.Cols)
+	}
+	layer(e, dst, src, batch, a, scale, shift, true)
+}
+
+func layer(e *engine.Engine, dst, src tensor.Mat, batch int, a Affine, scale, shift tensor.Mat, rms bool) {
 	a.check("norm", src.Cols)
 	if a.Moments != nil {
 		panic("norm: moments of channels for a norm of rows")
 	}
-	layer(e, dst, src, 1, a, tensor.Mat{}, tensor.Mat{})
-}
-
-// Ada is Layer without an Affine, followed by ·(1 + scale) + shift with a row of scale and shift
-// for each of batch images, among which the rows of src are divided evenly and in order.
-func Ada(e *engine.Engine, dst, src tensor.Mat, batch int, scale, shift tensor.Mat, eps float32) {
 	if batch <= 0 || src.Rows%batch != 0 {
 		panic(fmt.Sprintf("norm: %d rows of %d images", src.Rows, batch))
 	}
-	checkModulation("norm: scale", scale, batch, src.Cols)
-	checkModulation("norm: shift", shift, batch, src.Cols)
-	layer(e, dst, src, batch, Affine{Eps: eps}, scale, shift)
-}
-
-func layer(e *engine.Engine, dst, src tensor.Mat, batch int, a Affine, scale, shift tensor.Mat) {
 	dst.Check("norm: dst")
 	src.Check("norm: src")
 	if dst.Rows != src.Rows || dst.Cols != src.Cols {
@@ -43,17 +61,19 @@ func layer(e *engine.Engine, dst, src tensor.Mat, batch int, a Affine, scale, sh
 		return
 	}
 	j := layerJobs.Get().(*layerJob)
-	j.dst, j.src, j.eps = dst, src, a.Eps
+	j.dst, j.src, j.eps, j.rms = dst, src, a.Eps, rms
 	j.rows = src.Rows / batch
 	j.apply = resize(j.apply, 2*batch*src.Cols)
 	for n := range batch {
 		scales, shifts := j.applied(n)
 		for c := range scales {
 			gamma, beta := a.at(c)
-			scales[c], shifts[c] = float32(gamma), float32(beta)
 			if scale.Data != nil {
-				scales[c], shifts[c] = 1+scale.Data[n*scale.Stride+c], shift.Data[n*shift.Stride+c]
+				gain := float64(1 + scale.Data[n*scale.Stride+c])
+				gamma *= gain
+				beta = float64(beta*gain) + float64(shift.Data[n*shift.Stride+c])
 			}
+			scales[c], shifts[c] = float32(gamma), float32(beta)
 		}
 	}
 	j.tileRows = tileRows(src, e.Workers())
@@ -72,10 +92,11 @@ func tileRows(m tensor.Mat, workers int) int {
 
 var layerJobs = sync.Pool{New: func() any { return new(layerJob) }}
 
-// layerJob is one call of Layer or Ada.
+// layerJob is one call of Layer, Ada or RMS.
 type layerJob struct {
 	dst, src tensor.Mat
 	eps      float32
+	rms      bool
 	rows     int       // in an image
 	tileRows int       // in a tile, except the last of an image
 	apply    []float32 // images × (scales, shifts) × columns
@@ -95,6 +116,13 @@ func (j *layerJob) Tile(w *engine.Worker, tile int) {
 	n, t := tile/j.tiles(), tile%j.tiles()
 	r0, r1 := n*j.rows+t*j.tileRows, n*j.rows+min((t+1)*j.tileRows, j.rows)
 	src, dst := j.src.Slice(r0, r1), j.dst.Slice(r0, r1)
+	if j.rms {
+		scales, shifts := j.applied(n)
+		for r := range src.Rows {
+			rms(dst.Row(r), src.Row(r), scales, shifts, j.eps)
+		}
+		return
+	}
 	args := &w.Args.LayerNorm
 	*args = kernels.LayerNormArgs{
 		Rows: src.Rows, Cols: src.Cols, Src: src.Data, SrcStride: src.Stride,
@@ -102,4 +130,27 @@ func (j *layerJob) Tile(w *engine.Worker, tile int) {
 	}
 	args.Scale, args.Shift = j.applied(n)
 	w.Set.LayerNorm(args)
+}
+
+// rms fills dst with a row of RMS. A square is exact in float64, so that its addition is the same with
+// and without a fused multiply-add.
+func rms(dst, src, scales, shifts []float32, eps float32) {
+	var lanes [4]float64 // chains of additions that do not wait for each other
+	c := 0
+	for ; c+len(lanes) <= len(src); c += len(lanes) {
+		for l := range lanes {
+			v := float64(src[c+l])
+			lanes[l] += v * v
+		}
+	}
+	for l := range len(src) - c {
+		v := float64(src[c+l])
+		lanes[l] += v * v
+	}
+	sum := (lanes[0] + lanes[1]) + (lanes[2] + lanes[3])
+	inverse := 1 / math.Sqrt(sum/float64(len(src))+float64(eps))
+	for c, v := range src {
+		x := float32(float64(v) * inverse)
+		dst[c] = float32(float64(x)*float64(scales[c]) + float64(shifts[c]))
+	}
 }

@@ -79,7 +79,7 @@ func TestAda(t *testing.T) {
 		const batch, tokens, cols = 3, 21, 72
 		src, dst := matrix(1, batch*tokens, cols, 0), matrix(2, batch*tokens, cols, 0)
 		scale, shift := modulation(batch, cols)
-		norm.Ada(e, dst, src, batch, scale, shift, 1e-6)
+		norm.Ada(e, dst, src, batch, norm.Affine{Eps: 1e-6}, scale, shift)
 		for n := range batch {
 			gain := float64s(scale.Row(n))
 			for c := range gain {
@@ -90,6 +90,68 @@ func TestAda(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A norm's own scale and shift come before the modulation.
+func TestAdaAffine(t *testing.T) {
+	e := kerneltest.Engine(t, kernels.Available()[0], 2)
+	const batch, tokens, cols = 2, 5, 40
+	src, dst := matrix(1, batch*tokens, cols, 0), matrix(2, batch*tokens, cols, 0)
+	scale, shift := modulation(batch, cols)
+	a := affine(cols, 1e-5)
+	norm.Ada(e, dst, src, batch, a, scale, shift)
+	for r := range src.Rows {
+		gain, offset := modulated(a, scale.Row(r/tokens), shift.Row(r/tokens))
+		checkRow(t, dst.Row(r), src.Row(r), gain, offset, a.Eps)
+	}
+}
+
+// modulated returns the scales and shifts of an affine norm and its modulation together.
+func modulated(a norm.Affine, scale, shift []float32) (gain, offset []float64) {
+	for c := range scale {
+		g := 1 + float64(scale[c])
+		gain = append(gain, float64(a.Scale[c])*g)
+		offset = append(offset, float64(a.Shift[c])*g+float64(shift[c]))
+	}
+	return gain, offset
+}
+
+// The root of a mean square in float64 is exact to its last bit; four roundings to float32 follow.
+func TestRMS(t *testing.T) {
+	for _, cols := range []int{1, 3, 8, 41, 320} {
+		const batch, tokens = 2, 9
+		a := affine(cols, 1e-6)
+		scale, shift := modulation(batch, cols)
+		src := matrix(1, batch*tokens, cols, 3)
+		var first tensor.Mat
+		for _, workers := range []int{1, 2, 7} {
+			e := kerneltest.Engine(t, kernels.Available()[0], workers)
+			plain, ada := matrix(2, src.Rows, cols, 0), matrix(2, src.Rows, cols, 0)
+			norm.RMS(e, plain, src, 0, norm.Affine{Scale: a.Scale, Eps: a.Eps}, tensor.Mat{}, tensor.Mat{})
+			norm.RMS(e, ada, src, batch, a, scale, shift)
+			if workers == 1 {
+				first = ada
+			}
+			for r := range src.Rows {
+				x := float64s(src.Row(r))
+				square := 0.0
+				for _, v := range x {
+					square += v * v
+				}
+				inverse := 1 / math.Sqrt(square/float64(cols)+float64(a.Eps))
+				gain, offset := modulated(a, scale.Row(r/tokens), shift.Row(r/tokens))
+				want, wantAda := make([]float64, cols), make([]float64, cols)
+				for c, v := range x {
+					want[c], wantAda[c] = v*inverse*float64(a.Scale[c]), v*inverse*gain[c]+offset[c]
+				}
+				kerneltest.Near(t, "rms", plain.Row(r), want, func(c int) float64 { return 4 * ulp * math.Abs(want[c]) })
+				kerneltest.Near(t, "modulated", ada.Row(r), wantAda, func(c int) float64 {
+					return 4 * ulp * (math.Abs(x[c]*inverse*gain[c]) + math.Abs(offset[c]))
+				})
+				kerneltest.Same(t, kerneltest.Name("workers", workers), ada.Row(r), first.Row(r))
+			}
+		}
+	}
 }
 
 // TestLayerSameBits: neither the number of workers, nor the batch, nor the assembly changes a bit.
@@ -103,13 +165,13 @@ func TestLayerSameBits(t *testing.T) {
 		for _, workers := range []int{1, 2, 7} {
 			e := kerneltest.Engine(t, set, workers)
 			got, one := tensor.MakeMat(src.Rows, cols), tensor.MakeMat(tokens, cols)
-			norm.Ada(e, got, src, batch, scale, shift, 1e-5)
+			norm.Ada(e, got, src, batch, norm.Affine{Eps: 1e-5}, scale, shift)
 			if workers == 1 {
 				want = got
 			}
 			kerneltest.Same(t, kerneltest.Name("workers", workers), got.Data, want.Data)
 			for n := range batch {
-				norm.Ada(e, one, src.Slice(n*tokens, (n+1)*tokens), 1, scale.Slice(n, n+1), shift.Slice(n, n+1), 1e-5)
+				norm.Ada(e, one, src.Slice(n*tokens, (n+1)*tokens), 1, norm.Affine{Eps: 1e-5}, scale.Slice(n, n+1), shift.Slice(n, n+1))
 				kerneltest.Same(t, kerneltest.Name("image", n), one.Data, want.Slice(n*tokens, (n+1)*tokens).Data)
 			}
 		}
@@ -131,7 +193,7 @@ func TestLayerDoesNotAllocate(t *testing.T) {
 		a := affine(320, 1e-5)
 		run := func() {
 			norm.Layer(e, x, x, a)
-			norm.Ada(e, x, x, 2, scale, shift, 1e-6)
+			norm.Ada(e, x, x, 2, norm.Affine{Eps: 1e-6}, scale, shift)
 		}
 		kerneltest.NoAllocations(t, kerneltest.Name("workers", workers), run)
 	}

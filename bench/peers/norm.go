@@ -140,7 +140,7 @@ func (d normData) layer(r *race, ada bool) {
 		y, x := d.nhwc(dst).Tokens(), d.nhwc(d.image).Tokens()
 		if ada {
 			scale, shift := d.vector(d.scale), d.vector(d.shift)
-			return func() { norm.Ada(o.Engine, y, x, 1, scale, shift, normEps) }
+			return func() { norm.Ada(o.Engine, y, x, 1, norm.Affine{Eps: normEps}, scale, shift) }
 		}
 		affine := norm.Affine{Scale: d.gain, Shift: d.offset, Eps: normEps}
 		return func() { norm.Layer(o.Engine, y, x, affine) }
