@@ -160,6 +160,36 @@ func (c *Config) BoolPerLevel(key string, levels int, missing bool) []bool {
 	return perLevel(c, key, levels, missing, parseBool, "true or false")
 }
 
+// CountsPerLayer reads how many of something each layer has, where layers says how many layers each
+// level has: one count for all, or a list with an entry for each level, which is a count for all its
+// layers or a list with at least one for each. Counts may be 0.
+func (c *Config) CountsPerLayer(key string, layers []int, missing int) [][]int {
+	entries := slices.Repeat([][]int{{missing}}, len(layers))
+	if text, ok := c.value(key); ok {
+		if one, ok := parseCount(text); ok {
+			entries = slices.Repeat([][]int{{one}}, len(layers))
+		} else {
+			entries, _ = parseList(text, parseCounts)
+		}
+	}
+	counts := make([][]int, len(layers))
+	for i, n := range layers {
+		switch {
+		case len(entries) == len(layers) && len(entries[i]) == 1:
+			counts[i] = slices.Repeat(entries[i], n)
+		case len(entries) == len(layers) && len(entries[i]) >= n:
+			counts[i] = entries[i][:n]
+		default:
+			c.Fail(key, fmt.Sprintf("a count, or a list with one for each of %d levels, which may be lists with one for each of the layers, %v", len(layers), layers))
+			for i, n := range layers {
+				counts[i] = slices.Repeat([]int{missing}, n)
+			}
+			return counts
+		}
+	}
+	return counts
+}
+
 // Only makes the key known and its value an error unless it is one of those supported: strings,
 // booleans, numbers, slices of these, or nil for null. A missing key is as good as a supported one.
 func (c *Config) Only(key string, supported ...any) {
@@ -285,6 +315,21 @@ const sizeWanted = "a size of at least 1"
 func parseSize(text string) (int, bool) {
 	n, ok := parseInt(text)
 	return n, ok && n >= 1 && n <= 1<<24
+}
+
+// parseCount takes an integer that is not negative.
+func parseCount(text string) (int, bool) {
+	n, ok := parseInt(text)
+	return n, ok && n >= 0 && n <= 1<<24
+}
+
+// parseCounts takes a count, or a list of some.
+func parseCounts(text string) ([]int, bool) {
+	if n, ok := parseCount(text); ok {
+		return []int{n}, true
+	}
+	all, ok := parseList(text, parseCount)
+	return all, ok && len(all) > 0
 }
 
 // parseInt takes 8.0 for 8, as Python's comparisons do.

@@ -45,6 +45,7 @@ var (
 	floats      reader = func(c *config.Config) any { return c.Floats("k") }
 	sizeLevels  reader = func(c *config.Config) any { return c.SizePerLevel("k", 3, 8) }
 	orNoLevels  reader = func(c *config.Config) any { return c.SizePerLevel("k", 3, 0) }
+	layerCounts reader = func(c *config.Config) any { return c.CountsPerLayer("k", []int{1, 2}, 3) }
 	boolLevels  reader = func(c *config.Config) any { return c.BoolPerLevel("k", 2, false) }
 )
 
@@ -68,6 +69,8 @@ func TestValues(t *testing.T) {
 		{floats, "", []float64(nil)}, {floats, "null", []float64(nil)}, {floats, "[0.001, 2]", []float64{0.001, 2}},
 		{sizeLevels, "", []int{8, 8, 8}}, {sizeLevels, "5", []int{5, 5, 5}}, {sizeLevels, "[5, 10, 20]", []int{5, 10, 20}},
 		{orNoLevels, "null", []int{0, 0, 0}},
+		{layerCounts, "", [][]int{{3}, {3, 3}}}, {layerCounts, "4", [][]int{{4}, {4, 4}}}, {layerCounts, "[0, 2]", [][]int{{0}, {2, 2}}},
+		{layerCounts, "[5, [1, 2]]", [][]int{{5}, {1, 2}}}, {layerCounts, "[[5, 6], [1, 2, 3]]", [][]int{{5}, {1, 2}}},
 		{boolLevels, "", []bool{false, false}}, {boolLevels, "true", []bool{true, true}}, {boolLevels, "[true, false]", []bool{true, false}},
 	} {
 		json := "{}"
@@ -107,6 +110,8 @@ func TestWrongValues(t *testing.T) {
 		{someStrs, `["a", "c"]`, `a list of "a" or "b"`},
 		{sizeLevels, "[5, 10]", "for all 3 levels"}, {sizeLevels, "[5, 10, 20, 40]", "for all 3 levels"}, {sizeLevels, "[5, 10, 0]", "for all 3 levels"},
 		{sizeLevels, "[5, [1, 2], 3]", "for all 3 levels"}, {sizeLevels, "null", "a size of at least 1"}, {sizeLevels, `"8"`, "a size of at least 1"},
+		{layerCounts, "[1]", "for each of 2 levels"}, {layerCounts, "[1, [1, -1]]", "for each of 2 levels"}, {layerCounts, "null", "for each of 2 levels"},
+		{layerCounts, "[1, []]", "for each of the layers, [1 2]"}, {layerCounts, "-1", "a count"}, {layerCounts, "[1, 2, 3]", "for each of 2 levels"},
 		{boolLevels, "[true]", "for all 2 levels"}, {boolLevels, "1", "true or false"},
 	} {
 		c := parse(t, `{"k": `+test.json+`}`)
