@@ -30,6 +30,15 @@ func Gate(e *engine.Engine, dst, value, gate tensor.Mat, act kernels.Act) {
 	run(e, dst, value, gate, act)
 }
 
+// Scale computes dst[r][c] = factors[c]·src[r][c], rounded once. dst may be src; otherwise the two do
+// not overlap.
+func Scale(e *engine.Engine, dst, src tensor.Mat, factors []float32) {
+	if len(factors) != src.Cols {
+		panic(fmt.Sprintf("activation: %d factors for %d columns", len(factors), src.Cols))
+	}
+	run(e, dst, tensor.Mat{Rows: src.Rows, Cols: src.Cols, Data: factors}, src, kernels.Identity)
+}
+
 func run(e *engine.Engine, dst, value, src tensor.Mat, act kernels.Act) {
 	dst.Check("activation: dst")
 	src.Check("activation: src")
@@ -56,9 +65,9 @@ func tileRows(m tensor.Mat, workers int) int {
 
 var jobs = sync.Pool{New: func() any { return new(job) }}
 
-// job is one call of Apply or Gate.
+// job is one call of Apply, Gate or Scale.
 type job struct {
-	dst, value, src tensor.Mat // value is without Data for Apply
+	dst, value, src tensor.Mat // value is without Data for Apply; that of Scale is one row, at a stride of 0
 	act             kernels.Act
 	tileRows        int
 }

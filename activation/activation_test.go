@@ -64,6 +64,27 @@ func TestGate(t *testing.T) {
 	})
 }
 
+func TestScale(t *testing.T) {
+	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
+		e := kerneltest.Engine(t, set, 2)
+		for _, size := range [][2]int{{1, 1}, {3, 37}, {301, 65}} {
+			src, dst, factors := random(1, size[0], size[1], 3), random(2, size[0], size[1], 2), kerneltest.Random(3, size[1])
+			activation.Scale(e, dst, src, factors)
+			for r := range src.Rows {
+				want := make([]float32, src.Cols)
+				for c, x := range src.Row(r) {
+					want[c] = x * factors[c]
+				}
+				kerneltest.Same(t, "scale", dst.Row(r), want)
+			}
+			activation.Scale(e, src, src, factors)
+			for r := range src.Rows {
+				kerneltest.Same(t, "in place", src.Row(r), dst.Row(r))
+			}
+		}
+	})
+}
+
 func TestDoesNotAllocate(t *testing.T) {
 	for _, workers := range []int{1, 2} {
 		e, err := engine.New(engine.Options{Workers: workers})
@@ -71,10 +92,11 @@ func TestDoesNotAllocate(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer e.Close()
-		x := random(1, 64, 64, 0)
+		x, factors := random(1, 64, 64, 0), make([]float32, 64)
 		run := func() {
 			activation.Apply(e, x, x, kernels.SiLU)
 			activation.Gate(e, x, x, x, kernels.GELU)
+			activation.Scale(e, x, x, factors)
 		}
 		kerneltest.NoAllocations(t, kerneltest.Name("workers", workers), run)
 	}
@@ -92,6 +114,7 @@ func TestPanics(t *testing.T) {
 		"shapes that differ":       func() { activation.Apply(e, m(2, 3), m(2, 4), kernels.SiLU) },
 		"a value of another shape": func() { activation.Gate(e, m(2, 3), m(1, 3), m(2, 3), kernels.SiLU) },
 		"a dst of another shape":   func() { activation.Gate(e, m(2, 2), m(2, 3), m(2, 3), kernels.SiLU) },
+		"a factor too few":         func() { activation.Scale(e, m(2, 3), m(2, 3), make([]float32, 2)) },
 		"memory that is not there": func() { activation.Apply(e, m(2, 3), tensor.Mat{Rows: 2, Cols: 3, Stride: 3}, kernels.SiLU) },
 	} {
 		t.Run(name, func(t *testing.T) {
