@@ -3,7 +3,6 @@ package blocks
 import (
 	"github.com/lanewise/lanewise/engine"
 	"github.com/lanewise/lanewise/gemm"
-	"github.com/lanewise/lanewise/kernels"
 	"github.com/lanewise/lanewise/program"
 	"github.com/lanewise/lanewise/tensor"
 )
@@ -30,8 +29,8 @@ func (l *Loader) Pointwise(name string, in, out int) *Linear {
 
 // GLU loads a gated linear unit, the rows of its out values and then of their gates:
 // y = (x·valueᵀ + b) · act(x·gateᵀ + b'), where Fuse.Act says act.
-func (l *Loader) GLU(name string, in, out int) *Linear {
-	glu := l.stack(name, in, true, gemm.PackGLU, nil, Part{name, 2 * out})
+func (l *Loader) GLU(name string, in, out int, bias bool) *Linear {
+	glu := l.stack(name, in, bias, gemm.PackGLU, nil, Part{name, 2 * out})
 	glu.Out = out
 	return glu
 }
@@ -90,26 +89,4 @@ func (l *Linear) Build(g *Graph, dst, src program.Value, f Fuse) {
 			return func() { gemm.Mul(g.Engine, d, s, l.w, gemm.Prologue{}, ep) }
 		},
 	})
-}
-
-// FeedForward is the two-layer network of a transformer block, with a gated first layer:
-// x + out(GEGLU(y)).
-type FeedForward struct {
-	proj, out *Linear
-}
-
-// FeedForward loads "net.0.proj" and "net.2": channels, four times as many between them.
-func (l *Loader) FeedForward(name string, channels int) *FeedForward {
-	const widening = 4
-	return &FeedForward{
-		proj: l.GLU(name+".net.0.proj", channels, widening*channels),
-		out:  l.Linear(name+".net.2", widening*channels, channels, true),
-	}
-}
-
-// Build appends dst = net(src) + dst.
-func (f *FeedForward) Build(g *Graph, dst, src program.Value) {
-	wide := g.Image(src.N, src.H, src.W, f.proj.Out)
-	f.proj.Build(g, wide, src, Fuse{Act: kernels.GELU})
-	f.out.Build(g, dst, wide, Fuse{Add: dst})
 }

@@ -45,7 +45,7 @@ func (l *Loader) TransformerBlock(name string, channels int, o TransformerOption
 		norm2: l.LayerNorm(name+".norm2", channels, eps),
 		norm3: l.LayerNorm(name+".norm3", channels, eps),
 		attn2: l.CrossAttention(name+".attn2", channels, o.Context, attention),
-		ff:    l.FeedForward(name+".ff", channels),
+		ff:    l.FeedForward(name+".ff", channels, FeedForwardOptions{}),
 	}
 	if o.OnlyCross {
 		b.attn1 = l.CrossAttention(name+".attn1", channels, o.Context, attention)
@@ -63,7 +63,7 @@ func (b *TransformerBlock) Build(g *Graph, x program.Value) {
 	b.norm2.Build(g, y, x)
 	b.attn2.Build(g, x, y, Fuse{Add: x})
 	b.norm3.Build(g, y, x)
-	b.ff.Build(g, x, y)
+	b.ff.Build(g, x, y, Fuse{Add: x})
 }
 
 // Transformer2D is diffusers' Transformer2DModel on images: transformer blocks over the pixels,
