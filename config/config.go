@@ -86,6 +86,18 @@ func (c *Config) Has(key string) bool {
 	return ok && v != "null"
 }
 
+// Null says whether the file has the key with null.
+func (c *Config) Null(key string) bool {
+	v, _ := c.value(key)
+	return v == "null"
+}
+
+// List says whether the file has the key with a list.
+func (c *Config) List(key string) bool {
+	v, _ := c.value(key)
+	return strings.HasPrefix(v, "[")
+}
+
 // Int reads an integer.
 func (c *Config) Int(key string, missing int) int {
 	return scalar(c, key, missing, parseInt, "an integer")

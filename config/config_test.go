@@ -126,6 +126,18 @@ func TestWrongValues(t *testing.T) {
 	}
 }
 
+func TestKinds(t *testing.T) {
+	c := parse(t, `{"null": null, "list": [1], "text": "[null"}`)
+	for key, want := range map[string][3]bool{"null": {true, false, false}, "list": {false, true, true}, "text": {false, false, true}, "none": {}} {
+		if got := [3]bool{c.Null(key), c.List(key), c.Has(key)}; got != want {
+			t.Errorf("%s: %v, want %v", key, got, want)
+		}
+	}
+	if unknown := c.Unknown(); len(unknown) > 0 {
+		t.Errorf("unknown %v", unknown)
+	}
+}
+
 func TestOnly(t *testing.T) {
 	for _, test := range []struct {
 		json      string
