@@ -50,3 +50,29 @@ func imagePrompt(e *engine.Engine, c *golden.Case) (p *adapter.ImagePrompt, toke
 	}
 	return p, tokens, params.Scale, err
 }
+
+// runT2I runs a T2IAdapter.
+func runT2I(e *engine.Engine, c *golden.Case) error {
+	a, err := adapter.LoadT2I(e, c.Model())
+	if err != nil {
+		return err
+	}
+	in, err := c.Float32("in.x")
+	if err != nil {
+		return err
+	}
+	x := image(in)
+	s, err := a.Session(x.N, x.H, x.W)
+	if err != nil {
+		return err
+	}
+	features, err := s.Forward(context.Background(), x)
+	if err != nil {
+		return err
+	}
+	got := make(map[string]golden.Tensor)
+	for i, f := range features.Levels {
+		got[fmt.Sprintf("out.feat.%d", i)] = planes(f, []int{f.N, f.C, f.H, f.W})
+	}
+	return check(c, got)
+}

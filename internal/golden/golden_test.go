@@ -27,6 +27,7 @@ var runners = map[string]runner{
 	"UNet2DConditionModel":        runUNet,
 	"CLIPTextModel":               runText,
 	"CLIPTextModelWithProjection": runText,
+	"T2IAdapter":                  runT2I,
 	"DDIMScheduler":               runScheduler,
 	"EulerDiscreteScheduler":      runScheduler,
 }
