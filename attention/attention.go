@@ -38,12 +38,16 @@ type Shape struct {
 	Heads int // each has Cols/Heads consecutive columns
 	// Causal takes out, for query i of an image, every key after the i-th.
 	Causal bool
+	// Joint has all contexts share one softmax, as if their keys stood one behind the other. It excludes
+	// Causal, and a KV.Scale.
+	Joint bool
 	// Scale multiplies the dot products; 0 means 1/√(Cols/Heads).
 	Scale float32
 }
 
-// Attend fills dst with attention over one or several contexts, each with a softmax of its own,
-// summed: for every image and head, with q, k, v the rows and columns that belong to them,
+// Attend fills dst with attention over one or several contexts, each with a softmax of its own unless
+// they are Joint, summed: for every image and head, with q, k, v the rows and columns that belong to
+// them,
 //
 //	dst = Σ over kv of kv.Scale · softmax(Scale · q·kᵀ + Mask) · v
 //
@@ -76,6 +80,8 @@ func check(dst, q tensor.Mat, kv []KV, s Shape) {
 		panic(fmt.Sprintf("attention: %d columns for %d heads", q.Cols, s.Heads))
 	case len(kv) == 0:
 		panic("attention: no keys and values")
+	case s.Joint && s.Causal:
+		panic("attention: several contexts as one, and causal")
 	}
 	for i, c := range kv {
 		c.K.Check("attention: K")
@@ -86,6 +92,8 @@ func check(dst, q tensor.Mat, kv []KV, s Shape) {
 				i, c.K.Rows, c.K.Cols, c.V.Rows, c.V.Cols, q.Cols))
 		case c.K.Rows == 0 || c.K.Rows%s.Batch != 0:
 			panic(fmt.Sprintf("attention: context %d has %d rows of keys for a batch of %d", i, c.K.Rows, s.Batch))
+		case s.Joint && c.Scale != 0 && c.Scale != 1:
+			panic(fmt.Sprintf("attention: context %d has scale %v within a softmax of several", i, c.Scale))
 		}
 		if c.Mask.Data == nil {
 			continue

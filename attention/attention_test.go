@@ -91,6 +91,40 @@ func (p *problem) bias(kv attention.KV, image, h int) []float32 {
 	return bias
 }
 
+// contexts are those of softmaxes of their own: one, where the problem's are joint.
+func (p *problem) contexts() []attention.KV {
+	if !p.shape.Joint {
+		return p.kv
+	}
+	batch, total := p.shape.Batch, 0
+	for _, kv := range p.kv {
+		total += kv.K.Rows / batch
+	}
+	cols, queries := p.q.Cols, p.q.Rows/batch
+	all := attention.KV{K: tensor.MakeMat(batch*total, cols), V: tensor.MakeMat(batch*total, cols), Mask: tensor.MakeMat(batch*p.shape.Heads*queries, total)}
+	from := 0
+	for _, kv := range p.kv {
+		keys := kv.K.Rows / batch
+		for image := range batch {
+			for j := range keys {
+				copy(all.K.Row(image*total+from+j), kv.K.Row(image*keys+j))
+				copy(all.V.Row(image*total+from+j), kv.V.Row(image*keys+j))
+			}
+			for h := range p.shape.Heads {
+				bias := p.bias(kv, image, h)
+				for i := range queries {
+					row := all.Mask.Row((image*p.shape.Heads+h)*queries + i)
+					if bias != nil {
+						copy(row[from:from+keys], bias[i*keys:])
+					}
+				}
+			}
+		}
+		from += keys
+	}
+	return []attention.KV{all}
+}
+
 // check runs Attend with one and more workers and compares with the truth in float64.
 func (p problem) check(t *testing.T, set *kernels.Set) {
 	t.Helper()
@@ -109,7 +143,7 @@ func (p problem) check(t *testing.T, set *kernels.Set) {
 	for image := range batch {
 		for h := range heads {
 			want, bound := make([]float64, queries*size), make([]float64, queries*size)
-			for _, kv := range p.kv {
+			for _, kv := range p.contexts() {
 				keys := kv.K.Rows / batch
 				out, off := ref.Attention(head(p.q, batch, heads, image, h), head(kv.K, batch, heads, image, h),
 					head(kv.V, batch, heads, image, h), p.bias(kv, image, h), queries, keys, size, scale)
@@ -157,6 +191,34 @@ func TestAttend(t *testing.T) {
 				p := s.problem(t, uint64(10*i+1))
 				for c := range p.kv[1:] {
 					p.kv[1+c].Scale = float32(c) - 0.5
+				}
+				p.check(t, set)
+			})
+		}
+	})
+}
+
+// Contexts that share a softmax are as one, whose keys stand one behind the other.
+func TestAttendJoint(t *testing.T) {
+	inf := float32(math.Inf(1))
+	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
+		for i, s := range shapes {
+			if s.causal {
+				continue
+			}
+			t.Run(s.String(), func(t *testing.T) {
+				p := s.problem(t, uint64(10*i+1))
+				p.shape.Joint = true
+				p.check(t, set)
+				last := &p.kv[len(p.kv)-1]
+				keys := s.keys[len(s.keys)-1]
+				last.Mask = tensor.MakeMat(s.batch, keys)
+				for i := range last.Mask.Data {
+					last.Mask.Data[i] = []float32{0.5, -inf, -10000}[i%3]
+				}
+				p.check(t, set)
+				for i := range last.Mask.Data {
+					last.Mask.Data[i] = -inf
 				}
 				p.check(t, set)
 			})
@@ -253,8 +315,10 @@ func TestAttendSameBits(t *testing.T) {
 		for i, s := range []sizes{
 			{batch: 2, heads: 2, queries: 700, keys: []int{333, 10}, size: 20, slack: 7},
 			{batch: 2, heads: 1, queries: 650, keys: []int{650}, size: 9, causal: true},
+			{batch: 2, heads: 2, queries: 400, keys: []int{77, 400}, size: 12},
 		} {
 			p := s.problem(t, uint64(i))
+			p.shape.Joint = i == 2
 			p.kv[0].Mask = guarded(t, 2, s.keys[0], s.keys[0], 77)
 			attention.Attend(kerneltest.Engine(t, set, 1), p.dst, p.q, p.kv, p.shape)
 			again := func(what string, call func(dst tensor.Mat)) {
@@ -358,6 +422,8 @@ func TestAttendPanics(t *testing.T) {
 		{"context 0 has 0 rows of keys", q, q, []attention.KV{{K: k.Slice(0, 0), V: k.Slice(0, 0)}}, shape},
 		{"mask of context 0 is 2×4 for 5 keys", q, q, []attention.KV{{K: k, V: k, Mask: tensor.MakeMat(2, 4)}}, shape},
 		{"mask of context 0 is 3×5", q, q, []attention.KV{{K: k, V: k, Mask: tensor.MakeMat(3, 5)}}, shape},
+		{"several contexts as one, and causal", q, q, kv, attention.Shape{Batch: 2, Heads: 2, Joint: true, Causal: true}},
+		{"context 0 has scale 2", q, q, []attention.KV{{K: k, V: k, Scale: 2}}, attention.Shape{Batch: 2, Heads: 2, Joint: true}},
 		{"attention: V: matrix 10×8", q, q, []attention.KV{{K: k, V: tensor.Mat{Rows: 10, Cols: 8, Stride: 8}}}, shape},
 	} {
 		func() {

@@ -60,8 +60,13 @@ func (j *job) Tile(w *engine.Worker, n int) {
 
 	t.readQueries()
 	for c := range j.kv {
+		if c == 0 || !j.Joint {
+			t.begin()
+		}
 		t.attend(&j.kv[c])
-		t.write(j.kv[c].Scale, c > 0)
+		if c == len(j.kv)-1 || !j.Joint {
+			t.write(j.kv[c].Scale, c > 0 && !j.Joint)
+		}
 	}
 }
 
@@ -90,8 +95,8 @@ func (t *task) readQueries() {
 	})
 }
 
-// attend takes the run's tiles through one context.
-func (t *task) attend(c *KV) {
+// begin lets the run's tiles start a softmax.
+func (t *task) begin() {
 	t.eachTile(func(i, _, _ int) {
 		s := t.tile(i)
 		clear(s.o)
@@ -100,6 +105,10 @@ func (t *task) attend(c *KV) {
 			s.max[l] = -math.MaxFloat32
 		}
 	})
+}
+
+// attend takes the run's tiles through one context.
+func (t *task) attend(c *KV) {
 	tokens := c.K.Rows / t.Batch
 	keys, values := t.part(c.K, tokens), t.part(c.V, tokens)
 	seen := tokens
