@@ -48,41 +48,8 @@ func (c *Conv) Build(g *Graph, dst, src program.Value, f Fuse) {
 			return program.Cost{FLOP: flops(dst.Rows(), k, c.Out), Bytes: float64(c.w.Bytes())}
 		},
 		Bind: func(m program.Memory) func() {
-			d, s, ep := m.Image(dst), m.Image(src), f.bind(m, c.bias)
+			d, s, ep := m.Image(dst), m.Image(src), f.bind(m, c.bias, c.Out)
 			return func() { conv.Apply(g.Engine, d, s, c.w, gemm.Prologue{}, ep) }
 		},
 	})
 }
-
-// Downsample halves an image by a 3 × 3 convolution of stride 2.
-type Downsample struct{ conv *Conv }
-
-// Downsample loads "conv". A padding of 0 pads, as diffusers does, one row below and one column to
-// the right; any other is that on all four sides. On images of odd size they differ by a pixel.
-func (l *Loader) Downsample(name string, channels, padding int) *Downsample {
-	g := conv.Geometry{KH: 3, KW: 3, Stride: 2, Bottom: 1, Right: 1}
-	if padding > 0 {
-		g.Top, g.Left, g.Bottom, g.Right = padding, padding, padding, padding
-	}
-	return &Downsample{l.Conv(name+".conv", channels, channels, g)}
-}
-
-// Size returns the size of the output for an image of h × w.
-func (d *Downsample) Size(h, w int) (int, int) { return d.conv.w.Size(h, w) }
-
-// Build appends dst = the image of src at half its size.
-func (d *Downsample) Build(g *Graph, dst, src program.Value) { d.conv.Build(g, dst, src, Fuse{}) }
-
-// Upsample enlarges an image to any size by its nearest pixels, and convolves it by 3 × 3. The
-// enlarged image exists nowhere: the convolution reads through it.
-type Upsample struct{ conv *Conv }
-
-// Upsample loads "conv".
-func (l *Loader) Upsample(name string, channels int) *Upsample {
-	g := conv.Same(3)
-	g.Upsample = true
-	return &Upsample{l.Conv(name+".conv", channels, channels, g)}
-}
-
-// Build appends dst = the image of src at dst's size.
-func (u *Upsample) Build(g *Graph, dst, src program.Value) { u.conv.Build(g, dst, src, Fuse{}) }

@@ -23,8 +23,10 @@ func (l *Loader) Linear(name string, in, out int, bias bool) *Linear {
 }
 
 // Pointwise loads a 1 × 1 convolution with its bias: what Linear does, stored as out × in × 1 × 1.
-func (l *Loader) Pointwise(name string, in, out int) *Linear {
-	return l.stack(name, in, true, gemm.Pack, []int{1, 1}, Part{name, out})
+func (l *Loader) Pointwise(name string, in, out int) *Linear { return l.pointwise(name, in, out, true) }
+
+func (l *Loader) pointwise(name string, in, out int, bias bool) *Linear {
+	return l.stack(name, in, bias, gemm.Pack, []int{1, 1}, Part{name, out})
 }
 
 // GLU loads a gated linear unit, the rows of its out values and then of their gates:
@@ -85,7 +87,7 @@ func (l *Linear) Build(g *Graph, dst, src program.Value, f Fuse) {
 			return program.Cost{FLOP: flops(src.Rows(), weights, 1), Bytes: float64(l.w.Bytes())}
 		},
 		Bind: func(m program.Memory) func() {
-			d, s, ep := m.Mat(dst), m.Mat(src), f.bind(m, l.bias)
+			d, s, ep := m.Mat(dst), m.Mat(src), f.bind(m, l.bias, l.Out)
 			return func() { gemm.Mul(g.Engine, d, s, l.w, gemm.Prologue{}, ep) }
 		},
 	})

@@ -37,6 +37,28 @@ func (n *GroupNorm) BuildAda(g *Graph, dst, src, scale, shift program.Value) {
 	}})
 }
 
+// AdaGroupNorm is a group norm whose scale and shift come from a time embedding e:
+//
+//	dst = act(norm(src)·(1+scale) + shift)    with [scale | shift] = linear(e)
+//
+// The norm has no weights of its own.
+type AdaGroupNorm struct {
+	norm *GroupNorm
+	time *TimeProjection
+}
+
+// AdaGroupNorm loads nothing itself: the weights of "linear" are left to time, which projects e.
+func (l *Loader) AdaGroupNorm(name string, channels, groups int, eps float64, act kernels.Act, time *TimeProjections) *AdaGroupNorm {
+	plain := &GroupNorm{name, groups, norm.Affine{Eps: float32(eps)}, act}
+	return &AdaGroupNorm{plain, time.add(name+".linear", 2*channels, nil)}
+}
+
+// Build appends dst = the norm of src. dst may be src.
+func (n *AdaGroupNorm) Build(g *Graph, dst, src program.Value) {
+	time := n.time.of(g)
+	n.norm.BuildAda(g, dst, src, time.Channels(0, src.C), time.Channels(src.C, 2*src.C))
+}
+
 // LayerNorm normalises each row.
 type LayerNorm struct {
 	Name string

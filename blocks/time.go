@@ -65,51 +65,89 @@ func (s *Sinusoid) Build(g *Graph, name string, dst program.Value, times []float
 }
 
 // TimeEmbedding is the network that turns a sinusoid into the time embedding:
-// y = post(linear_2(act(linear_1(x)))).
+//
+//	y = post(linear_2(act(linear_1(x + cond_proj(c)))))
+//
+// where c, in models that have it, is an embedding of what else is told about the step: the guidance
+// scale of a distilled model (Luo et al. 2023, "Latent Consistency Models").
 type TimeEmbedding struct {
 	linear1, linear2 *Linear
+	cond             *Linear // nil where there is none
 	act, post        kernels.Act
 }
 
-// TimeEmbedding loads "linear_1" and "linear_2".
-func (l *Loader) TimeEmbedding(name string, in, out int, act, post kernels.Act) *TimeEmbedding {
-	return &TimeEmbedding{
-		linear1: l.Linear(name+".linear_1", in, out, true),
-		linear2: l.Linear(name+".linear_2", out, out, true),
-		act:     act, post: post,
-	}
+// TimeEmbeddingOptions are what the network is like besides its widths.
+type TimeEmbeddingOptions struct {
+	Act, Post kernels.Act // between and behind the layers
+	Hidden    int         // columns between the layers; 0 means those of the output
+	Cond      int         // columns of c; 0 where there is none
+	NoBias    bool        // of either layer
 }
 
-// Build appends dst = the embedding of src, row by row.
+// TimeEmbedding loads "linear_1" and "linear_2", and "cond_proj", without a bias, where there is one.
+func (l *Loader) TimeEmbedding(name string, in, out int, o TimeEmbeddingOptions) *TimeEmbedding {
+	hidden := o.Hidden
+	if hidden == 0 {
+		hidden = out
+	}
+	t := &TimeEmbedding{
+		linear1: l.Linear(name+".linear_1", in, hidden, !o.NoBias),
+		linear2: l.Linear(name+".linear_2", hidden, out, !o.NoBias),
+		act:     o.Act, post: o.Post,
+	}
+	if o.Cond > 0 {
+		t.cond = l.Linear(name+".cond_proj", o.Cond, in, false)
+	}
+	return t
+}
+
+// Build appends dst = the embedding of src, row by row, with no c.
 func (t *TimeEmbedding) Build(g *Graph, dst, src program.Value) {
 	h := g.Mat(src.Rows(), t.linear1.Out)
 	t.linear1.Build(g, h, src, Fuse{Act: t.act})
 	t.linear2.Build(g, dst, h, Fuse{Act: t.post})
 }
 
-// TimeProjections are the layers of all residual blocks of a model that project the time
-// embedding, as one: there are dozens of them, and each has only as many rows as there are images.
+// BuildCond appends dst = the embedding of src and cond, row by row, of a network that has "cond_proj".
+func (t *TimeEmbedding) BuildCond(g *Graph, dst, src, cond program.Value) {
+	x := g.Mat(src.Rows(), src.C)
+	t.cond.Build(g, x, cond, Fuse{Add: src})
+	t.Build(g, dst, x)
+}
+
+// TimeProjections are the layers of all blocks of a model that project the time embedding, as one:
+// there are dozens of them, and each has only as many rows as there are images. A model whose blocks
+// want different things projected, the embedding and its activation say, has several of them.
 type TimeProjections struct {
 	in     int
 	parts  []Part
 	biases [][]float32 // for each part what is added to its bias, nil for nothing
 	width  int
-	linear *Linear
+	linear *Linear // nil where no block wants any
 }
 
-// NewTimeProjections returns the projections of a time embedding of the given width. Residual
-// blocks add theirs as they are loaded.
+// NewTimeProjections returns the projections of a time embedding of the given width. Blocks add
+// theirs as they are loaded.
 func NewTimeProjections(width int) *TimeProjections { return &TimeProjections{in: width} }
 
 // TimeProjection is one of TimeProjections: the columns of their output that it fills.
-type TimeProjection struct{ from, to int }
+type TimeProjection struct {
+	all      *TimeProjections
+	from, to int
+}
 
 // of returns the projection's columns in a graph.
-func (p *TimeProjection) of(g *Graph) program.Value { return g.Time.Channels(p.from, p.to) }
+func (p *TimeProjection) of(g *Graph) program.Value {
+	all, ok := g.times[p.all]
+	if !ok {
+		panic("blocks: a block comes before the time projections that it reads")
+	}
+	return all.Channels(p.from, p.to)
+}
 
 // add announces a layer of that name and width, to whose own bias another is added.
 func (t *TimeProjections) add(name string, width int, bias []float32) *TimeProjection {
-	p := &TimeProjection{t.width, t.width + width}
+	p := &TimeProjection{t, t.width, t.width + width}
 	t.parts = append(t.parts, Part{name, width})
 	t.biases = append(t.biases, bias)
 	t.width = p.to
@@ -118,6 +156,9 @@ func (t *TimeProjections) add(name string, width int, bias []float32) *TimeProje
 
 // Load loads "weight" and "bias" of all layers that were added.
 func (t *TimeProjections) Load(l *Loader) {
+	if t.width == 0 {
+		return
+	}
 	t.linear = l.Stack("time_emb_proj", t.in, true, t.parts...)
 	at := 0
 	for i, p := range t.parts {
@@ -128,9 +169,16 @@ func (t *TimeProjections) Load(l *Loader) {
 	}
 }
 
-// Build appends the projections of src, the time embedding after its activation, a row for each
-// image, and makes them the graph's.
+// Build appends the projections of src, a row for each image: the time embedding, or its activation, as
+// the blocks want it. Blocks built from then on read them.
 func (t *TimeProjections) Build(g *Graph, src program.Value) {
-	g.Time = g.Mat(src.Rows(), t.width)
-	t.linear.Build(g, g.Time, src, Fuse{})
+	if t.width == 0 {
+		return
+	}
+	if g.times == nil {
+		g.times = make(map[*TimeProjections]program.Value)
+	}
+	all := g.Mat(src.Rows(), t.width)
+	t.linear.Build(g, all, src, Fuse{})
+	g.times[t] = all
 }

@@ -83,7 +83,7 @@ func load(l *blocks.Loader, c Config) *Model {
 	first, last := c.Levels[0].Channels, c.Levels[len(c.Levels)-1].Channels
 
 	m.sinusoid = blocks.NewSinusoid(first, c.CosFirst, c.FreqShift)
-	m.time = l.TimeEmbedding("time_embedding", first, c.TimeDim, c.Act, c.TimePostAct)
+	m.time = l.TimeEmbedding("time_embedding", first, c.TimeDim, blocks.TimeEmbeddingOptions{Act: c.Act, Post: c.TimePostAct})
 	if c.Classes > 0 {
 		m.classes = l.Table("class_embedding", c.Classes, c.TimeDim)
 	}
@@ -105,7 +105,7 @@ func load(l *blocks.Loader, c Config) *Model {
 			skips = append(skips, hidden)
 		}
 		if i+1 < len(c.Levels) {
-			d.down = l.Downsample(name+".downsamplers.0", hidden, c.DownsamplePadding)
+			d.down = l.Downsample(name+".downsamplers.0", hidden, blocks.ResampleOptions{Padding: c.DownsamplePadding})
 			skips = append(skips, hidden)
 		}
 		m.down = append(m.down, d)
@@ -134,7 +134,7 @@ func load(l *blocks.Loader, c Config) *Model {
 			hidden = lv.Channels
 		}
 		if i > 0 {
-			u.up = l.Upsample(name+".upsamplers.0", hidden)
+			u.up = l.Upsample(name+".upsamplers.0", hidden, blocks.ResampleOptions{})
 		}
 	}
 
