@@ -12,58 +12,204 @@ type attender interface {
 	Build(g *Graph, dst, src program.Value, f Fuse)
 }
 
-// TransformerBlock is diffusers' BasicTransformerBlock with layer norms:
+// TransformerBlock is diffusers' BasicTransformerBlock:
 //
 //	x += attn1(norm1(x))
 //	x += attn2(norm2(x), prompt)
 //	x += ff(norm3(x))
+//
+// where NormKind says what the norms depend on, and whether the first and the last addition have a
+// gate.
 type TransformerBlock struct {
-	norm1, norm2, norm3 *LayerNorm
+	norm1, norm2, norm3 *LayerNorm // norm2 is nil where attn2 is, or sees x itself
 	attn1, attn2        attender
 	ff                  *FeedForward
+
+	// modulate appends what a condition makes of attn1, attn2 and ff; nil for nothing.
+	modulate  func(g *Graph, images int) [3]Modulation
+	positions *positions // what an attention's input gets added; nil for nothing
+}
+
+// NormKind is what the norms of a TransformerBlock depend on, diffusers' norm_type.
+type NormKind uint8
+
+const (
+	// LayerNorms depend on nothing.
+	LayerNorms NormKind = iota
+	// StepNorms has StepNorm before the attentions: the graph has Steps.
+	StepNorms
+	// AdaZero makes norm1 an AdaLayerNormZero, which modulates norm3 as well and gates what attn1 and ff
+	// add: TransformerOptions has Conditions.
+	AdaZero
+	// AdaSingle modulates and gates as AdaZero does, by the graph's Modulation and a table of the
+	// block's own. attn2 sees x without a norm.
+	AdaSingle
+	// AdaContinuous makes each norm an AdaNorm, the first two by root mean squares: the graph has a
+	// Condition.
+	AdaContinuous
+)
+
+// NormKinds are the kinds by diffusers' names. (Its layer_norm_i2vgen is missing: the block there has no
+// norm before its feed-forward network, and fails for want of it.)
+var NormKinds = map[string]NormKind{
+	"layer_norm": LayerNorms, "ada_norm": StepNorms, "ada_norm_zero": AdaZero, "ada_norm_single": AdaSingle,
+	"ada_norm_continuous": AdaContinuous,
 }
 
 // TransformerOptions are what the transformers of one level of a model have in common.
 type TransformerOptions struct {
 	Heads, HeadDim int
 	Layers         int // transformer blocks in a row
-	Context        int // columns of a prompt's token
-	Groups         int
+	// Context is how many columns a prompt's token has. 0 is no prompt and no attn2.
+	Context int
+	// OnlyCross says that attn1 attends to the prompt as well.
+	OnlyCross bool
+	// DoubleSelf says that attn2 attends to the pixels.
+	DoubleSelf bool
+	Bias       bool // queries, keys and values have biases
+	NoOutBias  bool // what follows an attention has none
+
+	Norm     NormKind
+	Eps      float64 // of the norms; 0 means 1e-5
+	NoAffine bool    // layer norms have no weights
+	// Steps is how many time steps StepNorms know.
+	Steps int
+	// Conditions project the condition of AdaZero.
+	Conditions *TimeProjections
+	// ConditionDim is how many columns the condition of AdaContinuous has, and ConditionBias whether the
+	// layers behind it have biases.
+	ConditionDim  int
+	ConditionBias bool
+
+	FeedForward FeedForwardOptions
+	// Positions is for how many tokens there are sinusoids to be added to what an attention sees; 0 is
+	// none.
+	Positions int
+
+	// Of Transformer2D:
+
+	Groups int
 	// Linear says that the projections in and out are stored as linear layers, not as 1 × 1
 	// convolutions.
 	Linear bool
-	// OnlyCross says that attn1 attends to the prompt as well.
-	OnlyCross bool
 }
 
-// TransformerBlock loads "norm1", "attn1", "norm2", "attn2", "norm3" and "ff".
+// TransformerBlock loads "norm1", "attn1", "norm2", "attn2", "norm3" and "ff", as far as the block has
+// them, and "scale_shift_table" for AdaSingle. Other layers of AdaZero than these are left to
+// o.Conditions.
 func (l *Loader) TransformerBlock(name string, channels int, o TransformerOptions) *TransformerBlock {
-	const eps = 1e-5
-	attention := AttentionOptions{Heads: o.Heads, HeadDim: o.HeadDim}
-	b := &TransformerBlock{
-		norm1: l.LayerNorm(name+".norm1", channels, eps),
-		norm2: l.LayerNorm(name+".norm2", channels, eps),
-		norm3: l.LayerNorm(name+".norm3", channels, eps),
-		attn2: l.CrossAttention(name+".attn2", channels, o.Context, attention),
-		ff:    l.FeedForward(name+".ff", channels, FeedForwardOptions{}),
+	if o.Eps == 0 {
+		o.Eps = 1e-5
 	}
-	if o.OnlyCross {
-		b.attn1 = l.CrossAttention(name+".attn1", channels, o.Context, attention)
-	} else {
-		b.attn1 = l.SelfAttention(name+".attn1", channels, attention)
+	b := &TransformerBlock{ff: l.FeedForward(name+".ff", channels, o.FeedForward)}
+	l.blockNorms(b, name, channels, o)
+	if o.Positions > 0 {
+		b.positions = sequencePositions(o.Positions, channels)
+	}
+	attention := AttentionOptions{Heads: o.Heads, HeadDim: o.HeadDim, Bias: o.Bias, NoOutBias: o.NoOutBias}
+	load := func(name string, cross bool) attender {
+		if cross {
+			return l.CrossAttention(name, channels, o.Context, attention)
+		}
+		return l.SelfAttention(name, channels, attention)
+	}
+	b.attn1 = load(name+".attn1", o.OnlyCross && o.Context > 0)
+	if o.hasSecond() {
+		b.attn2 = load(name+".attn2", !o.DoubleSelf)
 	}
 	return b
 }
 
+// hasSecond says whether blocks have a second attention.
+func (o *TransformerOptions) hasSecond() bool { return o.Context > 0 || o.DoubleSelf }
+
+// blockNorms loads the norms of a block, and what modulates them.
+func (l *Loader) blockNorms(b *TransformerBlock, name string, channels int, o TransformerOptions) {
+	plain := NormOptions{Eps: o.Eps, Scale: !o.NoAffine, Shift: !o.NoAffine}
+	switch o.Norm {
+	case LayerNorms:
+		b.norm1 = l.Norm(name+".norm1", channels, plain)
+		if o.hasSecond() {
+			b.norm2 = l.Norm(name+".norm2", channels, plain)
+		}
+		b.norm3 = l.Norm(name+".norm3", channels, plain)
+	case StepNorms:
+		step := NormOptions{Eps: 1e-5}
+		first := l.StepNorm(name+".norm1", channels, o.Steps, step)
+		second := &StepNorm{norm: &AdaNorm{}}
+		if o.hasSecond() {
+			second = l.StepNorm(name+".norm2", channels, o.Steps, step)
+		}
+		b.norm1, b.norm2, b.norm3 = first.norm.norm, second.norm.norm, l.Norm(name+".norm3", channels, plain)
+		b.modulate = func(g *Graph, images int) (m [3]Modulation) {
+			m[0] = first.modulation(g, images)
+			if o.hasSecond() {
+				m[1] = second.modulation(g, images)
+			}
+			return m
+		}
+	case AdaZero:
+		first := l.AdaLayerNormZero(name+".norm1", channels, 1e-6, o.Conditions)
+		b.norm1 = first.norm
+		if o.hasSecond() {
+			b.norm2 = l.Norm(name+".norm2", channels, plain)
+		}
+		b.norm3 = l.Norm(name+".norm3", channels, plain)
+		b.modulate = func(g *Graph, _ int) (m [3]Modulation) {
+			m[0], m[2] = first.Modulations(g)
+			return m
+		}
+	case AdaSingle:
+		table := l.ScaleShiftTable(name+".scale_shift_table", 6, channels)
+		b.norm1, b.norm3 = l.Norm(name+".norm1", channels, plain), l.Norm(name+".norm2", channels, plain)
+		b.modulate = func(g *Graph, _ int) (m [3]Modulation) {
+			m[0], m[2] = twoModulations(table.Build(g, g.Modulation))
+			return m
+		}
+	case AdaContinuous:
+		norm := func(name string, rms bool) *AdaNorm {
+			return l.AdaNorm(name+".norm", name+".linear", channels, AdaNormOptions{
+				NormOptions: NormOptions{Eps: o.Eps, Scale: !o.NoAffine, Shift: !o.NoAffine && !rms && o.ConditionBias, RMS: rms},
+				Width:       o.ConditionDim, Bias: o.ConditionBias,
+			})
+		}
+		norms := [3]*AdaNorm{norm(name+".norm1", true), {}, norm(name+".norm3", false)}
+		if o.hasSecond() {
+			norms[1] = norm(name+".norm2", true)
+		}
+		b.norm1, b.norm2, b.norm3 = norms[0].norm, norms[1].norm, norms[2].norm
+		b.modulate = func(g *Graph, _ int) (m [3]Modulation) {
+			for i, n := range norms {
+				if n.norm != nil {
+					m[i] = n.modulation(g, g.Condition)
+				}
+			}
+			return m
+		}
+	}
+}
+
 // Build appends what turns x into the block's output.
 func (b *TransformerBlock) Build(g *Graph, x program.Value) {
+	var m [3]Modulation
+	if b.modulate != nil {
+		m = b.modulate(g, x.N)
+	}
 	y := g.Image(x.N, x.H, x.W, x.C)
-	b.norm1.Build(g, y, x)
-	b.attn1.Build(g, x, y, Fuse{Add: x})
-	b.norm2.Build(g, y, x)
-	b.attn2.Build(g, x, y, Fuse{Add: x})
-	b.norm3.Build(g, y, x)
-	b.ff.Build(g, x, y, Fuse{Add: x})
+	b.norm1.BuildAda(g, y, x, m[0])
+	b.positions.build(g, b.norm1.Name+".pos_embed", y)
+	b.attn1.Build(g, x, y, Fuse{Gate: m[0].Gate, Add: x})
+	if b.attn2 != nil {
+		query := x
+		if b.norm2 != nil {
+			query = y
+			b.norm2.BuildAda(g, y, x, m[1])
+			b.positions.build(g, b.norm2.Name+".pos_embed", y)
+		}
+		b.attn2.Build(g, x, query, Fuse{Add: x})
+	}
+	b.norm3.BuildAda(g, y, x, m[2])
+	b.ff.Build(g, x, y, Fuse{Gate: m[2].Gate, Add: x})
 }
 
 // Transformer2D is diffusers' Transformer2DModel on images: transformer blocks over the pixels,

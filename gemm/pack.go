@@ -2,6 +2,7 @@ package gemm
 
 import (
 	"fmt"
+	"slices"
 	"unsafe"
 
 	"github.com/lanewise/lanewise/engine"
@@ -67,6 +68,12 @@ func pack(e *engine.Engine, w tensor.Mat, taps int, glu bool) *Packed {
 	p.zeros = make([]float32, p.In)
 	e.For(p.panels(), engine.Scratch{Floats: max(packBlock, taps) * p.set.GEMM.NR}, &packing{p, w})
 	return p
+}
+
+// Equal says whether p and q are the same weights, laid out in the same way.
+func (p *Packed) Equal(q *Packed) bool {
+	return p.In == q.In && p.Out == q.Out && p.GLU == q.GLU && p.taps == q.taps && p.set == q.set && p.format == q.format &&
+		slices.Equal(p.data, q.data) && slices.Equal(p.half, q.half)
 }
 
 // Zeros returns In zeros: a row of padding.
