@@ -116,12 +116,12 @@ type StepNorm struct {
 	norm *AdaNorm
 }
 
-// StepNorm loads "emb", "linear", and "norm" where it has weights.
-func (l *Loader) StepNorm(name string, channels, steps int, o NormOptions) *StepNorm {
+// StepNorm loads "emb", steps × o.Width, "linear" with o.Bias, and "norm" where it has weights.
+func (l *Loader) StepNorm(name string, channels, steps int, o AdaNormOptions) *StepNorm {
 	return &StepNorm{
 		Steps: steps, name: name,
-		emb:  l.Table(name+".emb", steps, channels),
-		norm: l.AdaNorm(name+".norm", name+".linear", channels, AdaNormOptions{NormOptions: o, Width: channels, Bias: true}),
+		emb:  l.Table(name+".emb", steps, o.Width),
+		norm: l.AdaNorm(name+".norm", name+".linear", channels, o),
 	}
 }
 

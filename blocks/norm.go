@@ -64,20 +64,16 @@ type LayerNorm struct {
 	Name string
 
 	affine norm.Affine
+	rms    bool
 }
 
 // LayerNorm loads "weight" and "bias".
 func (l *Loader) LayerNorm(name string, channels int, eps float64) *LayerNorm {
-	return &LayerNorm{name, l.affine(name, channels, eps)}
+	return l.Norm(name, channels, NormOptions{Eps: eps, Scale: true, Shift: true})
 }
 
 // Build appends dst = norm(src), row by row. dst may be src.
-func (n *LayerNorm) Build(g *Graph, dst, src program.Value) {
-	g.Add(program.Op{Name: n.Name, Kind: "norm", Dst: dst, Src: []program.Value{src}, Bind: func(m program.Memory) func() {
-		d, s := m.Mat(dst), m.Mat(src)
-		return func() { norm.Layer(g.Engine, d, s, n.affine) }
-	}})
-}
+func (n *LayerNorm) Build(g *Graph, dst, src program.Value) { n.BuildAda(g, dst, src, Modulation{}) }
 
 // affine loads the scale and shift of a norm.
 func (l *Loader) affine(name string, channels int, eps float64) norm.Affine {

@@ -134,7 +134,7 @@ func (l *Loader) blockNorms(b *TransformerBlock, name string, channels int, o Tr
 		}
 		b.norm3 = l.Norm(name+".norm3", channels, plain)
 	case StepNorms:
-		step := NormOptions{Eps: 1e-5}
+		step := AdaNormOptions{NormOptions: NormOptions{Eps: 1e-5}, Width: channels, Bias: true}
 		first := l.StepNorm(name+".norm1", channels, o.Steps, step)
 		second := &StepNorm{norm: &AdaNorm{}}
 		if o.hasSecond() {
