@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
+	"strings"
 	"testing/fstest"
 
 	"github.com/lanewise/lanewise/attention"
@@ -24,7 +26,14 @@ import (
 // the loader; what it returns appends the block to the graph, from the case's inputs to its outputs, and
 // is called where nothing was wrong with either.
 var blockClasses = map[string]func(b *block) (build func()){
-	"Timesteps": timesteps,
+	"AdaGroupNorm":          adaGroupNorm,
+	"Attention":             attentionLayer,
+	"Downsample2D":          downsample,
+	"ResnetBlock2D":         resnet,
+	"ResnetBlockCondNorm2D": resnet,
+	"TimestepEmbedding":     timestepEmbedding,
+	"Timesteps":             timesteps,
+	"Upsample2D":            upsample,
 }
 
 // block is a case of the group on its way to a program.
@@ -33,6 +42,8 @@ type block struct {
 	config *config.Config
 	load   *blocks.Loader
 	graph  *blocks.Graph
+
+	twins string // how tensors begin that the file has by another name as well, "" for none
 
 	in   map[string]golden.Tensor
 	used map[string]bool // inputs
@@ -53,11 +64,13 @@ func runBlock(e *engine.Engine, c *golden.Case) error {
 	if err := errors.Join(b.config.Err(), b.load.Err()); err != nil {
 		return err
 	}
-	if unknown, unused := b.config.Unknown(), b.load.Unused(); len(unknown)+len(unused) > 0 {
+	unknown := b.config.Unknown()
+	unused := slices.DeleteFunc(b.load.Unused(), func(name string) bool { return b.twins != "" && strings.HasPrefix(name, b.twins) })
+	if len(unknown)+len(unused) > 0 {
 		return fmt.Errorf("keys %v and tensors %v mean nothing to the block", unknown, unused)
 	}
 	build()
-	b.attendTo("in.ctx", "in.mask")
+	b.attendTo("in.ctx", "in.x", "in.mask")
 	for name := range b.in {
 		if !b.used[name] {
 			b.errs = append(b.errs, unsupported(c.Class+" does not take "+name+" yet"))
@@ -165,41 +178,33 @@ func (b *block) output(name string, v program.Value) {
 	}})
 }
 
-// attendTo gives the tokens of an input to all prompts of the graph, and a mask that is added to the
-// scores where the case has one.
-func (b *block) attendTo(tokens, mask string) {
+// attendTo gives the tokens of an input to all prompts of the graph, or where there is no such input
+// those of another, and a mask that is added to the scores where the case has one.
+func (b *block) attendTo(tokens, otherwise, mask string) {
 	if len(b.graph.Prompts) == 0 {
 		return
 	}
-	t := rows(b.tensor(tokens))
+	if !b.has(tokens) {
+		tokens = otherwise
+	}
+	t := b.tensor(tokens)
+	if len(t.Shape) != 3 {
+		b.errs = append(b.errs, fmt.Errorf("%s of shape %v is no batch of tokens", tokens, t.Shape))
+		return
+	}
+	all, n := rows(t), t.Shape[1]
 	for _, p := range b.graph.Prompts {
-		kv := p.Layer.Project(b.load.Engine, t)
+		kv := attention.KV{K: tensor.MakeMat(all.Rows, p.Layer.Inner), V: tensor.MakeMat(all.Rows, p.Layer.Inner)}
+		for r := 0; r < all.Rows; r += n {
+			one := p.Layer.Project(b.load.Engine, all.Slice(r, r+n))
+			for i := range n {
+				copy(kv.K.Row(r+i), one.K.Row(i))
+				copy(kv.V.Row(r+i), one.V.Row(i))
+			}
+		}
 		if b.has(mask) {
 			kv.Mask = rows(b.tensor(mask))
 		}
 		p.KV = []attention.KV{kv}
-	}
-}
-
-// timesteps embeds times by sinusoids; the names of the outputs say what each is like.
-func timesteps(b *block) func() {
-	return func() {
-		var times []float64
-		for _, t := range b.tensor("in.timesteps").Data {
-			times = append(times, float64(t))
-		}
-		for _, o := range b.Outputs {
-			var cosFirst, shift, dim int
-			switch n, err := fmt.Sscanf(o.Name, "out.flip%d_shift%d_dim%d", &cosFirst, &shift, &dim); {
-			case o.Name == "out.odd_dim":
-				cosFirst, shift, dim = 1, 0, 33
-			case n != 3:
-				b.errs = append(b.errs, fmt.Errorf("output %s: %w", o.Name, err))
-				continue
-			}
-			v := b.graph.Mat(len(times), dim)
-			blocks.NewSinusoid(dim, cosFirst == 1, float64(shift)).Build(b.graph, o.Name, v, times)
-			b.output(o.Name, v)
-		}
 	}
 }
