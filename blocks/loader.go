@@ -23,6 +23,9 @@ type Loader struct {
 	// Alias, if there is one, returns what else the checkpoint may call a tensor that it does not
 	// have by its name, or "".
 	Alias func(name string) string
+	// Squeeze, if there is one, says of which tensors the checkpoint may have further sizes of 1 at the
+	// end of their shape: linear layers that are stored as 1 × 1 convolutions.
+	Squeeze func(name string) bool
 
 	model    string
 	from     *safetensors.Checkpoint
@@ -39,6 +42,9 @@ type Merge interface {
 	Add(e *engine.Engine, w []float32, name string, shape []int) error
 	// Unused lists what the merge holds and no tensor has asked for, sorted.
 	Unused() []string
+	// Err says what is wrong with the merge as a whole once all tensors have been read: that none of
+	// it was for the model, say.
+	Err() error
 }
 
 // NewLoader returns a loader of the named model ("unet"), whose name begins every error. Weights
@@ -129,7 +135,11 @@ func (l *Loader) read(dst []float32, name string, shape ...int) bool {
 		return false
 	}
 	l.used[stored] = true
-	if !slices.Equal(info.Shape, shape) {
+	have := info.Shape
+	for l.Squeeze != nil && len(have) > len(shape) && have[len(have)-1] == 1 && l.Squeeze(name) {
+		have = have[:len(have)-1]
+	}
+	if !slices.Equal(have, shape) {
 		l.Fail(name, "shape %v, want %v (%s)", info.Shape, shape, info.File)
 		return false
 	}
