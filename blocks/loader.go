@@ -65,10 +65,17 @@ func (e *MissingError) Error() string {
 }
 
 // Err returns everything that was wrong so far, joined, or nil. Tensors that nobody asked for are
-// listed with it: where one is missing, they often say what it is called instead.
+// listed with it: where one is missing, they often say what it is called instead. Where nothing is
+// wrong with the checkpoint, Err returns what merges say.
 func (l *Loader) Err() error {
 	if len(l.problems) == 0 {
-		return nil
+		var errs []error
+		for _, m := range l.merges {
+			if err := m.Err(); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", l.model, err))
+			}
+		}
+		return errors.Join(errs...)
 	}
 	problems := l.problems
 	if unused := l.Unused(); len(unused) > 0 {
