@@ -1,7 +1,6 @@
 package clip
 
 import (
-	"io/fs"
 	"maps"
 	"math"
 	"slices"
@@ -36,6 +35,7 @@ var activations = map[string]kernels.Act{
 	"gelu_python":       kernels.GELU,
 	"gelu_new":          kernels.GELUTanh,
 	"gelu_fast":         kernels.GELUTanh,
+	"gelu_accurate":     kernels.GELUTanh,
 	"gelu_pytorch_tanh": kernels.GELUTanh,
 	"relu":              kernels.ReLU,
 	"silu":              kernels.SiLU,
@@ -47,13 +47,7 @@ var activations = map[string]kernels.Act{
 }
 
 // readTextConfig reads the config.json of a CLIPTextModel or CLIPTextModelWithProjection.
-func readTextConfig(fsys fs.FS) (TextConfig, error) {
-	c, err := config.Open(fsys, "config.json")
-	if err != nil {
-		return TextConfig{}, err
-	}
-	const plain, projecting = "CLIPTextModel", "CLIPTextModelWithProjection"
-	classes := c.Strings("architectures", []string{plain}, plain, projecting)
+func readTextConfig(c *config.Config) (TextConfig, error) {
 	c.Only("model_type", "clip_text_model")
 	m := TextConfig{
 		Vocabulary: c.Size("vocab_size", 49408),
@@ -66,25 +60,39 @@ func readTextConfig(fsys fs.FS) (TextConfig, error) {
 		Eps:        float32(c.Float("layer_norm_eps", 1e-5)),
 		End:        c.Int("eos_token_id", 49407),
 	}
-	if len(classes) != 1 {
-		c.Fail("architectures", "one class")
-	} else if classes[0] == plain {
+	if !projects(c, "CLIPTextModel") {
 		m.Projection = 0
 	}
-	if m.Width%m.Heads != 0 {
-		c.Fail("num_attention_heads", "a divisor of hidden_size")
-	}
-	if eps := float64(m.Eps); !(eps > 0) || math.IsInf(eps, 1) {
-		c.Fail("layer_norm_eps", "a number above 0")
-	}
-	act := c.String("hidden_act", "quick_gelu")
-	var known bool
-	if m.Act, known = activations[act]; !known {
-		c.Fail("hidden_act", activationNames())
-	}
+	m.Act = readLayers(c, m.Width, m.Heads, m.Eps)
+	c.Ignore(idleKeys...)
 	return m, c.Err()
 }
 
-func activationNames() string {
-	return strings.Join(slices.Sorted(maps.Keys(activations)), ", ")
+// idleKeys are keys of config.json without bearing on what is computed.
+var idleKeys = []string{"attention_dropout", "dropout", "bos_token_id", "pad_token_id", "initializer_factor",
+	"initializer_range", "torch_dtype", "dtype", "transformers_version"}
+
+// projects reads whether the model is of the class that projects, not of the plain one.
+func projects(c *config.Config, plain string) bool {
+	projecting := plain + "WithProjection"
+	classes := c.Strings("architectures", []string{plain}, plain, projecting)
+	if len(classes) != 1 {
+		c.Fail("architectures", "one class")
+	}
+	return classes[0] == projecting
+}
+
+// readLayers checks what layers are made of, and reads their activation.
+func readLayers(c *config.Config, width, heads int, eps float32) kernels.Act {
+	if width%heads != 0 {
+		c.Fail("num_attention_heads", "a divisor of hidden_size")
+	}
+	if eps := float64(eps); !(eps > 0) || math.IsInf(eps, 1) {
+		c.Fail("layer_norm_eps", "a number above 0")
+	}
+	act, known := activations[c.String("hidden_act", "quick_gelu")]
+	if !known {
+		c.Fail("hidden_act", strings.Join(slices.Sorted(maps.Keys(activations)), ", "))
+	}
+	return act
 }

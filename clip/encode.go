@@ -47,10 +47,7 @@ func (m *TextModel) Encode(ctx context.Context, ids [][]int, o TextOptions) (*Te
 		return nil, err
 	}
 	shape := textShape{len(ids), len(ids[0])}
-	r := m.runs.take(shape)
-	if r == nil {
-		r = m.newRun(shape)
-	}
+	r := m.runs.take(shape, m.newRun)
 	defer m.runs.put(r)
 	r.set(ids, o, m.end)
 	r.out = m.newOutput(shape, o.Hidden)
@@ -76,14 +73,6 @@ func (m *TextModel) newOutput(shape textShape, hidden bool) *TextOutput {
 		}
 	}
 	return out
-}
-
-// hidden returns the states that left layer i, counted from 1, or nothing where nobody asked.
-func (out *TextOutput) hidden(i int) tensor.Mat {
-	if out.Hidden == nil {
-		return tensor.Mat{}
-	}
-	return out.Hidden[i]
 }
 
 // end returns the place of the token whose state stands for the text: the first that is

@@ -2,8 +2,6 @@ package clip
 
 import (
 	"math"
-	"slices"
-	"sync"
 
 	"github.com/lanewise/lanewise/attention"
 	"github.com/lanewise/lanewise/blocks"
@@ -22,17 +20,20 @@ type textRun struct {
 
 	ids, positions []int      // a token each
 	ends           []int      // a text each: the row of its end
-	mask           tensor.Mat // memory for one, texts × tokens
-	visible        tensor.Mat // mask, or nothing where all tokens are seen
+	mask           tensor.Mat // memory for what masks add to scores: tokens × tokens for each text
+	bias           tensor.Mat // mask, or nothing where all tokens are seen
 	out            *TextOutput
 }
+
+// of returns the run's shape.
+func (r *textRun) of() textShape { return r.shape }
 
 // newRun builds the program for a shape.
 func (m *TextModel) newRun(shape textShape) *textRun {
 	c, rows := m.Config, shape.texts*shape.tokens
 	r := &textRun{
 		shape: shape, ids: make([]int, rows), positions: make([]int, rows), ends: make([]int, shape.texts),
-		mask: tensor.MakeMat(shape.texts, shape.tokens),
+		mask: tensor.MakeMat(rows, shape.tokens),
 	}
 	g := &blocks.Graph{Engine: m.engine}
 	x, normed := g.Mat(rows, c.Width), g.Mat(rows, c.Width)
@@ -47,10 +48,11 @@ func (m *TextModel) newRun(shape textShape) *textRun {
 	}})
 	m.token.Build(g, x, r.ids)
 	m.position.Build(g, x, r.positions)
-	r.keep(g, embeddings, x, func(out *TextOutput) tensor.Mat { return out.hidden(0) })
+	r.keep(g, embeddings, x, func(out *TextOutput) tensor.Mat { return hidden(out.Hidden, 0) })
+	attends := attention.Shape{Batch: shape.texts, Heads: c.Heads, Causal: true}
 	for i, l := range m.layers {
-		m.buildLayer(g, x, normed, l, r)
-		r.keep(g, l.name, x, func(out *TextOutput) tensor.Mat { return out.hidden(i + 1) })
+		l.build(g, x, normed, attends, &r.bias)
+		r.keep(g, l.name, x, func(out *TextOutput) tensor.Mat { return hidden(out.Hidden, i+1) })
 	}
 	m.final.Build(g, normed, x)
 	r.keep(g, m.final.Name, normed, func(out *TextOutput) tensor.Mat { return out.States })
@@ -64,39 +66,6 @@ func (m *TextModel) newRun(shape textShape) *textRun {
 	}
 	r.program = g.Build()
 	return r
-}
-
-// buildLayer appends one layer, from x to x; normed is a buffer of its size.
-func (m *TextModel) buildLayer(g *blocks.Graph, x, normed program.Value, l textLayer, r *textRun) {
-	c := m.Config
-	qkv, inner := g.Mat(x.Rows(), 3*c.Width), g.Mat(x.Rows(), c.Inner)
-	l.norm1.Build(g, normed, x)
-	l.qkv.Build(g, qkv, normed, blocks.Fuse{})
-	r.buildAttention(g, l.name+".self_attn", normed, qkv, c.Heads)
-	l.out.Build(g, x, normed, blocks.Fuse{Add: x})
-	l.norm2.Build(g, normed, x)
-	l.fc1.Build(g, inner, normed, blocks.Fuse{Act: c.Act})
-	l.fc2.Build(g, x, inner, blocks.Fuse{Add: x})
-}
-
-// buildAttention appends dst = causal attention over queries, keys and values, which qkv has
-// beside each other, with the run's mask.
-func (r *textRun) buildAttention(g *blocks.Graph, name string, dst, qkv program.Value, heads int) {
-	width, pairs := dst.C, float64(r.shape.texts*r.shape.tokens*(r.shape.tokens+1)/2)
-	shape := attention.Shape{Batch: r.shape.texts, Heads: heads, Causal: true}
-	g.Add(program.Op{
-		Name: name, Kind: "attention", Dst: dst, Src: []program.Value{qkv},
-		Cost: func() program.Cost { return program.Cost{FLOP: 4 * pairs * float64(width)} },
-		Bind: func(m program.Memory) func() {
-			d, s := m.Mat(dst), m.Mat(qkv)
-			q := s.Columns(0, width)
-			kv := []attention.KV{{K: s.Columns(width, 2*width), V: s.Columns(2*width, 3*width)}}
-			return func() {
-				kv[0].Mask = r.visible
-				attention.Attend(g.Engine, d, q, kv, shape)
-			}
-		},
-	})
 }
 
 // buildPool appends dst = the rows of src that are the ends of texts.
@@ -113,22 +82,14 @@ func (r *textRun) buildPool(g *blocks.Graph, dst, src program.Value) {
 
 // keep appends a copy of src to where it belongs in the output; to is nothing where nobody asked.
 func (r *textRun) keep(g *blocks.Graph, name string, src program.Value, to func(*TextOutput) tensor.Mat) {
-	g.Add(program.Op{Name: name, Kind: "copy", Src: []program.Value{src}, Bind: func(m program.Memory) func() {
-		s := m.Mat(src)
-		return func() {
-			d := to(r.out)
-			for i := range d.Rows {
-				copy(d.Row(i), s.Row(i))
-			}
-		}
-	}})
+	keep(g, name, src, func() tensor.Mat { return to(r.out) })
 }
 
 // set puts what Encode was given where the program reads it.
 func (r *textRun) set(ids [][]int, o TextOptions, end func(text []int) int) {
-	r.visible = tensor.Mat{}
+	r.bias = tensor.Mat{}
 	if o.Mask != nil {
-		r.visible = r.mask
+		r.bias = r.mask
 	}
 	for i, text := range ids {
 		first := i * r.shape.tokens
@@ -140,49 +101,24 @@ func (r *textRun) set(ids [][]int, o TextOptions, end func(text []int) int) {
 				at = o.Positions[i][t]
 			}
 			r.positions[first+t] = at
-		}
-		if o.Mask == nil {
-			continue
-		}
-		for t, seen := range o.Mask[i] {
-			// As in transformers, so that a token which sees none, not even itself, sees all before
-			// it equally.
-			r.mask.Row(i)[t] = 0
-			if !seen {
-				r.mask.Row(i)[t] = -math.MaxFloat32
+			if o.Mask != nil {
+				maskRow(r.mask.Row(first+t), t, o.Mask[i])
 			}
 		}
 	}
 }
 
-// freeRuns keeps the runs that nobody uses, a few of them.
-type freeRuns struct {
-	mu   sync.Mutex
-	free []*textRun // the one that was used last is last
-}
-
-// freeMost is how many runs are kept: prompts have one length or two, in batches of one or two.
-const freeMost = 4
-
-// take returns a run of a shape, or nil.
-func (f *freeRuns) take(shape textShape) *textRun {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for i, r := range f.free {
-		if r.shape == shape {
-			f.free = slices.Delete(f.free, i, i+1)
-			return r
+// maskRow fills row with what is added to the scores of token t. As in transformers, the order of
+// tokens and the mask each take one out by the lowest number there is: a token that sees none, not even
+// itself, sees equally all that only one of them takes out.
+func maskRow(row []float32, t int, seen []bool) {
+	for k, see := range seen {
+		row[k] = 0
+		if k > t {
+			row[k] = -math.MaxFloat32
+		}
+		if !see {
+			row[k] -= math.MaxFloat32 // −Inf where there are both
 		}
 	}
-	return nil
-}
-
-// put gives a run back.
-func (f *freeRuns) put(r *textRun) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if len(f.free) == freeMost {
-		f.free = slices.Delete(f.free, 0, 1)
-	}
-	f.free = append(f.free, r)
 }

@@ -153,11 +153,12 @@ func (m *model) attention(name string, x []float64, seen []bool) []float64 {
 	bias := make([]float32, tokens*tokens)
 	for q := range tokens {
 		for k := range tokens {
-			switch {
-			case k > q:
-				bias[q*tokens+k] = float32(math.Inf(-1))
-			case seen != nil && !seen[k]:
-				bias[q*tokens+k] = -math.MaxFloat32
+			// Each takes a key out by the lowest float32, together by −Inf.
+			if k > q {
+				bias[q*tokens+k] -= math.MaxFloat32
+			}
+			if seen != nil && !seen[k] {
+				bias[q*tokens+k] -= math.MaxFloat32
 			}
 		}
 	}
