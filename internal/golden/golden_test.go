@@ -23,13 +23,17 @@ type runner func(e *engine.Engine, c *golden.Case) error
 
 // runners says how to run the cases of a class.
 var runners = map[string]runner{
-	"function":                    runOperators,
-	"UNet2DConditionModel":        runUNet,
-	"CLIPTextModel":               runText,
-	"CLIPTextModelWithProjection": runText,
-	"T2IAdapter":                  runT2I,
-	"DDIMScheduler":               runScheduler,
-	"EulerDiscreteScheduler":      runScheduler,
+	"function":                      runOperators,
+	"UNet2DConditionModel":          runUNet,
+	"CLIPTextModel":                 runText,
+	"CLIPTextModelWithProjection":   runText,
+	"CLIPVisionModel":               runVision,
+	"CLIPVisionModelWithProjection": runVision,
+	"AutoencoderKL":                 runAutoencoder,
+	"AutoencoderTiny":               runAutoencoder,
+	"T2IAdapter":                    runT2I,
+	"DDIMScheduler":                 runScheduler,
+	"EulerDiscreteScheduler":        runScheduler,
 }
 
 // TestGolden runs the cases of every root in LANEWISE_GOLDEN, a list of directories in the form of

@@ -6,9 +6,6 @@ import "github.com/lanewise/lanewise/internal/golden"
 // nor in runners fails. Besides what is named here, only what a model's loader calls a value that
 // it does not support, and an input that there is no place for, is skipped.
 var unsupportedClasses = map[string]string{
-	"AutoencoderKL":                   "no image autoencoder yet",
-	"AutoencoderTiny":                 "no image autoencoder yet",
-	"CLIPVisionModelWithProjection":   "no image encoder yet",
 	"ControlNetModel":                 "no ControlNet yet",
 	"DiTTransformer2DModel":           "no transformer denoiser yet",
 	"PixArtTransformer2DModel":        "no transformer denoiser yet",
