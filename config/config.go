@@ -230,7 +230,8 @@ func (c *Config) Ignore(keys ...string) {
 	}
 }
 
-// Fail adds an error about the key's value: supported says what it could have been.
+// Fail adds an error about the key's value, unless there is the same already: supported says what it could
+// have been.
 func (c *Config) Fail(key, supported string) {
 	v, ok := c.value(key)
 	if !ok {
@@ -241,7 +242,10 @@ func (c *Config) Fail(key, supported string) {
 	if len(v) > most {
 		v = v[:most] + "…"
 	}
-	c.errs = append(c.errs, &valueError{c.name, key, v, supported})
+	err := valueError{c.name, key, v, supported}
+	if !slices.ContainsFunc(c.errs, func(e error) bool { return e == error(err) }) {
+		c.errs = append(c.errs, err)
+	}
 }
 
 // lineBreak is where a value goes on in the next line; no string in JSON does.
@@ -250,11 +254,11 @@ var lineBreak = regexp.MustCompile(`\s*\n\s*`)
 // valueError is about a value that is not supported.
 type valueError struct{ file, key, value, supported string }
 
-func (e *valueError) Error() string {
+func (e valueError) Error() string {
 	return fmt.Sprintf("config: %s: %s is %s, supported: %s", e.file, e.key, e.value, e.supported)
 }
 
-func (e *valueError) Is(target error) bool { return target == errors.ErrUnsupported }
+func (e valueError) Is(target error) bool { return target == errors.ErrUnsupported }
 
 // Unknown lists the keys of the file that nobody asked for, sorted, without those that start with
 // an underscore: diffusers' notes about the file itself.

@@ -4,6 +4,7 @@ import (
 	"github.com/lanewise/lanewise/blocks"
 	"github.com/lanewise/lanewise/kernels"
 	"github.com/lanewise/lanewise/program"
+	"github.com/lanewise/lanewise/tensor"
 )
 
 // build makes the session's program: the U-Net as a straight line.
@@ -11,30 +12,20 @@ func (s *Session) build() {
 	m, g := s.model, &blocks.Graph{Engine: s.model.engine}
 	s.buildTime(g)
 
-	x := g.Image(s.batch, s.height, s.width, m.Config.InChannels)
-	g.Add(program.Op{Name: "input", Kind: "copy", Dst: x, Bind: func(mem program.Memory) func() {
-		dst := mem.Image(x)
-		return func() { s.readInput(dst) }
-	}})
-
 	// Every output of the way down is written to where the way up will read it.
 	joints := s.joints(g)
 	at := 0
 	skip := func() program.Value { at++; return joints[at-1].skip }
-	h := skip()
-	m.in.Build(g, h, x, blocks.Fuse{})
-	for _, level := range m.down {
-		for _, layer := range level.layers {
-			h = layer.build(g, skip(), h)
-		}
-		if level.down != nil {
-			to := skip()
-			level.down.Build(g, to, h)
-			h = to
-		}
+	h := s.buildDown(g, blocks.Fuse{}, skip, func(i int, features program.Value) {
+		s.buildSum(g, levelName(i), features, func(b *binding) [][]term { return b.levels[i] })
+	})
+	middle := joints[len(joints)-1].hidden
+	s.buildMid(g, middle, h)
+	// The middle has seen the skips as they were.
+	s.buildSum(g, "mid_block.residual", middle, func(b *binding) [][]term { return b.mid })
+	for i, j := range joints {
+		s.buildSum(g, skipName(i), j.skip, func(b *binding) [][]term { return b.skips[i] })
 	}
-
-	s.buildMid(g, joints[len(joints)-1].hidden, h)
 
 	for i := len(m.up) - 1; i >= 0; i-- {
 		level := &m.up[i]
@@ -64,27 +55,111 @@ func (s *Session) build() {
 	s.program, s.prompts = g.Build(), g.Prompts
 }
 
-// buildTime appends what depends on time and class alone: the projections that the residual blocks
-// take their columns of.
-func (s *Session) buildTime(g *blocks.Graph) {
-	m := s.model
-	sinusoid := g.Mat(s.batch, m.sinusoid.Dim)
-	m.sinusoid.Build(g, "time_proj", sinusoid, s.times)
-	embedding := g.Mat(s.batch, m.Config.TimeDim)
-	m.time.Build(g, embedding, sinusoid)
-	if m.classes != nil {
-		m.classes.Build(g, embedding, s.labels)
+// buildTime appends what depends on time: the projections that the residual blocks take their
+// columns of.
+func (s *session) buildTime(g *blocks.Graph) {
+	c, b := &s.trunk.Config, &s.trunk.embedding
+	features := g.Mat(s.batch, b.width)
+	g.Add(program.Op{Name: "time_proj", Kind: "embedding", Dst: features, Bind: func(m program.Memory) func() {
+		dst := m.Mat(features)
+		return func() { s.embedTimes(dst) }
+	}})
+	whole := g.Mat(s.batch, c.blockTimeDim())
+	e := whole.Channels(0, c.TimeDim)
+	if c.GuidanceDim > 0 {
+		guidance := g.Mat(s.batch, c.GuidanceDim)
+		s.buildRows(g, "guidance", guidance, false, func(b *binding) [][]float32 { return b.guidance })
+		b.time.BuildCond(g, e, features, guidance)
+	} else {
+		b.time.Build(g, e, features)
 	}
-	if m.Config.TimeAct != kernels.Identity {
-		g.Activate("time_embed_act", embedding, embedding, m.Config.TimeAct)
+	switch {
+	case c.ClassConcat:
+		s.buildRows(g, "class", whole.Channels(c.TimeDim, whole.C), false, func(b *binding) [][]float32 { return b.class })
+	case c.ClassKind != NoClass:
+		s.buildRows(g, "class", e, true, func(b *binding) [][]float32 { return b.class })
 	}
-	g.Activate("nonlinearity", embedding, embedding, m.Config.Act) // once for all residual blocks
-	m.projections.Build(g, embedding)
+	if c.PooledKind != NoPooled {
+		s.buildRows(g, "pooled", e, true, func(b *binding) [][]float32 { return b.pooled })
+	}
+	if c.TimeAct != kernels.Identity {
+		g.Activate("time_embed_act", whole, whole, c.TimeAct)
+	}
+	s.trunk.times.raw.Build(g, whole)
+	g.Activate("nonlinearity", whole, whole, c.Act) // once for all residual blocks
+	s.trunk.times.activated.Build(g, whole)
 }
 
-// buildMid appends dst = the mid block of src.
-func (s *Session) buildMid(g *blocks.Graph, dst, src program.Value) {
-	mid := s.model.mid
+// embedTimes fills dst with the features of the session's times.
+func (s *session) embedTimes(dst tensor.Mat) {
+	for i, t := range s.times {
+		if i > 0 && t == s.times[i-1] {
+			copy(dst.Row(i), dst.Row(i-1))
+			continue
+		}
+		s.trunk.embedding.features.Embed(dst.Row(i), t)
+	}
+}
+
+// buildRows appends dst = rows, or with add dst += rows, where of says what a binding has for each
+// image; nil is zeros.
+func (s *session) buildRows(g *blocks.Graph, name string, dst program.Value, add bool, of func(*binding) [][]float32) {
+	op := program.Op{Name: name, Kind: "embedding", Dst: dst, Bind: func(m program.Memory) func() {
+		d := m.Mat(dst)
+		return func() {
+			for i, from := range of(s.bound) {
+				row := d.Row(i)
+				if !add {
+					clear(row)
+				}
+				for c, v := range from {
+					row[c] += v
+				}
+			}
+		}
+	}}
+	if add {
+		op.Src = []program.Value{dst}
+	}
+	g.Add(op)
+}
+
+// buildDown appends the way down from the session's input and returns its last output. f goes with the
+// first convolution. skip returns where the next output is to be that the way up will read, and level
+// is called for the features of each level where an adapter would add its own.
+func (s *session) buildDown(g *blocks.Graph, f blocks.Fuse, skip func() program.Value, level func(i int, features program.Value)) program.Value {
+	t := s.trunk
+	x := g.Image(s.batch, s.height, s.width, t.Config.InChannels)
+	g.Add(program.Op{Name: "input", Kind: "copy", Dst: x, Bind: func(m program.Memory) func() {
+		dst := m.Image(x)
+		return func() { s.readInput(dst) }
+	}})
+	h := skip()
+	t.in.Build(g, h, x, f)
+	for i, lv := range t.down {
+		for _, layer := range lv.layers {
+			h = layer.build(g, skip(), h)
+		}
+		// Blocks without cross-attention are given an adapter's features after they are done.
+		early := t.Config.Levels[i].Down.Attention.Crosses()
+		if early {
+			level(i, h)
+		}
+		if lv.down != nil {
+			to := skip()
+			lv.down.Build(g, to, h)
+			h = to
+		}
+		if !early {
+			level(i, h)
+		}
+	}
+	return h
+}
+
+// buildMid appends dst = the middle block of src.
+func (s *session) buildMid(g *blocks.Graph, dst, src program.Value) {
+	mid := s.trunk.mid
 	if len(mid) == 0 {
 		g.Activate("mid_block", dst, src, kernels.Identity)
 		return
@@ -100,13 +175,13 @@ func (s *Session) buildMid(g *blocks.Graph, dst, src program.Value) {
 
 // build appends dst = the layer of src, and returns dst.
 func (l layer) build(g *blocks.Graph, dst, src program.Value) program.Value {
-	if l.transformer == nil {
+	if l.attention == nil {
 		l.resnet.Build(g, dst, src)
 		return dst
 	}
 	h := g.Image(dst.N, dst.H, dst.W, l.resnet.Out)
 	l.resnet.Build(g, h, src)
-	l.transformer.Build(g, dst, h)
+	l.attention.Build(g, dst, h)
 	return dst
 }
 
@@ -117,31 +192,17 @@ type joint struct{ whole, hidden, skip program.Value }
 // joints makes the joints in the order in which the way down fills them; the way up takes them in
 // reverse.
 func (s *Session) joints(g *blocks.Graph) []joint {
-	c := &s.model.Config
-	type skip struct{ h, w, channels int }
-	var skips []skip
-	h, w := s.height, s.width
-	skips = append(skips, skip{h, w, c.Levels[0].Channels})
-	for i, lv := range c.Levels {
-		for range lv.Layers {
-			skips = append(skips, skip{h, w, lv.Channels})
-		}
-		if down := s.model.down[i].down; down != nil {
-			h, w = down.Size(h, w)
-			skips = append(skips, skip{h, w, lv.Channels})
-		}
-	}
-
-	joints := make([]joint, len(skips))
-	at := len(skips)
-	hidden := c.Levels[len(c.Levels)-1].Channels
-	for i := len(c.Levels) - 1; i >= 0; i-- {
-		for range c.Levels[i].Layers + 1 {
+	levels := s.model.Config.Levels
+	joints := make([]joint, len(s.shapes.skips))
+	at := len(joints)
+	hidden := levels[len(levels)-1].Channels
+	for i := len(levels) - 1; i >= 0; i-- {
+		for range levels[i].Layers + 1 {
 			at--
-			sk := skips[at]
-			whole := g.Image(s.batch, sk.h, sk.w, hidden+sk.channels)
+			sk := s.shapes.skips[at]
+			whole := g.Image(s.batch, sk.H, sk.W, hidden+sk.C)
 			joints[at] = joint{whole, whole.Channels(0, hidden), whole.Channels(hidden, whole.C)}
-			hidden = c.Levels[i].Channels
+			hidden = levels[i].Channels
 		}
 	}
 	return joints

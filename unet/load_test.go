@@ -95,36 +95,49 @@ func TestLoadMissingFiles(t *testing.T) {
 // Values that ask for what there is not are errors, never another model's picture.
 func TestReadConfigErrors(t *testing.T) {
 	for text, want := range map[string]string{
-		`"_class_name": "UNet2DModel"`:                                         `_class_name is "UNet2DModel", supported: "UNet2DConditionModel"`,
-		`"down_block_types": ["SimpleCrossAttnDownBlock2D", "DownBlock2D"]`:    `down_block_types is ["SimpleCrossAttnDownBlock2D", "DownBlock2D"]`,
-		`"up_block_types": ["UpBlock2D", "ResnetUpsampleBlock2D"]`:             `supported: a list of "UpBlock2D" or "CrossAttnUpBlock2D"`,
-		`"up_block_types": ["UpBlock2D"]`:                                      `up_block_types is ["UpBlock2D"], supported: a list of 2`,
-		`"mid_block_type": "UNetMidBlock2DSimpleCrossAttn"`:                    `mid_block_type is "UNetMidBlock2DSimpleCrossAttn", supported: "UNetMidBlock2DCrossAttn" or "UNetMidBlock2D" or null`,
-		`"layers_per_block": [1, 2, 3]`:                                        `layers_per_block is [1, 2, 3]`,
-		`"act_fn": "snake"`:                                                    `act_fn is "snake", supported: "silu"`,
-		`"norm_num_groups": 3`:                                                 `norm_num_groups is 3, supported: a divisor of the block_out_channels, [8 16]`,
-		`"norm_num_groups": null`:                                              `norm_num_groups is null`,
-		`"attention_head_dim": 9`:                                              `attention_head_dim is 9, supported: at most as many heads as block_out_channels, [8 16]`,
-		`"num_attention_heads": [2, 17]`:                                       `num_attention_heads is [2, 17]`,
-		`"cross_attention_dim": [8, 16]`:                                       `cross_attention_dim is [8, 16], supported: one size for all levels`,
-		`"freq_shift": 4`:                                                      `freq_shift is 4`,
-		`"conv_in_kernel": 4`:                                                  `conv_in_kernel is 4, supported: an odd size`,
-		`"resnet_time_scale_shift": "ada_group"`:                               `resnet_time_scale_shift is "ada_group", supported: "default" or "scale_shift"`,
-		`"downsample_padding": 2`:                                              `downsample_padding is 2, supported: 0 or 1`,
-		`"class_embed_type": "timestep"`:                                       `class_embed_type is "timestep", supported: null`,
-		`"class_embeddings_concat": true`:                                      `class_embeddings_concat is true, supported: false`,
-		`"addition_embed_type": "text_time"`:                                   `addition_embed_type is "text_time", supported: null`,
-		`"encoder_hid_dim": 20`:                                                `encoder_hid_dim is 20, supported: null`,
-		`"encoder_hid_dim_type": "text_proj"`:                                  `encoder_hid_dim_type is "text_proj", supported: null`,
-		`"time_cond_proj_dim": 256`:                                            `time_cond_proj_dim is 256, supported: null`,
-		`"time_embedding_type": "fourier"`:                                     `time_embedding_type is "fourier", supported: "positional"`,
-		`"attention_type": "gated"`:                                            `attention_type is "gated", supported: "default"`,
-		`"dual_cross_attention": true`:                                         `dual_cross_attention is true, supported: false`,
-		`"mid_block_scale_factor": 1.5`:                                        `mid_block_scale_factor is 1.5, supported: 1`,
-		`"reverse_transformer_layers_per_block": [1, 2]`:                       `reverse_transformer_layers_per_block is [1, 2], supported: null`,
-		`"transformer_layers_per_block": [[1, 2], 2]`:                          `transformer_layers_per_block is [[1, 2], 2]`,
-		`"num_class_embeds": -1`:                                               `num_class_embeds is -1`,
-		`"down_block_types": ["DownBlock2D"], "up_block_types": ["UpBlock2D"]`: `down_block_types is ["DownBlock2D"], supported: a list of 2`,
+		`"_class_name": "UNet3DConditionModel"`:                  `_class_name is "UNet3DConditionModel", supported: "UNet2DConditionModel" or "UNet2DModel"`,
+		`"down_block_types": ["SkipDownBlock2D", "DownBlock2D"]`: `down_block_types is ["SkipDownBlock2D", "DownBlock2D"], supported: a list of ["AttnDownBlock2D" "CrossAttnDownBlock2D" "DownBlock2D"`,
+		`"up_block_types": ["UpBlock2D", "KUpBlock2D"]`:          `up_block_types is ["UpBlock2D", "KUpBlock2D"], supported: a list of ["AttnUpBlock2D" "CrossAttnUpBlock2D" "ResnetUpsampleBlock2D"`,
+		`"up_block_types": ["UpBlock2D"]`:                        `up_block_types is ["UpBlock2D"], supported: a list of 2`,
+		`"mid_block_type": "MidBlock"`:                           `mid_block_type is "MidBlock", supported: "UNetMidBlock2DCrossAttn" or "UNetMidBlock2D" or "UNetMidBlock2DSimpleCrossAttn" or null`,
+		`"layers_per_block": [1, 2, 3]`:                          `layers_per_block is [1, 2, 3]`,
+		`"act_fn": "snake"`:                                      `act_fn is "snake", supported: "silu"`,
+		`"norm_num_groups": 3`:                                   `norm_num_groups is 3, supported: a divisor of the block_out_channels, [8 16]`,
+		`"norm_num_groups": null`:                                `norm_num_groups is null`,
+		`"attention_head_dim": 9`:                                `attention_head_dim is 9, supported: at most as many heads as block_out_channels, 8`,
+		`"num_attention_heads": [2, 17]`:                         `num_attention_heads is [2, 17]`,
+		`"down_block_types": ["AttnDownBlock2D", "DownBlock2D"], "attention_head_dim": [9, 8]`: `attention_head_dim is [9, 8], supported: heads of at most block_out_channels, 8`,
+		`"cross_attention_dim": [8, 16]`:         `cross_attention_dim is [8, 16], supported: one size for all levels with cross-attention`,
+		`"freq_shift": 4`:                        `freq_shift is 4`,
+		`"conv_in_kernel": 4`:                    `conv_in_kernel is 4, supported: an odd size`,
+		`"resnet_time_scale_shift": "ada_group"`: `resnet_time_scale_shift is "ada_group", supported: "default" or "scale_shift"`,
+		`"resnet_out_scale_factor": 0`:           `resnet_out_scale_factor is 0, supported: a number other than 0`,
+		`"downsample_padding": 2`:                `downsample_padding is 2, supported: 0 or 1`,
+		`"class_embed_type": "learned"`:          `class_embed_type is "learned", supported: null or "timestep"`,
+		`"class_embed_type": "projection"`:       `projection_class_embeddings_input_dim is missing, supported: a size: class_embed_type is "projection"`,
+		`"class_embeddings_concat": true`:        `class_embeddings_concat is true, supported: false, since there are no classes`,
+		`"class_embeddings_concat": true, "num_class_embeds": 3, "addition_embed_type": "text"`:            `class_embeddings_concat is true, supported: false, since there is addition_embed_type`,
+		`"addition_embed_type": "image_hint"`:                                                              `addition_embed_type is "image_hint", supported: null or "text"`,
+		`"addition_embed_type": "text_time", "addition_time_embed_dim": 8`:                                 `projection_class_embeddings_input_dim is missing, supported: a size: addition_embed_type is "text_time"`,
+		`"addition_embed_type": "text_time", "projection_class_embeddings_input_dim": 60`:                  `addition_time_embed_dim is missing, supported: a size`,
+		`"addition_embed_type": "text", "addition_embed_type_num_heads": 7`:                                `addition_embed_type_num_heads is 7, supported: a divisor of the tokens' 1280 values`,
+		`"addition_embed_type": "image"`:                                                                   `encoder_hid_dim is missing, supported: a size: addition_embed_type is "image"`,
+		`"addition_embed_type": "text", "encoder_hid_dim": 20, "encoder_hid_dim_type": "image_proj"`:       `addition_embed_type is "text", supported: anything but "text"`,
+		`"addition_embed_type": "text_image", "encoder_hid_dim": 20, "encoder_hid_dim_type": "image_proj"`: `encoder_hid_dim is 20, supported: cross_attention_dim, 1280`,
+		`"encoder_hid_dim_type": "text_proj"`:                                                              `encoder_hid_dim is missing, supported: a size: there is encoder_hid_dim_type`,
+		`"encoder_hid_dim": 20, "encoder_hid_dim_type": "ip_image_proj"`:                                   `encoder_hid_dim_type is "ip_image_proj", supported: null or "text_proj"`,
+		`"time_embedding_type": "learned"`:                                                                 `time_embedding_type is "learned", supported: "positional" or "fourier"`,
+		`"time_embedding_type": "fourier", "time_embedding_dim": 15`:                                       `time_embedding_dim is 15, supported: an even size`,
+		`"_class_name": "UNet2DModel", "time_embedding_type": "learned"`:                                   `num_train_timesteps is missing, supported: a size`,
+		`"_class_name": "UNet2DModel", "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"]`:        `supported: a list of ["AttnDownBlock2D" "DownBlock2D" "ResnetDownsampleBlock2D"]`,
+		`"_class_name": "UNet2DModel", "attn_norm_num_groups": 3`:                                          `attn_norm_num_groups is 3, supported: a divisor of the last of block_out_channels, 16`,
+		`"cross_attention_norm": "layer_norm", "mid_block_type": "UNetMidBlock2DSimpleCrossAttn"`:          `cross_attention_norm is "layer_norm", supported: anything but a norm of 16 channels for tokens of 1280 values`,
+		`"attention_type": "gated"`:                                                                        `attention_type is "gated", supported: "default"`,
+		`"dual_cross_attention": true`:                                                                     `dual_cross_attention is true, supported: false`,
+		`"reverse_transformer_layers_per_block": [1, 2, 3]`:                                                `reverse_transformer_layers_per_block is [1, 2, 3]`,
+		`"transformer_layers_per_block": [[1, 2], 2]`:                                                      `transformer_layers_per_block is [[1, 2], 2], supported: a count, or a list with one for each of 2 levels, which may be lists with one for each of the layers, [3 3]`,
+		`"num_class_embeds": -1`:                                                                           `num_class_embeds is -1`,
+		`"down_block_types": ["DownBlock2D"], "up_block_types": ["UpBlock2D"]`:                             `down_block_types is ["DownBlock2D"], supported: a list of 2`,
 	} {
 		file, err := config.Parse("config.json", []byte(`{"block_out_channels": [8, 16], "norm_num_groups": 4, `+text+"}"))
 		if strings.Contains(text, "norm_num_groups") {
@@ -149,17 +162,22 @@ func TestReadConfigDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	level := unet.Level{Layers: 2, DownAttention: true, UpAttention: true, Heads: 8, Transformers: 1}
 	var levels []unet.Level
 	for i, n := range []int{320, 640, 1280, 1280} {
-		l := level
-		l.Channels, l.DownAttention, l.UpAttention = n, i < 3, i < 3
-		levels = append(levels, l)
+		block := unet.Block{OutScale: 1}
+		up := block
+		if i < 3 {
+			block = unet.Block{Attention: unet.Transformers, Heads: 8, HeadDim: n / 8, OutScale: 1, Transformers: []int{1, 1}}
+			up = block
+			up.Transformers = []int{1, 1, 1}
+		}
+		levels = append(levels, unet.Level{Channels: n, Layers: 2, Down: block, Up: up})
 	}
+	mid := unet.Block{Attention: unet.Transformers, Heads: 8, HeadDim: 160, OutScale: 1, Transformers: []int{1}}
 	want := unet.Config{
-		InChannels: 4, OutChannels: 4, InKernel: 3, OutKernel: 3, Levels: levels, Mid: unet.CrossMid,
-		Act: kernels.SiLU, Groups: 32, Eps: 1e-5, DownsamplePadding: 1,
-		TimeDim: 1280, CosFirst: true, ContextDim: 1280,
+		InChannels: 4, OutChannels: 4, InKernel: 3, OutKernel: 3, Levels: levels, Mid: unet.Mid{ResNets: 2, Block: mid},
+		Act: kernels.SiLU, OutAct: kernels.SiLU, Groups: 32, Eps: 1e-5, DownsamplePadding: 1,
+		TimeDim: 1280, CosFirst: true, TimeInnerAct: kernels.SiLU, ClassAct: kernels.SiLU, ContextDim: 1280, CrossDim: 1280,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
@@ -179,10 +197,10 @@ func TestBindErrors(t *testing.T) {
 	context := func(tokens, dim int) unet.Context { return unet.Context{Tokens: tensor.MakeMat(tokens, dim)} }
 	spoiled := context(3, 12)
 	spoiled.Tokens.Row(2)[5] = float32(math.NaN())
-	masked, shortMask, nanMask := context(3, 12), context(3, 12), context(3, 12)
-	masked.Mask, shortMask.Mask, nanMask.Mask = make([]float32, 3), make([]float32, 2), []float32{0, 0, float32(math.NaN())}
-	scaled, nanScale := context(3, 12), context(3, 12)
-	scaled.Scale, nanScale.Scale = 0.5, float32(math.NaN())
+	shortMask, nanMask := context(3, 12), context(3, 12)
+	shortMask.Mask, nanMask.Mask = make([]float32, 2), []float32{0, 0, float32(math.NaN())}
+	nanScale := context(3, 12)
+	nanScale.Scale = float32(math.NaN())
 	with := func(c ...unet.Context) unet.Cond { return unet.Cond{Context: c} }
 	for _, test := range []struct {
 		model string
@@ -191,19 +209,16 @@ func TestBindErrors(t *testing.T) {
 	}{
 		{"small", nil, "0 conditions for a batch of 2"},
 		{"small", slices.Repeat([]unet.Cond{with(context(3, 12))}, 3), "3 conditions for a batch of 2"},
-		{"small", []unet.Cond{with(context(3, 12)), {}}, "condition 1: 0 contexts, want 1"},
-		{"small", []unet.Cond{with(context(3, 12), context(3, 12))}, "condition 0: 2 contexts, want 1"},
+		{"small", []unet.Cond{with(context(3, 12)), {}}, "condition 1: 0 contexts, want tokens"},
+		{"small", []unet.Cond{with(unet.Context{Slot: 1, Tokens: tensor.MakeMat(3, 12)})}, "condition 0: context of slot 1, want 0 to 0"},
 		{"small", []unet.Cond{with(context(3, 16))}, "condition 0: context of 3 tokens of 16 values, want at least 1 of 12"},
 		{"small", []unet.Cond{with(context(0, 12))}, "context of 0 tokens"},
-		{"small", []unet.Cond{with(context(3, 12)), with(context(4, 12))}, "condition 1: context of 4 tokens, want 3 as in condition 0"},
 		{"small", []unet.Cond{with(spoiled)}, "condition 0: token 2 is NaN at value 5"},
-		{"small", []unet.Cond{with(context(3, 12)), with(masked)}, "condition 1: context with a mask beside one without"},
 		{"small", []unet.Cond{with(shortMask)}, "mask of 2 values for 3 tokens"},
 		{"small", []unet.Cond{with(nanMask)}, "mask with a value that is NaN"},
-		{"small", []unet.Cond{with(scaled), with(context(3, 12))}, "condition 1: context with scale 0, want 0.5"},
 		{"small", []unet.Cond{with(nanScale)}, "context with scale NaN"},
 		{"small", []unet.Cond{{Context: []unet.Context{context(3, 12)}, Class: 1}}, "class 1, but the model has no classes"},
-		{"plain", []unet.Cond{with(context(3, 12))}, "1 contexts, want 0"},
+		{"plain", []unet.Cond{with(context(3, 12))}, "1 contexts, but the model has no cross-attention"},
 		{"classes", []unet.Cond{{Context: []unet.Context{context(3, 12)}, Class: 3}}, "class 3 of 3, want 0 to 2"},
 		{"classes", []unet.Cond{{Context: []unet.Context{context(3, 12)}, Class: -1}}, "class -1 of 3"},
 	} {

@@ -25,6 +25,7 @@ type runner func(e *engine.Engine, c *golden.Case) error
 var runners = map[string]runner{
 	"function":                      runOperators,
 	"UNet2DConditionModel":          runUNet,
+	"UNet2DModel":                   runUNet,
 	"CLIPTextModel":                 runText,
 	"CLIPTextModelWithProjection":   runText,
 	"CLIPVisionModel":               runVision,

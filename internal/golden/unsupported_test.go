@@ -10,7 +10,6 @@ var unsupportedClasses = map[string]string{
 	"DiTTransformer2DModel":           "no transformer denoiser yet",
 	"PixArtTransformer2DModel":        "no transformer denoiser yet",
 	"Transformer2DModel":              "no transformer denoiser yet",
-	"UNet2DModel":                     "no unconditional U-Net yet",
 	"DDPMScheduler":                   "no such sampler yet",
 	"DPMSolverMultistepScheduler":     "no such sampler yet",
 	"EulerAncestralDiscreteScheduler": "no such sampler yet",

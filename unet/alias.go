@@ -1,0 +1,8 @@
+package unet
+
+import "github.com/lanewise/lanewise/cond"
+
+type (
+	Cond    = cond.Cond
+	Context = cond.Context
+)
