@@ -130,6 +130,9 @@ type TimeProjections struct {
 // theirs as they are loaded.
 func NewTimeProjections(width int) *TimeProjections { return &TimeProjections{in: width} }
 
+// Width is how many columns the projections have that were added so far.
+func (t *TimeProjections) Width() int { return t.width }
+
 // TimeProjection is one of TimeProjections: the columns of their output that it fills.
 type TimeProjection struct {
 	all      *TimeProjections
