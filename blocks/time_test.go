@@ -6,6 +6,9 @@ import (
 
 	"github.com/lanewise/lanewise/blocks"
 	"github.com/lanewise/lanewise/internal/kerneltest"
+	"github.com/lanewise/lanewise/kernels"
+	"github.com/lanewise/lanewise/program"
+	"github.com/lanewise/lanewise/tensor"
 )
 
 // Against the formula in float64, at what float32 makes of the product of time and frequency.
@@ -50,5 +53,40 @@ func TestSinusoidBits(t *testing.T) {
 	}
 	if hash != want {
 		t.Errorf("hash %#x, want %#x", hash, want)
+	}
+}
+
+func TestTimeEmbedding(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		o    blocks.TimeEmbeddingOptions
+	}{
+		{"plain", blocks.TimeEmbeddingOptions{Act: kernels.SiLU}},
+		{"all options", blocks.TimeEmbeddingOptions{Act: kernels.GELU, Post: kernels.Mish, Hidden: 7, Cond: 5, NoBias: true}},
+		{"cond", blocks.TimeEmbeddingOptions{Act: kernels.SiLU, Cond: 3}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inputs := []tensor.NHWC{image(1, 2, 1, 1, 6)}
+			if c.o.Cond > 0 {
+				inputs = append(inputs, image(2, 2, 1, 1, c.o.Cond))
+			}
+			judge(t, func(l *blocks.Loader) *blocks.TimeEmbedding { return l.TimeEmbedding("t", 6, 9, c.o) }, inputs,
+				func(g *blocks.Graph, b *blocks.TimeEmbedding, in []tensor.NHWC) program.Value {
+					x, y := input(g, "x", in[0]), g.Mat(in[0].N, 9)
+					if len(in) > 1 {
+						b.BuildCond(g, y, x, input(g, "cond", in[1]))
+					} else {
+						b.Build(g, y, x)
+					}
+					return y
+				},
+				func(w weights, in []picture) picture {
+					x := in[0]
+					if len(in) > 1 {
+						x = x.plus(in[1].linear(w, "t.cond_proj"))
+					}
+					return x.linear(w, "t.linear_1").act(c.o.Act).linear(w, "t.linear_2").act(c.o.Post)
+				})
+		})
 	}
 }
