@@ -33,6 +33,9 @@ var runners = map[string]runner{
 	"AutoencoderKL":                 runAutoencoder,
 	"AutoencoderTiny":               runAutoencoder,
 	"T2IAdapter":                    runT2I,
+	"DiTTransformer2DModel":         runPatches,
+	"PixArtTransformer2DModel":      runPatches,
+	"Transformer2DModel":            runPatches,
 	"DDIMScheduler":                 runScheduler,
 	"EulerDiscreteScheduler":        runScheduler,
 }

@@ -7,9 +7,6 @@ import "github.com/lanewise/lanewise/internal/golden"
 // it does not support, and an input that there is no place for, is skipped.
 var unsupportedClasses = map[string]string{
 	"ControlNetModel":                 "no ControlNet yet",
-	"DiTTransformer2DModel":           "no transformer denoiser yet",
-	"PixArtTransformer2DModel":        "no transformer denoiser yet",
-	"Transformer2DModel":              "no transformer denoiser yet",
 	"DDPMScheduler":                   "no such sampler yet",
 	"DPMSolverMultistepScheduler":     "no such sampler yet",
 	"EulerAncestralDiscreteScheduler": "no such sampler yet",
