@@ -7,7 +7,6 @@ import (
 
 	"github.com/lanewise/lanewise/blocks"
 	"github.com/lanewise/lanewise/config"
-	"github.com/lanewise/lanewise/kernels"
 )
 
 // crossNorms are diffusers' names of norms of tokens.
@@ -15,16 +14,10 @@ var crossNorms = map[string]blocks.CrossNorm{
 	"": blocks.NoCrossNorm, "layer_norm": blocks.CrossLayerNorm, "group_norm": blocks.CrossGroupNorm,
 }
 
-// activations are diffusers' names.
-var activations = map[string]kernels.Act{
-	"": kernels.Identity, "silu": kernels.SiLU, "swish": kernels.SiLU,
-	"gelu": kernels.GELU, "mish": kernels.Mish, "relu": kernels.ReLU,
-}
-
 // readTrunk reads what all classes have, and returns the channels of the levels.
 func (m *Config) readTrunk(c *config.Config, inChannels int, missing ...int) []int {
 	m.InChannels = c.Size("in_channels", inChannels)
-	m.Act = activation(c, "act_fn", "silu")
+	m.Act = blocks.Activation(c, "act_fn", "silu")
 	m.Groups = c.Size("norm_num_groups", 32)
 	m.Eps = c.Float("norm_eps", 1e-5)
 	m.ScaleShift = c.String("resnet_time_scale_shift", "default", "scale_shift") == "scale_shift"
@@ -252,9 +245,4 @@ func scaleFactor(c *config.Config, key string) float64 {
 		c.Fail(key, "a number other than 0")
 	}
 	return s
-}
-
-// activation reads the name of an activation; null, where it is the default, is none.
-func activation(c *config.Config, key, missing string) kernels.Act {
-	return activations[c.String(key, missing, "silu", "swish", "gelu", "mish", "relu")]
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/lanewise/lanewise/blocks"
 	"github.com/lanewise/lanewise/config"
 	"github.com/lanewise/lanewise/kernels"
 )
@@ -32,8 +33,8 @@ func readCondition(c *config.Config) Config {
 		InKernel:    oddSize(c, "conv_in_kernel"),
 		OutKernel:   oddSize(c, "conv_out_kernel"),
 		CenterInput: c.Bool("center_input_sample", false),
-		TimePostAct: activation(c, "timestep_post_act", ""),
-		TimeAct:     activation(c, "time_embedding_act_fn", ""),
+		TimePostAct: blocks.Activation(c, "timestep_post_act", ""),
+		TimeAct:     blocks.Activation(c, "time_embedding_act_fn", ""),
 		GuidanceDim: c.Size("time_cond_proj_dim", 0),
 		ClassConcat: c.Bool("class_embeddings_concat", false),
 
