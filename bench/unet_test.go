@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"testing"
 
+	"github.com/lanewise/lanewise/cond"
 	"github.com/lanewise/lanewise/engine"
 	"github.com/lanewise/lanewise/internal/kerneltest"
 	"github.com/lanewise/lanewise/models/emoji"
@@ -31,7 +32,7 @@ func BenchmarkUNet(b *testing.B) {
 			}
 			tokens := tensor.MakeMat(16, m.Config.ContextDim)
 			copy(tokens.Data, random(len(tokens.Data)))
-			bound, err := s.Bind(unet.Cond{Context: []unet.Context{{Tokens: tokens}}})
+			bound, err := s.Bind(cond.Cond{Context: []cond.Context{{Tokens: tokens}}})
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/lanewise/lanewise/clip"
+	"github.com/lanewise/lanewise/cond"
 	"github.com/lanewise/lanewise/program"
 	"github.com/lanewise/lanewise/sampler"
 	"github.com/lanewise/lanewise/tensor"
@@ -126,24 +127,24 @@ func (s *Session) prepare(ctx context.Context, r Request) (x tensor.NHWC, p samp
 
 // conditions returns what a request conditions the U-Net on, after what guidance leads away from:
 // the empty prompt without a style.
-func (m *TextStyle) conditions(ctx context.Context, r Request) ([2]unet.Cond, error) {
+func (m *TextStyle) conditions(ctx context.Context, r Request) ([2]cond.Cond, error) {
 	label, err := m.Label(r.Style)
 	if err != nil {
-		return [2]unet.Cond{}, err
+		return [2]cond.Cond{}, err
 	}
 	ids := [][]int{m.Words.Encode("").IDs, m.Words.Encode(r.Prompt).IDs}
 	text, err := m.Text.Encode(ctx, ids, clip.TextOptions{})
 	if err != nil {
-		return [2]unet.Cond{}, fmt.Errorf("pipeline: %w", err)
+		return [2]cond.Cond{}, fmt.Errorf("pipeline: %w", err)
 	}
-	cond := func(i, label int) unet.Cond {
-		return unet.Cond{Context: []unet.Context{{Tokens: text.States.Slice(i*text.Tokens, (i+1)*text.Tokens)}}, Class: label}
+	with := func(i, label int) cond.Cond {
+		return cond.Cond{Context: []cond.Context{{Tokens: text.States.Slice(i*text.Tokens, (i+1)*text.Tokens)}}, Class: label}
 	}
-	return [2]unet.Cond{cond(0, m.NoStyle), cond(1, label)}, nil
+	return [2]cond.Cond{with(0, m.NoStyle), with(1, label)}, nil
 }
 
 // predictor returns the U-Net under the second condition, led away from the first.
-func (s *Session) predictor(conds [2]unet.Cond, guidance float64) (sampler.Predictor, error) {
+func (s *Session) predictor(conds [2]cond.Cond, guidance float64) (sampler.Predictor, error) {
 	used := conds[:]
 	if guidance == 1 {
 		used = conds[1:]

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"log"
 
+	"github.com/lanewise/lanewise/cond"
 	"github.com/lanewise/lanewise/engine"
 	"github.com/lanewise/lanewise/models/emoji"
 	"github.com/lanewise/lanewise/tensor"
@@ -34,9 +35,9 @@ func Example() {
 	}
 
 	words := tensor.MakeMat(16, m.Config.ContextDim) // from a text encoder
-	uncond := unet.Cond{Context: []unet.Context{{Tokens: words}}, Class: 5}
-	cond := unet.Cond{Context: []unet.Context{{Tokens: words}}, Class: 0}
-	b, err := s.Bind(uncond, cond)
+	without := cond.Cond{Context: []cond.Context{{Tokens: words}}, Class: 5}
+	with := cond.Cond{Context: []cond.Context{{Tokens: words}}, Class: 0}
+	b, err := s.Bind(without, with)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -48,8 +49,8 @@ func Example() {
 	}
 	fmt.Println("x", x.Shape(), "out", out.Shape())
 
-	uncond.Class = 6
-	_, err = s.Bind(uncond, cond)
+	without.Class = 6
+	_, err = s.Bind(without, with)
 	fmt.Println(err)
 	// Output:
 	// x 1×32×32×3 out 2×32×32×3

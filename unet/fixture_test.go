@@ -13,6 +13,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/lanewise/lanewise/cond"
 	"github.com/lanewise/lanewise/engine"
 	"github.com/lanewise/lanewise/internal/kerneltest"
 	"github.com/lanewise/lanewise/kernels"
@@ -190,7 +191,7 @@ func loadModel(t testing.TB, e *engine.Engine, fsys fs.FS) *unet.Model {
 }
 
 // bind makes a session and binds it.
-func bind(t testing.TB, m *unet.Model, batch, h, w int, conds ...unet.Cond) *unet.Bound {
+func bind(t testing.TB, m *unet.Model, batch, h, w int, conds ...cond.Cond) *unet.Bound {
 	t.Helper()
 	s, err := m.Session(batch, h, w)
 	if err != nil {
@@ -209,10 +210,10 @@ func randomImages(seed uint64, n, h, w, c int) tensor.NHWC {
 }
 
 // randomCond returns a condition that fits m.
-func randomCond(seed uint64, m *unet.Model, tokens int) unet.Cond {
-	var c unet.Cond
+func randomCond(seed uint64, m *unet.Model, tokens int) cond.Cond {
+	var c cond.Cond
 	if dim := m.Config.ContextDim; m.Config.Attends() {
-		c.Context = []unet.Context{{Tokens: tensor.Mat{Rows: tokens, Cols: dim, Stride: dim, Data: kerneltest.Random(seed, tokens*dim)}}}
+		c.Context = []cond.Context{{Tokens: tensor.Mat{Rows: tokens, Cols: dim, Stride: dim, Data: kerneltest.Random(seed, tokens*dim)}}}
 	}
 	if m.Config.Classes > 0 {
 		c.Class = int(seed) % m.Config.Classes

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/lanewise/lanewise/cond"
 	"github.com/lanewise/lanewise/config"
 	"github.com/lanewise/lanewise/internal/kerneltest"
 	"github.com/lanewise/lanewise/kernels"
@@ -194,33 +195,33 @@ func TestBindErrors(t *testing.T) {
 	for name, c := range map[string]diffusers{"small": small(), "plain": plain, "classes": classes} {
 		models[name] = loadModel(t, e, randomModel(t, c))
 	}
-	context := func(tokens, dim int) unet.Context { return unet.Context{Tokens: tensor.MakeMat(tokens, dim)} }
+	context := func(tokens, dim int) cond.Context { return cond.Context{Tokens: tensor.MakeMat(tokens, dim)} }
 	spoiled := context(3, 12)
 	spoiled.Tokens.Row(2)[5] = float32(math.NaN())
 	shortMask, nanMask := context(3, 12), context(3, 12)
 	shortMask.Mask, nanMask.Mask = make([]float32, 2), []float32{0, 0, float32(math.NaN())}
 	nanScale := context(3, 12)
 	nanScale.Scale = float32(math.NaN())
-	with := func(c ...unet.Context) unet.Cond { return unet.Cond{Context: c} }
+	with := func(c ...cond.Context) cond.Cond { return cond.Cond{Context: c} }
 	for _, test := range []struct {
 		model string
-		conds []unet.Cond
+		conds []cond.Cond
 		want  string
 	}{
 		{"small", nil, "0 conditions for a batch of 2"},
-		{"small", slices.Repeat([]unet.Cond{with(context(3, 12))}, 3), "3 conditions for a batch of 2"},
-		{"small", []unet.Cond{with(context(3, 12)), {}}, "condition 1: 0 contexts, want tokens"},
-		{"small", []unet.Cond{with(unet.Context{Slot: 1, Tokens: tensor.MakeMat(3, 12)})}, "condition 0: context of slot 1, want 0 to 0"},
-		{"small", []unet.Cond{with(context(3, 16))}, "condition 0: context of 3 tokens of 16 values, want at least 1 of 12"},
-		{"small", []unet.Cond{with(context(0, 12))}, "context of 0 tokens"},
-		{"small", []unet.Cond{with(spoiled)}, "condition 0: token 2 is NaN at value 5"},
-		{"small", []unet.Cond{with(shortMask)}, "mask of 2 values for 3 tokens"},
-		{"small", []unet.Cond{with(nanMask)}, "mask with a value that is NaN"},
-		{"small", []unet.Cond{with(nanScale)}, "context with scale NaN"},
-		{"small", []unet.Cond{{Context: []unet.Context{context(3, 12)}, Class: 1}}, "class 1, but the model has no classes"},
-		{"plain", []unet.Cond{with(context(3, 12))}, "1 contexts, but the model has no cross-attention"},
-		{"classes", []unet.Cond{{Context: []unet.Context{context(3, 12)}, Class: 3}}, "class 3 of 3, want 0 to 2"},
-		{"classes", []unet.Cond{{Context: []unet.Context{context(3, 12)}, Class: -1}}, "class -1 of 3"},
+		{"small", slices.Repeat([]cond.Cond{with(context(3, 12))}, 3), "3 conditions for a batch of 2"},
+		{"small", []cond.Cond{with(context(3, 12)), {}}, "condition 1: 0 contexts, want tokens"},
+		{"small", []cond.Cond{with(cond.Context{Slot: 1, Tokens: tensor.MakeMat(3, 12)})}, "condition 0: context of slot 1, want 0 to 0"},
+		{"small", []cond.Cond{with(context(3, 16))}, "condition 0: context of 3 tokens of 16 values, want at least 1 of 12"},
+		{"small", []cond.Cond{with(context(0, 12))}, "context of 0 tokens"},
+		{"small", []cond.Cond{with(spoiled)}, "condition 0: token 2 is NaN at value 5"},
+		{"small", []cond.Cond{with(shortMask)}, "mask of 2 values for 3 tokens"},
+		{"small", []cond.Cond{with(nanMask)}, "mask with a value that is NaN"},
+		{"small", []cond.Cond{with(nanScale)}, "context with scale NaN"},
+		{"small", []cond.Cond{{Context: []cond.Context{context(3, 12)}, Class: 1}}, "class 1, but the model has no classes"},
+		{"plain", []cond.Cond{with(context(3, 12))}, "1 contexts, but the model has no cross-attention"},
+		{"classes", []cond.Cond{{Context: []cond.Context{context(3, 12)}, Class: 3}}, "class 3 of 3, want 0 to 2"},
+		{"classes", []cond.Cond{{Context: []cond.Context{context(3, 12)}, Class: -1}}, "class -1 of 3"},
 	} {
 		s, err := models[test.model].Session(2, 4, 4)
 		if err != nil {

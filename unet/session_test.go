@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/lanewise/lanewise/cond"
 	"github.com/lanewise/lanewise/internal/kerneltest"
 	"github.com/lanewise/lanewise/kernels"
 	"github.com/lanewise/lanewise/tensor"
@@ -30,7 +31,7 @@ func TestSameBits(t *testing.T) {
 				for _, workers := range []int{1, 2, 7} {
 					m := loadModel(t, kerneltest.Engine(t, set, workers), fsys)
 					x := randomImages(1, 2, h, w, c.InChannels)
-					conds := []unet.Cond{randomCond(2, m, 7), randomCond(3, m, 7)}
+					conds := []cond.Cond{randomCond(2, m, 7), randomCond(3, m, 7)}
 					times := []float64{981, 20.5}
 					if workers == 1 {
 						for i := range 2 {
@@ -176,11 +177,11 @@ func TestContextMask(t *testing.T) {
 	c := small()
 	m := loadModel(t, kerneltest.Engine(t, kernels.Available()[0], 2), randomModel(t, c))
 	x := randomImages(1, 2, 4, 4, c.InChannels)
-	var short, masked [2]unet.Cond
+	var short, masked [2]cond.Cond
 	for i := range masked {
 		masked[i] = randomCond(uint64(2+i), m, 9)
 		all := &masked[i].Context[0]
-		short[i].Context = []unet.Context{{Tokens: all.Tokens.Slice(0, 5)}}
+		short[i].Context = []cond.Context{{Tokens: all.Tokens.Slice(0, 5)}}
 		all.Mask = []float32{0, 0, 0, 0, 0, -10000, -10000, -10000, -10000}
 	}
 	want := forward(t, bind(t, m, 2, 4, 4, short[:]...), x, c.OutChannels, 5, 5)

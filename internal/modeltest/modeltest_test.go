@@ -5,6 +5,7 @@ import (
 	"math"
 	"testing"
 
+	"github.com/lanewise/lanewise/cond"
 	"github.com/lanewise/lanewise/engine"
 	"github.com/lanewise/lanewise/internal/kerneltest"
 	"github.com/lanewise/lanewise/internal/modeltest"
@@ -31,7 +32,7 @@ func TestFiles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b, err := s.Bind(unet.Cond{Context: []unet.Context{{Tokens: tensor.MakeMat(3, 12)}}})
+		b, err := s.Bind(cond.Cond{Context: []cond.Context{{Tokens: tensor.MakeMat(3, 12)}}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/lanewise/lanewise/clip"
+	"github.com/lanewise/lanewise/cond"
 	"github.com/lanewise/lanewise/internal/kerneltest"
 	"github.com/lanewise/lanewise/kernels"
 	"github.com/lanewise/lanewise/models/emoji"
@@ -14,7 +15,6 @@ import (
 	"github.com/lanewise/lanewise/safetensors"
 	"github.com/lanewise/lanewise/sampler"
 	"github.com/lanewise/lanewise/tensor"
-	"github.com/lanewise/lanewise/unet"
 )
 
 // How far from PyTorch's float32 results may be: a hundred times what PyTorch and diffusers differ
@@ -133,13 +133,13 @@ func TestGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			uncond, cond := text.States.Slice(0, text.Tokens), text.States.Slice(text.Tokens, 2*text.Tokens)
-			near(t, fmt.Sprintf("p%d.uncond_text", k), uncond.Data, g.floats("p%d.uncond_text", k), stateTolerance)
-			near(t, fmt.Sprintf("p%d.text", k), cond.Data, g.floats("p%d.text", k), stateTolerance)
+			without, with := text.States.Slice(0, text.Tokens), text.States.Slice(text.Tokens, 2*text.Tokens)
+			near(t, fmt.Sprintf("p%d.uncond_text", k), without.Data, g.floats("p%d.uncond_text", k), stateTolerance)
+			near(t, fmt.Sprintf("p%d.text", k), with.Data, g.floats("p%d.text", k), stateTolerance)
 
 			b, err := s.Bind(
-				unet.Cond{Context: []unet.Context{{Tokens: uncond}}, Class: g.ints("p%d.uncond_style", k)[0]},
-				unet.Cond{Context: []unet.Context{{Tokens: cond}}, Class: g.ints("p%d.style", k)[0]})
+				cond.Cond{Context: []cond.Context{{Tokens: without}}, Class: g.ints("p%d.uncond_style", k)[0]},
+				cond.Cond{Context: []cond.Context{{Tokens: with}}, Class: g.ints("p%d.style", k)[0]})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,8 +1,0 @@
-package unet
-
-import "github.com/lanewise/lanewise/cond"
-
-type (
-	Cond    = cond.Cond
-	Context = cond.Context
-)
