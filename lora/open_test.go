@@ -1,0 +1,127 @@
+package lora_test
+
+import (
+	"errors"
+	"io/fs"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/lanewise/lanewise/internal/kerneltest"
+	"github.com/lanewise/lanewise/kernels"
+	"github.com/lanewise/lanewise/lora"
+)
+
+func TestOpenErrors(t *testing.T) {
+	down, up := random(1, 2, 5), random(2, 3, 2)
+	for _, test := range []struct {
+		weights map[string]weight
+		want    []string
+	}{
+		{map[string]weight{}, []string{name, "no tensors"}},
+		{map[string]weight{"lora_unet_a.lora_down.weight": down}, []string{name, "lora_unet_a.lora_down.weight: the other half"}},
+		{map[string]weight{"unet.a.lora_B.weight": up}, []string{"unet.a.lora_B.weight: the other half"}},
+		{map[string]weight{"lora_unet_a.alpha": one(1)}, []string{"lora_unet_a.alpha: the other half"}},
+		{map[string]weight{"unet.a.lora_A.weight": down, "unet.a.lora_B.weight": up, "unet.b.lora_A.weight": down, "c.alpha": one(2)},
+			[]string{"unet.b.lora_A.weight: the other half", "c.alpha: the other half"}},
+		{map[string]weight{"unet.a.lora_A.weight": down, "unet.a.lora_B.weight": random(2, 3, 4)}, []string{"unet.a.lora_B.weight: shape [3 4], want out × 2", "[2 5]"}},
+		{map[string]weight{"unet.a.lora_A.weight": down, "unet.a.lora_B.weight": random(2, 3, 2, 3, 3)}, []string{"unet.a.lora_B.weight: shape [3 2 3 3]"}},
+		{map[string]weight{"unet.a.lora_A.weight": down, "unet.a.lora_B.weight": random(2, 6)}, []string{"unet.a.lora_B.weight: shape [6]"}},
+		{map[string]weight{"unet.a.lora_A.weight": random(1, 10), "unet.a.lora_B.weight": up}, []string{"unet.a.lora_A.weight: shape [10], want rank × in"}},
+		{map[string]weight{"unet.a.lora_A.weight": random(1, 0, 5), "unet.a.lora_B.weight": random(1, 3, 0)}, []string{"unet.a.lora_A.weight: shape [0 5]"}},
+		{map[string]weight{"a.lora_down.weight": random(1, 2, 5, 3, 3), "a.lora_up.weight": up, "a.lora_mid.weight": random(1, 2, 2, 3, 3)}, []string{"a.lora_mid.weight: shape [2 2 3 3]", "[2 5 3 3]"}},
+		{map[string]weight{"a.lora_down.weight": down, "a.lora_up.weight": up, "a.lora_mid.weight": random(1, 2, 3, 3, 3)}, []string{"a.lora_mid.weight: shape [2 3 3 3]"}},
+		{map[string]weight{"a.lora_down.weight": down, "a.lora_up.weight": up, "a.alpha": random(1, 2)}, []string{"a.alpha: shape [2], want one number"}},
+		{map[string]weight{"a.lora_down.weight": down, "a.lora_up.weight": up, "lora_unet_a.lora_up.weight": up, "unet.a.lora.down.weight": down},
+			[]string{"the same layer's as a.lora_up.weight", "the same layer's as a.lora_down.weight"}},
+		{map[string]weight{"a.lora_A.weight": down, "a.lora_B.weight": up, "a.lora_magnitude_vector": random(1, 3)}, []string{"a.lora_magnitude_vector: this is DoRA"}},
+		{map[string]weight{"lora_unet_a.dora_scale": random(1, 3, 1)}, []string{"lora_unet_a.dora_scale: this is DoRA"}},
+		{map[string]weight{"lora_unet_a.hada_w1_a": down}, []string{"LoHa"}},
+		{map[string]weight{"lora_unet_a.lokr_w1": down}, []string{"LoKr"}},
+		{map[string]weight{"lora_unet_a.oft_blocks": down}, []string{"OFT"}},
+		{map[string]weight{"lora_unet_a.diff": down}, []string{"a difference of whole weights"}},
+		{map[string]weight{"unet.a.lora_embedding_A": down}, []string{"embedding"}},
+		{map[string]weight{"unet.a.lora_B.bias": up}, []string{"biases"}},
+		{map[string]weight{"conv_in.weight": down, "lora_unet_": down}, []string{"conv_in.weight: not the name of a LoRA's tensor", "lora_unet_: not"}},
+		{map[string]weight{".alpha": one(1)}, []string{".alpha: not"}},
+	} {
+		says(t, openError(t, test.weights), test.want...)
+	}
+}
+
+func TestOpenWrongFiles(t *testing.T) {
+	pair := map[string]weight{"a.lora_A.weight": random(1, 2, 5), "a.lora_B.weight": random(2, 3, 2)}
+	metadata := func(text string) []byte {
+		return encode(t, pair, map[string]string{"lora_adapter_metadata": text})
+	}
+	for _, test := range []struct {
+		fsys fstest.MapFS
+		file string
+		want []string
+	}{
+		{fstest.MapFS{}, name, []string{name}},
+		{fstest.MapFS{name: {Data: []byte("short")}}, name, []string{name, "truncated"}},
+		{fstest.MapFS{name: {Data: metadata("[]")}}, name, []string{name, "lora_adapter_metadata"}},
+		{fstest.MapFS{name: {Data: metadata(`{"unet.lora_alpha": "much"}`)}}, name, []string{name, "lora_adapter_metadata"}},
+		{fstest.MapFS{"adapter_model.safetensors": {Data: encode(t, pair, nil)}, "adapter_config.json": {Data: []byte("{")}},
+			"adapter_model.safetensors", []string{"adapter_model.safetensors", "adapter_config.json"}},
+	} {
+		_, err := lora.Open(test.fsys, test.file)
+		says(t, err, append(test.want, "lora: ")...)
+	}
+	if _, err := lora.Open(fstest.MapFS{}, name); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%v is not fs.ErrNotExist", err)
+	}
+}
+
+// FuzzOpen opens files of arbitrary names and shapes: lines of a name and sizes, "a.lora_A.weight 2 5".
+func FuzzOpen(f *testing.F) {
+	for _, s := range spellings {
+		f.Add(s.down+" 2 3\n"+s.up+" 4 2", 2)
+	}
+	f.Add("lora_unet_output_blocks_2_2_conv.lora_down.weight 2 3 3 3\nlora_unet_output_blocks_2_2_conv.lora_up.weight 4 2 1 1\nlora_unet_output_blocks_2_2_conv.alpha", 1)
+	f.Add("a.lora_down.weight 2 3\na.lora_mid.weight 2 2 3 3\na.lora_up.weight 4 2", -1)
+	f.Add("lora_unet_middle_block_99999999999999999999_.alpha\nlora_unet_input_blocks_0.lora_A..weight 1", 0)
+	e := kerneltest.Engine(f, kernels.Available()[0], 1)
+	f.Fuzz(func(t *testing.T, text string, layers int) {
+		weights := map[string]weight{}
+		for line := range strings.Lines(text) {
+			words := strings.Fields(line)
+			if len(words) == 0 || words[0] == "__metadata__" {
+				continue
+			}
+			var shape []int
+			for _, word := range words[1:min(len(words), 6)] {
+				if n, err := strconv.Atoi(word); err == nil && n >= 0 {
+					shape = append(shape, n%6)
+				}
+			}
+			weights[strings.ToValidUTF8(words[0], "")] = random(1, shape...)
+		}
+		file, err := lora.Open(fstest.MapFS{name: {Data: encode(t, weights, nil)}}, name)
+		if err != nil {
+			says(t, err, name)
+			return
+		}
+		defer file.Close()
+		file.LayersPerBlock = layers
+		held := 0
+		for _, m := range []*lora.Merge{file.UNet(1), file.Text(1), file.Text2(1)} {
+			if unused := m.Unused(); len(unused) > 0 {
+				held += len(unused)
+				if m.Err() == nil {
+					t.Error("no error where nothing was used")
+				}
+			}
+			for _, s := range spellings {
+				if err := m.Add(e, make([]float32, 12), s.name, []int{4, 3}); err != nil {
+					says(t, err, name)
+				}
+			}
+		}
+		if held == 0 {
+			t.Error("a file with nothing for any model")
+		}
+	})
+}
