@@ -2,12 +2,9 @@ package clip_test
 
 import (
 	"context"
-	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -15,6 +12,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/lanewise/lanewise/blocks"
 	"github.com/lanewise/lanewise/clip"
 	"github.com/lanewise/lanewise/engine"
 	"github.com/lanewise/lanewise/internal/kerneltest"
@@ -22,31 +20,6 @@ import (
 	"github.com/lanewise/lanewise/kernels"
 	"github.com/lanewise/lanewise/tensor"
 )
-
-// weights are tensors by name.
-type weights map[string]weight
-
-type weight struct {
-	shape []int
-	data  []float32
-}
-
-// file returns the tensors as a safetensors file.
-func (ws weights) file() []byte {
-	header, data := map[string]any{}, []byte{}
-	for _, name := range slices.Sorted(maps.Keys(ws)) {
-		begin := len(data)
-		for _, v := range ws[name].data {
-			data = binary.LittleEndian.AppendUint32(data, math.Float32bits(v))
-		}
-		header[name] = map[string]any{"dtype": "F32", "shape": ws[name].shape, "data_offsets": []int{begin, len(data)}}
-	}
-	h, err := json.Marshal(header)
-	if err != nil {
-		panic(err)
-	}
-	return append(append(binary.LittleEndian.AppendUint64(nil, uint64(len(h))), h...), data...)
-}
 
 // model is a text encoder in float64.
 type model struct {
@@ -59,41 +32,18 @@ type model struct {
 func newModel() *model {
 	c := clip.TextConfig{Vocabulary: 11, Positions: 9, Width: 24, Inner: 40, Layers: 2, Heads: 3, Projection: 5, Eps: 1e-5, End: 10}
 	m := &model{c, "gelu", weights{}}
-	add := func(name string, center, spread float32, shape ...int) {
-		n := 1
-		for _, d := range shape {
-			n *= d
-		}
-		data := kerneltest.Random(uint64(len(m.weights)), n)
-		for i := range data {
-			data[i] = center + spread*data[i]
-		}
-		m.weights[name] = weight{shape, data}
-	}
-	linear := func(name string, in, out int) {
-		add(name+".weight", 0, float32(1/math.Sqrt(float64(in))), out, in)
-		add(name+".bias", 0, 0.3, out)
-	}
-	norm := func(name string) {
-		add(name+".weight", 1, 0.2, c.Width)
-		add(name+".bias", 0, 0.2, c.Width)
-	}
-	add("text_model.embeddings.token_embedding.weight", 0, 1, c.Vocabulary, c.Width)
-	add("text_model.embeddings.position_embedding.weight", 0, 1, c.Positions, c.Width)
-	add("text_model.embeddings.position_ids", 0, 1, 1, c.Positions) // of no use
-	for i := range c.Layers {
-		name := fmt.Sprintf("text_model.encoder.layers.%d.", i)
-		for _, p := range []string{"q_proj", "k_proj", "v_proj", "out_proj"} {
-			linear(name+"self_attn."+p, c.Width, c.Width)
-		}
-		norm(name + "layer_norm1")
-		norm(name + "layer_norm2")
-		linear(name+"mlp.fc1", c.Width, c.Inner)
-		linear(name+"mlp.fc2", c.Inner, c.Width)
-	}
-	norm("text_model.final_layer_norm")
-	add("text_projection.weight", 0, 0.2, c.Projection, c.Width)
+	m.weights.add("text_model.embeddings.token_embedding.weight", 0, 1, c.Vocabulary, c.Width)
+	m.weights.add("text_model.embeddings.position_embedding.weight", 0, 1, c.Positions, c.Width)
+	m.weights.add("text_model.embeddings.position_ids", 0, 1, 1, c.Positions) // of no use
+	m.stack().add()
+	m.weights.norm("text_model.final_layer_norm", c.Width)
+	m.weights.add("text_projection.weight", 0, 0.2, c.Projection, c.Width)
 	return m
+}
+
+// stack returns the model's layers.
+func (m *model) stack() stack {
+	return stack{"text_model", m.Width, m.Inner, m.Layers, m.Heads, m.Eps, m.act, m.weights}
 }
 
 // config returns the config.json.
@@ -109,83 +59,12 @@ func (m *model) config() map[string]any {
 }
 
 // files returns the model's directory.
-func (m *model) files(config map[string]any) fs.FS {
-	text, err := json.Marshal(config)
-	if err != nil {
-		panic(err)
-	}
-	return fstest.MapFS{"config.json": {Data: text}, "model.safetensors": {Data: m.weights.file()}}
-}
-
-func (m *model) tensor(name string) []float64 {
-	w, ok := m.weights[name]
-	if !ok {
-		panic("no tensor " + name)
-	}
-	d := make([]float64, len(w.data))
-	for i, v := range w.data {
-		d[i] = float64(v)
-	}
-	return d
-}
-
-func (m *model) linear(name string, x []float64, in, out int) []float64 {
-	y, _ := ref.Linear(len(x)/in, out, in, x, m.tensor(name+".weight"))
-	for i, b := range m.tensor(name + ".bias") {
-		for r := 0; r < len(y); r += out {
-			y[r+i] += b
-		}
-	}
-	return y
-}
-
-func (m *model) norm(name string, x []float64) []float64 {
-	var y []float64
-	for r := 0; r < len(x); r += m.Width {
-		y = append(y, ref.LayerNorm(x[r:r+m.Width], m.tensor(name+".weight"), m.tensor(name+".bias"), float64(m.Eps))...)
-	}
-	return y
-}
-
-// attention is causal attention with a mask, head by head.
-func (m *model) attention(name string, x []float64, seen []bool) []float64 {
-	tokens, size := len(x)/m.Width, m.Width/m.Heads
-	bias := make([]float32, tokens*tokens)
-	for q := range tokens {
-		for k := range tokens {
-			// Each takes a key out by the lowest float32, together by −Inf.
-			if k > q {
-				bias[q*tokens+k] -= math.MaxFloat32
-			}
-			if seen != nil && !seen[k] {
-				bias[q*tokens+k] -= math.MaxFloat32
-			}
-		}
-	}
-	head := func(name string, h int) []float32 { // as ref wants them: an error of 2⁻²⁴
-		var part []float32
-		all := m.linear(name, x, m.Width, m.Width)
-		for t := range tokens {
-			for _, v := range all[t*m.Width+h*size:][:size] {
-				part = append(part, float32(v))
-			}
-		}
-		return part
-	}
-	mixed := make([]float64, len(x))
-	for h := range m.Heads {
-		out, _ := ref.Attention(head(name+".q_proj", h), head(name+".k_proj", h), head(name+".v_proj", h), bias, tokens, tokens, size, 1/math.Sqrt(float64(size)))
-		for t := range tokens {
-			copy(mixed[t*m.Width+h*size:], out[t*size:][:size])
-		}
-	}
-	return m.linear(name+".out_proj", mixed, m.Width, m.Width)
-}
+func (m *model) files(config map[string]any) fs.FS { return m.weights.files(config) }
 
 // encode returns the states of one text after the embedding and after every layer, and after the
 // final norm.
 func (m *model) encode(ids, positions []int, seen []bool) (hidden [][]float64, states []float64) {
-	token, position := m.tensor("text_model.embeddings.token_embedding.weight"), m.tensor("text_model.embeddings.position_embedding.weight")
+	token, position := m.weights.tensor("text_model.embeddings.token_embedding.weight"), m.weights.tensor("text_model.embeddings.position_embedding.weight")
 	var x []float64
 	for t, id := range ids {
 		at := t
@@ -196,32 +75,17 @@ func (m *model) encode(ids, positions []int, seen []bool) (hidden [][]float64, s
 			x = append(x, token[id*m.Width+c]+position[at*m.Width+c])
 		}
 	}
-	plus := func(y []float64) []float64 {
-		sum := slices.Clone(x)
-		for i, v := range y {
-			sum[i] += v
+	hidden = m.stack().run(x, func(q, k int) (bias float32) {
+		// Each takes a key out by the lowest float32, together by −Inf.
+		if k > q {
+			bias -= math.MaxFloat32
 		}
-		return sum
-	}
-	hidden = append(hidden, x)
-	for i := range m.Layers {
-		name := fmt.Sprintf("text_model.encoder.layers.%d.", i)
-		x = plus(m.attention(name+"self_attn", m.norm(name+"layer_norm1", x), seen))
-		inner := m.linear(name+"mlp.fc1", m.norm(name+"layer_norm2", x), m.Width, m.Inner)
-		for i, v := range inner {
-			inner[i] = ref.Acts[m.act](v)
+		if seen != nil && !seen[k] {
+			bias -= math.MaxFloat32
 		}
-		x = plus(m.linear(name+"mlp.fc2", inner, m.Inner, m.Width))
-		hidden = append(hidden, x)
-	}
-	return hidden, m.norm("text_model.final_layer_norm", x)
-}
-
-// near fails the test where a float32 encoder with sums of up to 40 terms, two layers deep, may
-// not be: golden cases deviate by 2e-6.
-func near(t *testing.T, what string, got []float32, want []float64) {
-	t.Helper()
-	kerneltest.Near(t, what, got, want, func(int) float64 { return 2e-5 })
+		return bias
+	})
+	return hidden, m.stack().norm("text_model.final_layer_norm", hidden[m.Layers])
 }
 
 func TestEncode(t *testing.T) {
@@ -299,7 +163,7 @@ func TestEncode(t *testing.T) {
 }
 
 func (m *model) project(pooled []float64) []float64 {
-	y, _ := ref.Linear(1, m.Projection, m.Width, pooled, m.tensor("text_projection.weight"))
+	y, _ := ref.Linear(1, m.Projection, m.Width, pooled, m.weights.tensor("text_projection.weight"))
 	return y
 }
 
@@ -341,6 +205,58 @@ func TestEncodeSameBits(t *testing.T) {
 		}
 		callers.Wait()
 	}
+}
+
+// doubling is a merge that doubles one tensor.
+type doubling struct{ name string }
+
+func (d doubling) Add(_ *engine.Engine, w []float32, name string, shape []int) error {
+	if name != d.name {
+		return nil
+	}
+	if len(shape) != 2 || shape[0]*shape[1] != len(w) {
+		return fmt.Errorf("%d values of shape %v", len(w), shape)
+	}
+	for i := range w {
+		w[i] *= 2
+	}
+	return nil
+}
+func (doubling) Unused() []string { return []string{"lora of another model"} }
+func (doubling) Err() error       { return nil }
+
+// A file's names may lack the model's; a merge sees them whole, and what it changes is all that changes.
+func TestLoadTextNames(t *testing.T) {
+	const fc2 = "text_model.encoder.layers.1.mlp.fc2.weight"
+	files := newModel()
+	encode := func(ws weights, merges ...blocks.Merge) ([]float32, *clip.TextModel) {
+		m, err := clip.LoadText(kerneltest.Engine(t, nil, 2), ws.files(files.config()), merges...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := m.Encode(t.Context(), [][]int{{0, 7, 3, 10, 10}}, clip.TextOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out.States.Data, m
+	}
+	bare := files.weights.without("text_model.")
+	want, m := encode(files.weights)
+	if len(m.Unused) > 0 || m.Unknown != nil {
+		t.Errorf("unused %q, unknown %q", m.Unused, m.Unknown)
+	}
+	got, _ := encode(bare)
+	kerneltest.Same(t, "without a prefix", got, want)
+	bare.add("logit_scale", 0, 1, 1)
+	merged, m := encode(bare, doubling{fc2})
+	if want := []string{"logit_scale [1]", "lora of another model"}; !slices.Equal(m.Unused, want) {
+		t.Errorf("unused %q, want %q", m.Unused, want)
+	}
+	for i := range files.weights[fc2].data {
+		files.weights[fc2].data[i] *= 2
+	}
+	want, _ = encode(files.weights)
+	kerneltest.Same(t, "merged", merged, want)
 }
 
 // Weights of a half-width format take half the memory, and no text tells.
