@@ -8,7 +8,6 @@ import (
 	"github.com/lanewise/lanewise/attention"
 	"github.com/lanewise/lanewise/blocks"
 	"github.com/lanewise/lanewise/internal/kerneltest"
-	"github.com/lanewise/lanewise/internal/ref"
 	"github.com/lanewise/lanewise/kernels"
 	"github.com/lanewise/lanewise/program"
 	"github.com/lanewise/lanewise/tensor"
@@ -85,11 +84,7 @@ func bindPrompts(g *blocks.Graph, tokens tensor.NHWC, mask []float32) {
 func crossNormed(w weights, p picture, o blocks.AttentionOptions) picture {
 	switch o.CrossNorm {
 	case blocks.CrossLayerNorm:
-		var v []float64
-		for r := range p.h {
-			v = append(v, ref.LayerNorm(p.v[r*p.c:(r+1)*p.c], w["a.norm_cross.weight"], w["a.norm_cross.bias"], 1e-5)...)
-		}
-		return picture{p.h, p.w, p.c, v}
+		return p.layerNorm(w, "a.norm_cross", 1e-5)
 	case blocks.CrossGroupNorm:
 		return p.groupNorm(w, "a.norm_cross", o.CrossGroups, 1e-5)
 	}

@@ -64,7 +64,8 @@ func input(g *blocks.Graph, name string, x tensor.NHWC) program.Value {
 	return v
 }
 
-// run runs twice what build appends to a graph, and returns the value that it returns.
+// run runs what build appends to a graph, often, and returns the value that it returns. No run but the
+// first may allocate.
 func run(t *testing.T, e *engine.Engine, build func(g *blocks.Graph) program.Value) tensor.NHWC {
 	t.Helper()
 	g := &blocks.Graph{Engine: e}
@@ -74,12 +75,14 @@ func run(t *testing.T, e *engine.Engine, build func(g *blocks.Graph) program.Val
 		src := m.Image(v)
 		return func() { tensor.Copy(out, src) }
 	}})
-	p := g.Build()
-	for range 2 {
-		if err := p.Run(t.Context()); err != nil {
+	p, ctx := g.Build(), t.Context()
+	forward := func() {
+		if err := p.Run(ctx); err != nil {
 			t.Fatal(err)
 		}
 	}
+	forward()
+	kerneltest.NoAllocations(t, "a run", forward)
 	return out
 }
 
@@ -183,6 +186,15 @@ func (p picture) conv(w weights, name string, k, stride int, pad ...int) picture
 
 func (p picture) groupNorm(w weights, name string, groups int, eps float64) picture {
 	return picture{p.h, p.w, p.c, ref.GroupNorm(p.v, p.c, groups, w[name+".weight"], w[name+".bias"], eps)}
+}
+
+// layerNorm is the norm of every pixel.
+func (p picture) layerNorm(w weights, name string, eps float64) picture {
+	y := picture{p.h, p.w, p.c, nil}
+	for r := range p.h * p.w {
+		y.v = append(y.v, ref.LayerNorm(p.v[r*p.c:(r+1)*p.c], w[name+".weight"], w[name+".bias"], eps)...)
+	}
+	return y
 }
 
 // modulated is x·(1+scale) + shift with a vector of scales and then of shifts.

@@ -19,6 +19,8 @@ type ResampleOptions struct {
 	// odd size it gives a pixel less than 1.
 	Padding int
 	NoBias  bool
+	// Norm is that of the pixels of the input, before all else; nil is none.
+	Norm *NormOptions
 }
 
 // kernel returns the size of the convolution.
@@ -47,21 +49,40 @@ func (o ResampleOptions) conv(l *Loader, name string, channels int, g conv.Geome
 	return l.Conv(name+".conv", channels, out, g)
 }
 
+// norm loads the norm "norm", or returns nil where there is none.
+func (o ResampleOptions) norm(l *Loader, name string, channels int) *LayerNorm {
+	if o.Norm == nil {
+		return nil
+	}
+	return l.Norm(name+".norm", channels, *o.Norm)
+}
+
+// normed appends the norm of src, if there is one, and returns where it is.
+func normed(g *Graph, n *LayerNorm, src program.Value) program.Value {
+	if n == nil {
+		return src
+	}
+	x := g.Image(src.N, src.H, src.W, src.C)
+	n.Build(g, x, src)
+	return x
+}
+
 // Downsample halves an image by a convolution of stride 2, or by averages of 2 × 2 pixels, which
 // leave out what is odd of it.
 type Downsample struct {
 	Name string
-	conv *Conv // nil for averages
+	norm *LayerNorm // nil where there is none
+	conv *Conv      // nil for averages
 }
 
-// Downsample loads "conv".
+// Downsample loads "conv", and "norm" where o has one.
 func (l *Loader) Downsample(name string, channels int, o ResampleOptions) *Downsample {
 	k := o.kernel()
 	g := conv.Geometry{KH: k, KW: k, Stride: 2, Bottom: 1, Right: 1}
 	if p := o.Padding; p > 0 {
 		g.Top, g.Left, g.Bottom, g.Right = p, p, p, p
 	}
-	return &Downsample{name, o.conv(l, name, channels, g)}
+	return &Downsample{name, o.norm(l, name, channels), o.conv(l, name, channels, g)}
 }
 
 // Size returns the size of the output for an image of h × w. It is 0 where nothing would be left.
@@ -82,6 +103,7 @@ func (d *Downsample) Image(g *Graph, src program.Value) program.Value {
 
 // Build appends dst = the image of src at half its size. dst does not overlap src.
 func (d *Downsample) Build(g *Graph, dst, src program.Value) {
+	src = normed(g, d.norm, src)
 	if d.conv == nil {
 		g.Average(d.Name, dst, src)
 		return
@@ -93,14 +115,15 @@ func (d *Downsample) Build(g *Graph, dst, src program.Value) {
 // exists nowhere: the convolution reads through it.
 type Upsample struct {
 	Name string
-	conv *Conv // nil where there is none
+	norm *LayerNorm // nil where there is none
+	conv *Conv      // nil where there is none
 }
 
-// Upsample loads "conv".
+// Upsample loads "conv", and "norm" where o has one.
 func (l *Loader) Upsample(name string, channels int, o ResampleOptions) *Upsample {
 	g := conv.Same(o.kernel())
 	g.Upsample = true
-	return &Upsample{name, o.conv(l, name, channels, g)}
+	return &Upsample{name, o.norm(l, name, channels), o.conv(l, name, channels, g)}
 }
 
 // Image makes a value for the output from src at twice its size.
@@ -114,6 +137,7 @@ func (u *Upsample) Image(g *Graph, src program.Value) program.Value {
 
 // Build appends dst = the image of src at dst's size. dst does not overlap src.
 func (u *Upsample) Build(g *Graph, dst, src program.Value) {
+	src = normed(g, u.norm, src)
 	if u.conv == nil {
 		g.Nearest(u.Name, dst, src)
 		return

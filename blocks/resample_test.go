@@ -11,6 +11,14 @@ import (
 	"github.com/lanewise/lanewise/tensor"
 )
 
+// pixelsNormed is the layer norm of every pixel, where there is one.
+func pixelsNormed(w weights, p picture, name string, o *blocks.NormOptions) picture {
+	if o == nil {
+		return p
+	}
+	return p.layerNorm(w, name, o.Eps)
+}
+
 func TestDownsample(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -25,6 +33,7 @@ func TestDownsample(t *testing.T) {
 		{"kernel of 4", 6, 7, blocks.ResampleOptions{Padding: 1, Kernel: 4}},
 		{"averages", 6, 4, blocks.ResampleOptions{NoConv: true}},
 		{"averages, odd", 7, 5, blocks.ResampleOptions{NoConv: true}},
+		{"normed", 7, 5, blocks.ResampleOptions{Norm: &blocks.NormOptions{Eps: 1e-6, Scale: true, Shift: true}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			judge(t, func(l *blocks.Loader) *blocks.Downsample { return l.Downsample("d", 6, c.o) },
@@ -40,13 +49,14 @@ func TestDownsample(t *testing.T) {
 				},
 				func(w weights, in []picture) picture {
 					k, p := max(c.o.Kernel, 3), c.o.Padding
+					x := pixelsNormed(w, in[0], "d.norm", c.o.Norm)
 					switch {
 					case c.o.NoConv:
-						return in[0].halved()
+						return x.halved()
 					case p == 0:
-						return in[0].conv(w, "d.conv", k, 2, 0, 0, 1, 1)
+						return x.conv(w, "d.conv", k, 2, 0, 0, 1, 1)
 					}
-					return in[0].conv(w, "d.conv", k, 2, p, p, p, p)
+					return x.conv(w, "d.conv", k, 2, p, p, p, p)
 				})
 		})
 	}
@@ -63,6 +73,7 @@ func TestUpsample(t *testing.T) {
 		{"kernel of 1", 0, 0, blocks.ResampleOptions{Kernel: 1, NoBias: true}},
 		{"no convolution", 0, 0, blocks.ResampleOptions{NoConv: true}},
 		{"no convolution, to a size", 7, 4, blocks.ResampleOptions{NoConv: true}},
+		{"normed", 0, 0, blocks.ResampleOptions{Norm: &blocks.NormOptions{Eps: 1e-3}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			judge(t, func(l *blocks.Loader) *blocks.Upsample { return l.Upsample("u", 6, c.o) },
@@ -77,9 +88,10 @@ func TestUpsample(t *testing.T) {
 					return y
 				},
 				func(w weights, in []picture) picture {
-					large := in[0].nearest(10, 6)
+					x := pixelsNormed(w, in[0], "u.norm", c.o.Norm)
+					large := x.nearest(10, 6)
 					if c.h > 0 {
-						large = in[0].nearest(c.h, c.w)
+						large = x.nearest(c.h, c.w)
 					}
 					switch {
 					case c.o.NoConv:

@@ -65,8 +65,11 @@ func resampleOptions(b *block) (channels int, o blocks.ResampleOptions) {
 		NoBias: !c.Bool("bias", true),
 	}
 	c.Only("name", "conv", "op", "Conv2d_0")
-	c.Only("norm_type", nil)
-	c.Ignore("eps", "elementwise_affine") // of a norm
+	if kind := c.String("norm_type", "", "ln_norm", "rms_norm"); kind != "" {
+		affine := c.Bool("elementwise_affine", false)
+		o.Norm = &blocks.NormOptions{Eps: c.Float("eps", 0), Scale: affine, Shift: affine && kind == "ln_norm", RMS: kind == "rms_norm"}
+	}
+	c.Ignore("eps", "elementwise_affine") // without a norm
 	return channels, o
 }
 
@@ -89,6 +92,9 @@ func upsample(b *block) func() {
 	c.Only("use_conv_transpose", false)
 	c.Only("interpolate", true)
 	c.Only("padding", 1)
+	if o.NoConv {
+		o.Out = 0
+	}
 	if o.Kernel != 0 {
 		c.Only("kernel_size", 3) // the only one that leaves the size as it is, with a padding of 1
 	}
