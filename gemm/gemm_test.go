@@ -458,3 +458,22 @@ func TestMulSetsAllArguments(t *testing.T) {
 		kerneltest.Same(t, "product", got.Data, want.Data)
 	})
 }
+
+func TestEqual(t *testing.T) {
+	e := kerneltest.Engine(t, kernels.Available()[0], 1)
+	w := tensor.Mat{Rows: 4, Cols: 6, Stride: 6, Data: kerneltest.Random(1, 24)}
+	p := gemm.Pack(e, w)
+	if !p.Equal(gemm.Pack(e, w)) {
+		t.Error("the same weights differ")
+	}
+	other := tensor.Mat{Rows: 4, Cols: 6, Stride: 6, Data: append([]float32(nil), w.Data...)}
+	other.Data[23]++
+	for name, q := range map[string]*gemm.Packed{
+		"a value": gemm.Pack(e, other), "columns": gemm.Pack(e, w.Columns(0, 5)), "rows": gemm.Pack(e, w.Slice(0, 3)),
+		"gates": gemm.PackGLU(e, w), "taps": gemm.PackTaps(e, w, 2),
+	} {
+		if p.Equal(q) {
+			t.Errorf("weights that differ in %s are the same", name)
+		}
+	}
+}
