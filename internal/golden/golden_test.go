@@ -26,6 +26,7 @@ var runners = map[string]runner{
 	"function":                      runOperators,
 	"UNet2DConditionModel":          runUNet,
 	"UNet2DModel":                   runUNet,
+	"ControlNetModel":               runControlNet,
 	"CLIPTextModel":                 runText,
 	"CLIPTextModelWithProjection":   runText,
 	"CLIPVisionModel":               runVision,

@@ -2,6 +2,7 @@ package golden_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -69,6 +70,56 @@ func runUNet(e *engine.Engine, c *golden.Case) error {
 		return err
 	}
 	if err := check(c, map[string]golden.Tensor{"out.sample": nchw(out)}); err != nil {
+		return fmt.Errorf("%w\n%s", err, seen.firstOff(c))
+	}
+	return nil
+}
+
+// runControlNet runs a ControlNetModel.
+func runControlNet(e *engine.Engine, c *golden.Case) error {
+	in, err := inputs(c)
+	if err != nil {
+		return err
+	}
+	net, err := unet.LoadControlNet(e, c.Model())
+	if err != nil {
+		return err
+	}
+	x := image(in["in.sample"])
+	conds, err := conditions(in, x.N)
+	if err != nil {
+		return err
+	}
+	session, err := net.Session(x.N, x.H, x.W)
+	if err != nil {
+		return err
+	}
+	bound, err := session.Bind(image(in["in.controlnet_cond"]), conds...)
+	if err != nil {
+		return err
+	}
+	var params struct {
+		Scale float32 `json:"conditioning_scale"`
+		Guess bool    `json:"guess_mode"`
+	}
+	if c.Params != nil {
+		if err := json.Unmarshal(c.Params, &params); err != nil {
+			return fmt.Errorf("params: %w", err)
+		}
+	}
+	bound.Scale, bound.Guess = params.Scale, params.Guess
+	var seen trace
+	if err := observed(session.Program(), &seen, func() error {
+		return bound.ForwardEach(context.Background(), x, timesOf(in["in.timestep"], x.N))
+	}); err != nil {
+		return err
+	}
+	r := session.Residual(0, x.N)
+	got := map[string]golden.Tensor{"out.mid": nchw(r.Mid)}
+	for i, skip := range r.Skips {
+		got[fmt.Sprintf("out.down.%d", i)] = nchw(skip)
+	}
+	if err := check(c, got); err != nil {
 		return fmt.Errorf("%w\n%s", err, seen.firstOff(c))
 	}
 	return nil

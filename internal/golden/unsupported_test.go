@@ -6,7 +6,6 @@ import "github.com/lanewise/lanewise/internal/golden"
 // nor in runners fails. Besides what is named here, only what a model's loader calls a value that
 // it does not support, and an input that there is no place for, is skipped.
 var unsupportedClasses = map[string]string{
-	"ControlNetModel":                 "no ControlNet yet",
 	"DDPMScheduler":                   "no such sampler yet",
 	"DPMSolverMultistepScheduler":     "no such sampler yet",
 	"EulerAncestralDiscreteScheduler": "no such sampler yet",
