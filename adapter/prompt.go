@@ -212,11 +212,11 @@ func (p *ImagePrompt) FaceTokens(ctx context.Context, identity, states tensor.Ma
 		return tensor.Mat{}, fmt.Errorf("adapter: %w", err)
 	}
 	r := p.projection.(*faceResampler)
-	if shortcut != 0 && r.width != p.Width {
-		return tensor.Mat{}, fmt.Errorf("adapter: a shortcut from tokens of %d columns to those of %d", r.width, p.Width)
-	}
 	if shortcut-shortcut != 0 {
 		return tensor.Mat{}, fmt.Errorf("adapter: shortcut %v", shortcut)
+	}
+	if shortcut != 0 && r.width != p.Width {
+		return tensor.Mat{}, fmt.Errorf("adapter: a shortcut from tokens of %d columns to those of %d", r.width, p.Width)
 	}
 	out := tensor.MakeMat(r.tokens(states.Rows), p.Width)
 	if err := p.project(ctx, out, states, identity, shortcut); err != nil {

@@ -57,10 +57,5 @@ func Example() {
 		log.Fatal(err)
 	}
 	fmt.Println("unused:", m.Unused)
-
-	_, err = unet.Load(e, dir, night.UNet(0.5), night.Text(0.5))
-	fmt.Println(err)
-	// Output:
-	// unused: [unet.conv_other (watercolour.safetensors)]
-	// <nil>
+	// Output: unused: [unet.conv_other (watercolour.safetensors)]
 }
