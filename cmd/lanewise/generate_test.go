@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"image"
 	"image/png"
 	"io"
 	"os"
@@ -39,6 +40,22 @@ func picture(t *testing.T, dir, name string) (content []byte, width, height int,
 	return content, img.Bounds().Dx(), img.Bounds().Dy(), notes
 }
 
+// writePicture writes a PNG file of 8 × 4 pixels.
+func writePicture(t *testing.T, dir, name string) {
+	t.Helper()
+	p := image.NewRGBA(image.Rect(0, 0, 8, 4))
+	for i := range p.Pix {
+		p.Pix[i] = uint8(i) | 0x80*uint8(i%4/3)
+	}
+	content, err := encodePNG(p, nil)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, name), content, 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestGenerate(t *testing.T) {
 	const took = `\d+\.\d+ s`
 	for _, c := range []struct {
@@ -70,7 +87,7 @@ func TestGenerate(t *testing.T) {
 		{
 			"prompts and styles",
 			[]string{"zebra's STAR", "", "--seed", "1", "--steps", "1", "--style", "Noto,none, fluent,noto", "--scale", "2", "--quiet", "--guidance", "1"},
-			3*64 + 2*2, 2*64 + 2, "", `lanewise: warning: the model does not know "zebras"` + "\n",
+			3*64 + 2*2, 2*(64+3*13) + 2, "", `lanewise: warning: the model does not know "zebras"` + "\n",
 			"zebra's STAR\n\nSteps: 1, Sampler: ddim, CFG scale: 1, Seed: 1, Size: 32x32, Model: emoji, Style: noto none fluent, Images: 1",
 			`lanewise generate --style noto,none,fluent --seed 1 --steps 1 --guidance 1 --sampler ddim -n 1 --scale 2 --columns 3 -- 'zebra'\''s STAR' ''`,
 		},
@@ -80,6 +97,49 @@ func TestGenerate(t *testing.T) {
 			2*32 + 1, 3*32 + 2*1, "", "",
 			"sun\nSteps: 1, Sampler: ddim, CFG scale: 1, Seed: 1, Size: 32x32, Model: emoji, Style: noto blob twemoji flat fluent, Images: 1",
 			"lanewise generate --style noto,blob,twemoji,flat,fluent --seed 1 --steps 1 --guidance 1 --sampler ddim -n 1 --scale 1 --columns 2 -- 'sun'",
+		},
+		{
+			"styles without labels",
+			[]string{"sun", "--seed", "1", "--steps", "1", "--styles", "noto,flat", "--scale", "2", "-q", "--guidance", "1", "--labels=false"},
+			2*64 + 2, 64, "", "",
+			"sun\nSteps: 1, Sampler: ddim, CFG scale: 1, Seed: 1, Size: 32x32, Model: emoji, Style: noto flat, Images: 1",
+			"lanewise generate --style noto,flat --seed 1 --steps 1 --guidance 1 --sampler ddim -n 1 --scale 2 --columns 2 --labels=false -- 'sun'",
+		},
+		{
+			"styles listed and mixed",
+			[]string{"sun", "--seed", "1", "--steps", "1", "--style", "Flat,none", "--style", "noto:0.5, none:1,flat:-.25", "--style", "blob", "--style", "flat", "--scale", "2", "--guidance", "1"},
+			4*64 + 3*2, 64 + 3*13,
+			`out\.png: 262×103 pixels, "sun", 4 styles, seed 1, 1 step, ` + took + "\n",
+			`(?s).*picture 3 of 4: "sun", 50% noto 100% none -25% flat, seed 1, .*`,
+			"sun\nSteps: 1, Sampler: ddim, CFG scale: 1, Seed: 1, Size: 32x32, Model: emoji, Style: flat none noto:0.5,none:1,flat:-0.25 blob, Images: 1",
+			"lanewise generate --style flat,none --style noto:0.5,none:1,flat:-0.25 --style blob --seed 1 --steps 1 --guidance 1 --sampler ddim -n 1 --scale 2 --columns 4 -- 'sun'",
+		},
+		{
+			"interpolation",
+			[]string{"sun", "--seed", "1", "--steps", "1", "--interpolate", "noto, none,flat", "--frames", "5", "--scale", "2", "--guidance", "1"},
+			5*64 + 4*2, 64 + 2*13,
+			`out\.png: 328×90 pixels, "sun", style noto to style flat, seed 1, 1 step, ` + took + "\n",
+			`(?s)picture 1 of 5: "sun", style noto, .*picture 2 of 5: "sun", 50% noto 50% none, .*picture 3 of 5: "sun", no style, .*`,
+			"sun\nSteps: 1, Sampler: ddim, CFG scale: 1, Seed: 1, Size: 32x32, Model: emoji, Style: noto noto:0.5,none:0.5 none none:0.5,flat:0.5 flat, Images: 1",
+			"lanewise generate --interpolate 'noto, none,flat' --frames 5 --seed 1 --steps 1 --guidance 1 --sampler ddim -n 1 --scale 2 --columns 5 -- 'sun'",
+		},
+		{
+			"mix and guidance",
+			[]string{"--mix", "cat face:0.6", "fr'og : 4e-1", "--negative", "zebra", "--rescale", "0.7", "--interval", ":5", "--seed", "1", "--steps", "1", "--scale", "1"},
+			32, 32,
+			`out\.png: 32×32 pixels, 0\.6 "cat face" \+ 0\.4 "fr'og", style noto, seed 1, 1 step, ` + took + "\n",
+			`lanewise: warning: the model does not know "zebra"` + "\n",
+			"cat face :0.6 AND fr'og :0.4\nNegative prompt: zebra\nSteps: 1, Sampler: ddim, CFG scale: 1.5, Seed: 1, Size: 32x32, Model: emoji, Style: noto, Images: 1, CFG rescale: 0.7, CFG interval: 0:5",
+			`lanewise generate --style noto --mix 'cat face:0.6' --mix 'fr'\''og:0.4' --negative 'zebra' --seed 1 --steps 1 --guidance 1.5 --rescale 0.7 --interval 0:5 --sampler ddim -n 1 --scale 1 --columns 1`,
+		},
+		{
+			"from a picture",
+			[]string{"--from", "out.png", "--style", "noto,flat", "--seed", "1", "--steps", "2", "--strength", "0.5", "--scale", "1", "--guidance", "1"},
+			3*32 + 2, 32,
+			`out\.png: 98×32 pixels, "", 2 styles, seed 1, strength 0.5 of 2 steps from out.png, ` + took + "\n",
+			`(?s)picture 1 of 2: .*picture 2 of 2: .*`,
+			"\nSteps: 2, Sampler: ddim, CFG scale: 1, Seed: 1, Size: 32x32, Model: emoji, Style: noto flat, Images: 1, Denoising strength: 0.5, From: out.png",
+			"lanewise generate --style noto,flat --from 'out.png' --strength 0.5 --seed 1 --steps 2 --guidance 1 --sampler ddim -n 1 --scale 1 --columns 3 -- ''",
 		},
 		{
 			"many prompts",
@@ -100,6 +160,7 @@ func TestGenerate(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
+			writePicture(t, dir, "out.png") // which is replaced
 			code, stdout, stderr := lanewise(t, dir, append([]string{"generate"}, c.args...)...)
 			if code != 0 {
 				t.Fatalf("exit code %d: %s", code, stderr)
@@ -149,6 +210,84 @@ func TestGenerateAgain(t *testing.T) {
 	}
 }
 
+// There are several ways to say one thing.
+func TestGenerateSame(t *testing.T) {
+	for _, c := range [][2][]string{
+		{{"sun", "--style", "all"}, {"sun", "--styles", "noto,blob,twemoji,flat,fluent"}},
+		{{"sun", "--style", "noto,flat"}, {"sun", "--style", "noto", "--style", "flat"}},
+		{{"--mix", "cat:0.6", "dog:0.4"}, {"--mix", "cat:0.6", "--mix", "dog:0.4"}},
+		{{"dog:0.4", "--mix", "cat:0.6"}, {"--mix", "cat:0.6", "--mix", "dog:0.4"}},
+		{{"sun"}, {"--mix", "sun:1"}},
+		{{"sun", "--interpolate", "noto,flat", "--frames", "2"}, {"sun", "--style", "noto,flat"}},
+		{{"sun", "--interval", "1:2", "--interval", "0:"}, {"sun"}},
+		{{"--from", "in.png"}, {"", "--from", "in.png", "--strength", "0.6"}},
+	} {
+		var pixels [2][]byte
+		for i, args := range c {
+			dir := t.TempDir()
+			writePicture(t, dir, "in.png")
+			code, _, stderr := lanewise(t, dir, append([]string{"generate", "--seed", "1", "--steps", "2", "--scale", "2", "-q"}, args...)...)
+			if code != 0 {
+				t.Fatalf("%q: %s", args, stderr)
+			}
+			f, err := os.Open(filepath.Join(dir, "out.png"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			img, err := png.Decode(f)
+			f.Close()
+			if err != nil {
+				t.Fatal(err)
+			}
+			pixels[i] = img.(*image.RGBA).Pix
+		}
+		if !bytes.Equal(pixels[0], pixels[1]) {
+			t.Errorf("%q and %q make different pictures", c[0], c[1])
+		}
+	}
+}
+
+// The command in a file makes the file again.
+func TestGenerateComment(t *testing.T) {
+	dir := t.TempDir()
+	writePicture(t, dir, "in put.png")
+	args := []string{"generate", "--mix", "cat:0.6", "dog:-0.4", "--negative", "it's red", "--from", "in put.png", "--strength", "0.7", "--style", "noto:0.5,flat:0.25",
+		"--style", "all", "--steps", "3", "--seed", "5", "--rescale", "0.25", "--interval", "0.5:", "--guidance", "2.5", "--scale", "2", "-n", "2", "--sampler", "euler"}
+	if code, _, stderr := lanewise(t, dir, args...); code != 0 {
+		t.Fatal(stderr)
+	}
+	first, _, _, notes := picture(t, dir, "out.png")
+	if code, _, stderr := lanewise(t, dir, words(notes["Comment"])[1:]...); code != 0 {
+		t.Fatalf("%s: %s", notes["Comment"], stderr)
+	}
+	if again, _, _, _ := picture(t, dir, "out.png"); !bytes.Equal(again, first) {
+		t.Errorf("%s makes another file", notes["Comment"])
+	}
+}
+
+// words splits a command line of words and single quotes as a shell does.
+func words(line string) []string {
+	var all []string
+	word, quoted, begun := "", false, false
+	for i := 0; i < len(line); i++ {
+		switch c := line[i]; {
+		case c == '\'':
+			quoted, begun = !quoted, true
+		case c == '\\' && !quoted:
+			i++
+			word += line[i : i+1]
+		case c == ' ' && !quoted:
+			if begun || word != "" {
+				all = append(all, word)
+			}
+			word, begun = "", false
+		default:
+			word += string(c)
+		}
+	}
+	return append(all, word)
+}
+
 func TestGenerateErrors(t *testing.T) {
 	for _, c := range []struct {
 		args []string
@@ -181,6 +320,49 @@ func TestGenerateErrors(t *testing.T) {
 		{[]string{"a", "--model", "."}, []string{"--model .", "model_index.json", "holds notes.txt"}},
 		{[]string{"a", "--model", "notes.txt"}, []string{"--model", "not a directory"}},
 		{[]string{"a", "--colour", "red"}, []string{"--colour"}},
+		{[]string{"a", "--style", "noto,,flat"}, []string{`unknown style ""`}},
+		{[]string{"a", "--style", "noto:0.5,flat"}, []string{`--style: "flat" has no weight`, `"flat:0.5"`}},
+		{[]string{"a", "--style", "noto:0.5,oil:0.5"}, []string{`unknown style "oil"`}},
+		{[]string{"a", "--style", "noto:0.5,all:0.5"}, []string{`unknown style "all"`}},
+		{[]string{"a", "--style", "noto:half"}, []string{`weight "half"`, "finite number"}},
+		{[]string{"a", "--style", "noto:"}, []string{`weight ""`}},
+		{[]string{"a", "--style", ":1"}, []string{`":1" has nothing before the colon`}},
+		{[]string{"a", "--styles", ""}, []string{"--style is empty"}},
+		{[]string{"a", "--style", "noto", "--styles", "flat"}, []string{"give one of them"}},
+		{[]string{"a", "--interpolate", "noto"}, []string{`--interpolate is "noto"`, "two styles", "noto,blob"}},
+		{[]string{"a", "--interpolate", ""}, []string{"--interpolate is empty"}},
+		{[]string{"a", "--interpolate", "noto,oil"}, []string{`--interpolate: unknown style "oil"`}},
+		{[]string{"a", "--interpolate", "noto,flat", "--frames", "1"}, []string{"--frames is 1", "2 to"}},
+		{[]string{"a", "--interpolate", "noto,flat", "--style", "blob"}, []string{"leave --style out"}},
+		{[]string{"a", "--frames", "3"}, []string{"--interpolate"}},
+		{[]string{"--mix", "cat"}, []string{`--mix: "cat" has no weight`, `"cat:0.5"`}},
+		{[]string{"--mix", "cat:0.6", "dog"}, []string{`--mix: "dog" has no weight`}},
+		{[]string{"--mix", "cat:NaN"}, []string{`weight "NaN"`}},
+		{[]string{"--mix", "cat:Inf"}, []string{`weight "Inf"`}},
+		{[]string{"--mix", "cat:0"}, []string{`weight "0"`, "other than 0"}},
+		{[]string{"--mix", "cat:0.5x"}, []string{`weight "0.5x"`}},
+		{[]string{"--mix", " :0.5"}, []string{"nothing before the colon"}},
+		{[]string{"--mix", "cat:1e308", "--guidance", "100"}, []string{"scale +Inf"}},
+		{[]string{"a", "--negative", "b", "--guidance", "1"}, []string{"--negative", "--guidance 1"}},
+		{[]string{"a", "--rescale", "0.5", "--guidance", "1"}, []string{"--rescale", "--guidance 1"}},
+		{[]string{"a", "--rescale", "1.5"}, []string{"--rescale is 1.5", "0 to 1"}},
+		{[]string{"a", "--rescale", "NaN"}, []string{"--rescale is NaN"}},
+		{[]string{"a", "--interval", "5"}, []string{`--interval is "5"`, "LOW:HIGH"}},
+		{[]string{"a", "--interval", ":"}, []string{`--interval is ":"`}},
+		{[]string{"a", "--interval", ""}, []string{"--interval is empty"}},
+		{[]string{"a", "--interval", "5:1"}, []string{`--interval is "5:1"`}},
+		{[]string{"a", "--interval", ":0"}, []string{`--interval is ":0"`}},
+		{[]string{"a", "--interval", "-1:2"}, []string{`--interval is "-1:2"`}},
+		{[]string{"a", "--interval", "1:NaN"}, []string{`--interval is "1:NaN"`}},
+		{[]string{"a", "--interval", "1:Inf"}, []string{`--interval is "1:Inf"`}},
+		{[]string{"a", "--strength", "0.5"}, []string{"--from"}},
+		{[]string{"a", "--from", "notes.txt", "--strength", "0"}, []string{"--strength is 0", "up to 1"}},
+		{[]string{"a", "--from", "notes.txt", "--strength", "1.1"}, []string{"--strength is 1.1"}},
+		{[]string{"a", "--from", "notes.txt", "--strength", "NaN"}, []string{"--strength is NaN"}},
+		{[]string{"a", "--from", "notes.txt"}, []string{"--from: notes.txt", "PNG, JPEG, GIF, WebP"}},
+		{[]string{"a", "--from", "none.png"}, []string{"--from", "none.png"}},
+		{[]string{"a", "--from", "."}, []string{"--from", "."}},
+		{[]string{"a", "--from", ""}, []string{"--from is empty"}},
 	} {
 		dir := t.TempDir()
 		if err := os.WriteFile(filepath.Join(dir, "notes.txt"), nil, 0o644); err != nil {

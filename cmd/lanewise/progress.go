@@ -19,15 +19,15 @@ type progress struct {
 	began    time.Time // of the picture that is being made
 }
 
-// newProgress begins to show, on w, the making of so many pictures in so many steps each.
-func newProgress(w io.Writer, pictures, steps int, quiet bool) *progress {
+// newProgress begins to show, on w, the making of so many pictures.
+func newProgress(w io.Writer, pictures int, quiet bool) *progress {
 	p := &progress{pictures: pictures, began: time.Now()}
 	if quiet {
 		return p
 	}
 	p.w = w
 	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		p.bar = progressbar.NewOptions(pictures*steps,
+		p.bar = progressbar.NewOptions(pictures,
 			progressbar.OptionSetWriter(w),
 			progressbar.OptionSetDescription("denoising"),
 			progressbar.OptionShowCount(),
@@ -38,9 +38,10 @@ func newProgress(w io.Writer, pictures, steps int, quiet bool) *progress {
 	return p
 }
 
-// step says that a step is done.
-func (p *progress) step() {
+// step says that a step is done, of so many for each picture.
+func (p *progress) step(count int) {
 	if p.bar != nil {
+		p.bar.ChangeMax(p.pictures * count)
 		p.bar.Add(1)
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"image"
 	"image/color"
+	"slices"
 	"testing"
 )
 
@@ -19,7 +20,7 @@ func TestArrange(t *testing.T) {
 		}
 		pictures = append(pictures, p)
 	}
-	sheet := arrange(pictures, 2, scale, gap)
+	sheet := arrange(pictures, nil, 2, scale, gap)
 	if got, want := sheet.Bounds(), image.Rect(0, 0, 2*4*scale+gap, 3*2*scale+2*gap); got != want {
 		t.Fatalf("bounds %v, want %v", got, want)
 	}
@@ -40,6 +41,71 @@ func TestArrange(t *testing.T) {
 	}
 	if want := 5 * 4 * 2 * scale * scale; covered != want {
 		t.Errorf("pictures cover %d pixels, want %d", covered, want)
+	}
+}
+
+// A caption lies in lines below its picture, in the middle, and nowhere else.
+func TestArrangeCaptions(t *testing.T) {
+	const scale, gap = 16, 4
+	p := image.NewRGBA(image.Rect(0, 0, 4, 4))
+	for i := range p.Pix {
+		p.Pix[i] = 255
+	}
+	pictures := []*image.RGBA{p, p, p}
+	captions := [][]string{{"H"}, nil, {"HH", "H"}}
+	sheet := arrange(pictures, captions, 2, scale, gap)
+	const row = 64 + 2*13 + gap
+	if got, want := sheet.Bounds(), image.Rect(0, 0, 2*64+gap, 2*row-gap); got != want {
+		t.Fatalf("bounds %v, want %v", got, want)
+	}
+	for _, c := range []struct {
+		name string
+		area image.Rectangle
+		ink  bool
+	}{
+		{"picture", image.Rect(0, 0, 132, 64), false},
+		{"left of the letter", image.Rect(0, 64, 28, row), false},
+		{"the letter", image.Rect(28, 64, 36, 64+13), true},
+		{"right of the letter", image.Rect(36, 64, 132, row), false},
+		{"second line", image.Rect(0, 64+13, 132, row), false},
+		{"second row, pictures", image.Rect(0, row, 132, row+64), false},
+		{"two letters", image.Rect(25, row+64, 39, row+64+13), true},
+		{"below them", image.Rect(28, row+64+13, 36, row+64+26), true},
+		{"no picture", image.Rect(64, row, 132, row+64+26), false},
+	} {
+		ink := 0
+		for y := c.area.Min.Y; y < c.area.Max.Y; y++ {
+			for x := c.area.Min.X; x < c.area.Max.X; x++ {
+				if sheet.RGBAAt(x, y) != (color.RGBA{255, 255, 255, 255}) {
+					ink++
+				}
+			}
+		}
+		if (ink > 0) != c.ink {
+			t.Errorf("%s: %d pixels are not white", c.name, ink)
+		}
+	}
+}
+
+func TestWrapCaption(t *testing.T) {
+	for _, c := range []struct {
+		paragraphs []string
+		width      int
+		want       []string
+	}{
+		{[]string{"noto"}, 64, []string{"noto"}},
+		{[]string{"red apple", "noto"}, 64, []string{"red apple", "noto"}},
+		{[]string{"green apple", "no style"}, 64, []string{"green", "apple", "no style"}},
+		{[]string{"a bc def ghij"}, 7 * 8, []string{"a bc def", "ghij"}},
+		{[]string{"extraordinary"}, 64, []string{"extraord~"}},
+		{[]string{"ÄÖÜäöüßéè x"}, 64, []string{"ÄÖÜäöüßéè", "x"}},
+		{[]string{"", "noto"}, 64, []string{"", "noto"}},
+		{[]string{"one two", "three four", "five six seven"}, 7 * 5, []string{"one", "two", "three", "four"}},
+		{nil, 64, nil},
+	} {
+		if got := wrapCaption(c.paragraphs, c.width); !slices.Equal(got, c.want) {
+			t.Errorf("%q in %d pixels: %q, want %q", c.paragraphs, c.width, got, c.want)
+		}
 	}
 }
 
