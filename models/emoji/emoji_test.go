@@ -278,3 +278,13 @@ func BenchmarkLoad(b *testing.B) {
 		}
 	}
 }
+
+// sub is a directory of the model.
+func sub(t *testing.T, name string) fs.FS {
+	t.Helper()
+	dir, err := fs.Sub(emoji.Files(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}

@@ -1,6 +1,7 @@
 package emoji_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log"
@@ -11,7 +12,7 @@ import (
 )
 
 func Example() {
-	e, err := engine.New(engine.Options{})
+	e, err := engine.New(engine.Options{}) // all cores
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -37,4 +38,41 @@ func Example() {
 	// step 3 of 4
 	// step 4 of 4
 	// red in the middle: true
+}
+
+// Style transfer: one prompt and one noise in every style, and between two of them.
+func Example_styles() {
+	e, err := engine.New(engine.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer e.Close()
+	m, err := emoji.Load(e)
+	if err != nil {
+		log.Fatal(err)
+	}
+	s := m.Session()
+	requests := []pipeline.Request{{Styles: []pipeline.Part{{Text: "noto", Weight: 0.5}, {Text: "flat", Weight: 0.5}}}}
+	for _, style := range m.Styles {
+		requests = append(requests, pipeline.Request{Style: style})
+	}
+	for _, r := range requests {
+		r.Prompt, r.Seed, r.Steps = "red heart", 7, 4
+		for step, err := range s.Generate(context.Background(), r) {
+			if err != nil {
+				log.Fatal(err)
+			}
+			if step.Done() {
+				center := step.Picture().RGBAAt(16, 16)
+				fmt.Printf("%s, red in the middle: %v\n", cmp.Or(r.Style, "mixed"), center.R > 128 && center.G < 128)
+			}
+		}
+	}
+	// Output:
+	// mixed, red in the middle: true
+	// noto, red in the middle: true
+	// blob, red in the middle: true
+	// twemoji, red in the middle: true
+	// flat, red in the middle: true
+	// fluent, red in the middle: true
 }
