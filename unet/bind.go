@@ -114,7 +114,7 @@ func (s *session) bindContexts(b *binding, conds []cond.Cond) {
 			}
 			put(p, i, entry{tokens, mask, context.Scale})
 		}
-		if s.trunk.Config.ImageDim > 0 && s.trunk.Config.ContextKind >= ImageTokens && counts[0] == 0 {
+		if s.trunk.config.ImageDim > 0 && s.trunk.config.ContextKind >= ImageTokens && counts[0] == 0 {
 			put(place{}, i, entry{tokens: s.trunk.tokens(c, tensor.Mat{})})
 		}
 	}

@@ -58,7 +58,7 @@ func (s *Session) build() {
 // buildTime appends what depends on time: the projections that the residual blocks take their
 // columns of.
 func (s *session) buildTime(g *blocks.Graph) {
-	c, b := &s.trunk.Config, &s.trunk.embedding
+	c, b := &s.trunk.config, &s.trunk.embedding
 	features := g.Mat(s.batch, b.width)
 	g.Add(program.Op{Name: "time_proj", Kind: "embedding", Dst: features, Bind: func(m program.Memory) func() {
 		dst := m.Mat(features)
@@ -129,7 +129,7 @@ func (s *session) buildRows(g *blocks.Graph, name string, dst program.Value, add
 // is called for the features of each level where an adapter would add its own.
 func (s *session) buildDown(g *blocks.Graph, f blocks.Fuse, skip func() program.Value, level func(i int, features program.Value)) program.Value {
 	t := s.trunk
-	x := g.Image(s.batch, s.height, s.width, t.Config.InChannels)
+	x := g.Image(s.batch, s.height, s.width, t.config.InChannels)
 	g.Add(program.Op{Name: "input", Kind: "copy", Dst: x, Bind: func(m program.Memory) func() {
 		dst := m.Image(x)
 		return func() { s.readInput(dst) }
@@ -141,7 +141,7 @@ func (s *session) buildDown(g *blocks.Graph, f blocks.Fuse, skip func() program.
 			h = layer.build(g, skip(), h)
 		}
 		// Blocks without cross-attention are given an adapter's features after they are done.
-		early := t.Config.Levels[i].Down.Attention.Crosses()
+		early := t.config.Levels[i].Down.Attention.Crosses()
 		if early {
 			level(i, h)
 		}

@@ -31,7 +31,7 @@ func (s *session) check(c *cond.Cond, images int) error {
 
 // checkContexts returns an error unless there is a place for all contexts of c.
 func (t *trunk) checkContexts(c *cond.Cond) error {
-	k := &t.Config
+	k := &t.config
 	attends := k.Attends() || k.PooledKind == PooledTokens
 	switch {
 	case !attends && len(c.Context) > 0:
@@ -55,7 +55,7 @@ func (t *trunk) checkContext(x *cond.Context) error {
 	if x.Slot < 0 || x.Slot > len(t.slots) {
 		return fmt.Errorf("context of slot %d, want 0 to %d: one for each adapter besides the model's own", x.Slot, len(t.slots))
 	}
-	width := t.Config.ContextDim
+	width := t.config.ContextDim
 	if x.Slot > 0 {
 		width = t.slots[x.Slot-1].width
 	}
@@ -81,7 +81,7 @@ func (t *trunk) checkContext(x *cond.Context) error {
 
 // checkVectors returns an error unless there is a place for all that joins the time embedding.
 func (t *trunk) checkVectors(c *cond.Cond) error {
-	k := &t.Config
+	k := &t.config
 	switch {
 	case k.ClassKind == NoClass && c.Class != 0:
 		return fmt.Errorf("class %d, but the model has no classes", c.Class)
@@ -133,7 +133,7 @@ func (s *session) checkConcat(maps tensor.NHWC, images int) error {
 		return nil
 	}
 	maps.Check(s.trunk.name + ": concat")
-	most := s.trunk.Config.InChannels - 1
+	most := s.trunk.config.InChannels - 1
 	if maps.H != s.height || maps.W != s.width || maps.C < 1 || maps.C > most || maps.N != 1 && maps.N != images {
 		return fmt.Errorf("concat is %s, want n×%d×%d×c with n 1 or %d and c from 1 to %d", maps.Shape(), s.height, s.width, images, most)
 	}

@@ -22,7 +22,10 @@ import (
 //
 // Like a Model it is immutable and safe for concurrent use.
 type ControlNet struct {
-	trunk
+	Config Config
+	// Unknown, Unused and Bytes are as those of a Model.
+	Unknown, Unused []string
+	Bytes           int
 
 	// ImageChannels is how many channels the image has, Factor how many times it is larger than what is
 	// denoised.
@@ -33,6 +36,7 @@ type ControlNet struct {
 	// Pooled says that residuals are averaged over each image, to one pixel.
 	Pooled bool
 
+	trunk
 	widths []int // channels of the image's features, each half the size of the one before
 	image  imageEmbedding
 	skips  []*blocks.Linear
@@ -43,9 +47,11 @@ type ControlNet struct {
 // diffusion_pytorch_model.safetensors or its shards. Weights, merges and errors are as those of Load.
 func LoadControlNet(e *engine.Engine, fsys fs.FS, merges ...blocks.Merge) (*ControlNet, error) {
 	n := &ControlNet{trunk: trunk{engine: e, name: "controlnet"}}
-	if err := n.read(fsys, n.readConfig, n.load, merges); err != nil {
+	about, err := n.read(fsys, n.readConfig, n.load, merges)
+	if err != nil {
 		return nil, err
 	}
+	n.Config, n.Unknown, n.Unused, n.Bytes = n.config, about.unknown, about.unused, about.bytes
 	return n, nil
 }
 

@@ -1,6 +1,8 @@
 package unet
 
 import (
+	"slices"
+
 	"github.com/lanewise/lanewise/blocks"
 	"github.com/lanewise/lanewise/cond"
 	"github.com/lanewise/lanewise/kernels"
@@ -87,20 +89,20 @@ func (b *embedding) load(l *blocks.Loader, c *Config) {
 
 // ClassVector returns what the model adds to the time embedding for a label of its table: a Cond.Vector
 // of it is that label, and one of several mixed is between them. The result is a copy.
-func (t *trunk) ClassVector(label int) ([]float32, error) {
-	if t.Config.ClassKind != ClassTable {
-		return nil, t.errorf("the model has no table of classes")
+func (m *Model) ClassVector(label int) ([]float32, error) {
+	switch n := m.Config.Classes; {
+	case m.Config.ClassKind != ClassTable:
+		return nil, m.errorf("the model has no table of classes")
+	case label < 0 || label >= n:
+		return nil, m.errorf("class %d of %d, want 0 to %d", label, n, n-1)
 	}
-	if label < 0 || label >= t.Config.Classes {
-		return nil, t.errorf("class %d of %d, want 0 to %d", label, t.Config.Classes, t.Config.Classes-1)
-	}
-	return append([]float32(nil), t.embedding.table.Row(label)...), nil
+	return slices.Clone(m.embedding.table.Row(label)), nil
 }
 
 // class returns what a condition's class makes: TimeDim values, or nil for nothing.
 func (t *trunk) class(c *cond.Cond) []float32 {
 	b := &t.embedding
-	switch t.Config.ClassKind {
+	switch t.config.ClassKind {
 	case NoClass:
 		return nil
 	case ClassTable:
@@ -123,7 +125,7 @@ func (t *trunk) class(c *cond.Cond) []float32 {
 
 // pooled returns what whole texts and images make: TimeDim values, or nil for nothing.
 func (t *trunk) pooled(c *cond.Cond) []float32 {
-	b, k := &t.embedding, &t.Config
+	b, k := &t.embedding, &t.config
 	image := c.Pooled[max(0, len(c.Pooled)-k.ImageDim):]
 	switch k.PooledKind {
 	case PooledSizes:
@@ -156,7 +158,7 @@ func (t *trunk) pooled(c *cond.Cond) []float32 {
 // tokens returns what cross-attention sees of a context of slot 0; given may have no rows where an
 // image makes all tokens.
 func (t *trunk) tokens(c *cond.Cond, given tensor.Mat) tensor.Mat {
-	b, k := &t.embedding, &t.Config
+	b, k := &t.embedding, &t.config
 	if k.ContextKind == GivenTokens {
 		return given
 	}
@@ -192,7 +194,7 @@ func ownTokens(c *cond.Cond) tensor.Mat {
 // buildNet returns what appends a network to a graph.
 func (t *trunk) buildNet(net *blocks.TimeEmbedding) func(*blocks.Graph, program.Value) program.Value {
 	return func(g *blocks.Graph, src program.Value) program.Value {
-		dst := g.Mat(src.Rows(), t.Config.TimeDim)
+		dst := g.Mat(src.Rows(), t.config.TimeDim)
 		net.Build(g, dst, src)
 		return dst
 	}

@@ -15,16 +15,6 @@ import (
 // Model is a U-Net's configuration and packed weights. It is immutable and safe for concurrent use:
 // any number of sessions share it.
 type Model struct {
-	trunk
-
-	up      []level // by level, from the input's size down
-	outNorm *blocks.GroupNorm
-	out     *blocks.Conv
-}
-
-// trunk is what a U-Net and a ControlNet have in common: how conditions enter, the way down and
-// the middle.
-type trunk struct {
 	Config Config
 	// Unknown lists keys of config.json that mean nothing here, Unused tensors of the checkpoint and of
 	// merges that nothing asked for, with their shapes. All were ignored.
@@ -33,6 +23,16 @@ type trunk struct {
 	// a checkpoint of a half-width format, unless the engine's Storage says otherwise.
 	Bytes int
 
+	trunk
+	up      []level // by level, from the input's size down
+	outNorm *blocks.GroupNorm
+	out     *blocks.Conv
+}
+
+// trunk is what a U-Net and a ControlNet have in common: how conditions enter, the way down and
+// the middle.
+type trunk struct {
+	config Config
 	engine *engine.Engine
 	name   string // in errors: "unet"
 
@@ -82,39 +82,46 @@ type downsampler interface {
 // another shape than the configuration says, or holds values that are not finite.
 func Load(e *engine.Engine, fsys fs.FS, merges ...blocks.Merge) (*Model, error) {
 	m := &Model{trunk: trunk{engine: e, name: "unet"}}
-	if err := m.read(fsys, ReadConfig, m.load, merges); err != nil {
+	about, err := m.read(fsys, ReadConfig, m.load, merges)
+	if err != nil {
 		return nil, err
 	}
+	m.Config, m.Unknown, m.Unused, m.Bytes = m.config, about.unknown, about.unused, about.bytes
 	return m, nil
 }
 
+// loaded is what is known of a model after it was loaded.
+type loaded struct {
+	unknown, unused []string
+	bytes           int
+}
+
 // read reads the config.json and the weights of a model.
-func (t *trunk) read(fsys fs.FS, readConfig func(*config.Config) (Config, error), load func(*blocks.Loader), merges []blocks.Merge) error {
+func (t *trunk) read(fsys fs.FS, readConfig func(*config.Config) (Config, error), load func(*blocks.Loader), merges []blocks.Merge) (about loaded, err error) {
 	file, err := config.Open(fsys, "config.json")
 	if err != nil {
-		return fmt.Errorf("%s: %w", t.name, err)
+		return about, t.errorf("%w", err)
 	}
-	if t.Config, err = readConfig(file); err != nil {
-		return fmt.Errorf("%s: %w", t.name, err)
+	if t.config, err = readConfig(file); err != nil {
+		return about, t.errorf("%w", err)
 	}
 	weights, err := safetensors.OpenSharded(fsys, "diffusion_pytorch_model")
 	if err != nil {
-		return fmt.Errorf("%s: %w", t.name, err)
+		return about, t.errorf("%w", err)
 	}
 	defer weights.Close()
 	l := blocks.NewLoader(t.engine, weights, t.name, merges...)
 	l.Alias = blocks.LegacyAttention
 	load(l)
 	if err := l.Err(); err != nil {
-		return err
+		return about, err
 	}
-	t.Unknown, t.Unused, t.Bytes = file.Unknown(), l.Unused(), l.Bytes()
-	return nil
+	return loaded{file.Unknown(), l.Unused(), l.Bytes()}, nil
 }
 
 // load reads the weights of a U-Net.
 func (m *Model) load(l *blocks.Loader) {
-	c := &m.Config
+	c := &m.config
 	skips := m.loadTrunk(l)
 	hidden := c.Levels[len(c.Levels)-1].Channels
 	m.up = make([]level, len(c.Levels))
@@ -146,7 +153,7 @@ func (m *Model) load(l *blocks.Loader) {
 // loadTrunk reads the weights up to the middle, but for the time projections, which follow when all
 // blocks have asked for theirs. It returns the channels of all that the way down keeps for the way up.
 func (t *trunk) loadTrunk(l *blocks.Loader) (skips []int) {
-	c := &t.Config
+	c := &t.config
 	t.embedding.load(l, c)
 	t.times = &timeProjections{blocks.NewTimeProjections(c.blockTimeDim()), blocks.NewTimeProjections(c.blockTimeDim())}
 

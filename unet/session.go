@@ -77,8 +77,8 @@ func (t *trunk) shapes(height, width int) (s shapes, err error) {
 		s.skips = append(s.skips, one)
 		return one
 	}
-	last := keep(t.Config.Levels[0].Channels)
-	for i, lv := range t.Config.Levels {
+	last := keep(t.config.Levels[0].Channels)
+	for i, lv := range t.config.Levels {
 		if h < 1 || w < 1 {
 			return s, t.errorf("images of %d×%d are too small: nothing is left at level %d of %d", height, width, i+1, len(t.down))
 		}
@@ -181,7 +181,7 @@ func (b *Bound) run(ctx context.Context) error {
 
 // begin makes the session a binding's, and x its input.
 func (s *session) begin(b *binding, x tensor.NHWC) error {
-	if c := s.trunk.Config.InChannels - b.concatChannels; x.H != s.height || x.W != s.width || x.C != c || x.N < 1 || s.batch%x.N != 0 {
+	if c := s.trunk.config.InChannels - b.concatChannels; x.H != s.height || x.W != s.width || x.C != c || x.N < 1 || s.batch%x.N != 0 {
 		return s.trunk.errorf("x is %s, want n×%d×%d×%d with n a divisor of %d", x.Shape(), s.height, s.width, c, s.batch)
 	}
 	x.Check("unet: x")
@@ -198,7 +198,7 @@ func (s *session) begin(b *binding, x tensor.NHWC) error {
 // run checks the session's times and runs the program.
 func (s *session) run(ctx context.Context) error {
 	for _, t := range s.times {
-		if err := s.trunk.Config.checkTime(t); err != nil {
+		if err := s.trunk.config.checkTime(t); err != nil {
 			return s.trunk.errorf("%w", err)
 		}
 	}
@@ -227,7 +227,7 @@ func (s *session) readInput(dst tensor.NHWC) {
 			clear(to.Tokens().Row(p))
 		}
 	}
-	if s.trunk.Config.CenterInput {
+	if s.trunk.config.CenterInput {
 		for i, v := range dst.Data {
 			dst.Data[i] = float32(2*v) - 1
 		}
