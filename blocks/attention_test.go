@@ -205,12 +205,20 @@ func TestSpatialAttention(t *testing.T) {
 	}
 }
 
-func TestCrossNormErrors(t *testing.T) {
+// Groups that do not divide what they are of are errors of the model, not panics while it runs.
+func TestGroupErrors(t *testing.T) {
 	e := kerneltest.Engine(t, kernels.Available()[0], 1)
 	l := blocks.NewLoader(e, checkpoint(t, nil), "test")
 	l.CrossAttention("a", 4, 40, blocks.AttentionOptions{Heads: 1, HeadDim: 4, CrossNorm: blocks.CrossGroupNorm})
-	if err := l.Err(); err == nil || !strings.Contains(err.Error(), "test: a.norm_cross: 32 groups of 40 columns") {
-		t.Errorf("%v", err)
+	l.ResNet("r", 12, 10, blocks.ResNetOptions{Groups: 4})
+	l.ResNet("s", 9, 8, blocks.ResNetOptions{Groups: 4, AdaGroup: true, Time: blocks.NewTimeProjections(3)})
+	err := l.Err()
+	for _, says := range []string{
+		"test: a.norm_cross: 32 groups of 40 channels", "test: r.norm2: 4 groups of 10 channels", "test: s.norm1: 4 groups of 9 channels",
+	} {
+		if err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%v does not say %q", err, says)
+		}
 	}
 }
 

@@ -15,9 +15,17 @@ type GroupNorm struct {
 	act    kernels.Act
 }
 
-// GroupNorm loads "weight" and "bias".
+// GroupNorm loads "weight" and "bias". groups must divide channels.
 func (l *Loader) GroupNorm(name string, channels, groups int, eps float64, act kernels.Act) *GroupNorm {
+	l.checkGroups(name, channels, groups)
 	return &GroupNorm{name, groups, l.affine(name, channels, eps), act}
+}
+
+// checkGroups fails unless groups divide the channels of a norm.
+func (l *Loader) checkGroups(name string, channels, groups int) {
+	if groups < 1 || channels%groups != 0 {
+		l.Fail(name, "%d groups of %d channels", groups, channels)
+	}
 }
 
 // Build appends dst = act(norm(src)). dst may be src.
@@ -47,8 +55,10 @@ type AdaGroupNorm struct {
 	time *TimeProjection
 }
 
-// AdaGroupNorm loads nothing itself: the weights of "linear" are left to time, which projects e.
+// AdaGroupNorm loads nothing itself: the weights of "linear" are left to time, which projects e. groups must
+// divide channels.
 func (l *Loader) AdaGroupNorm(name string, channels, groups int, eps float64, act kernels.Act, time *TimeProjections) *AdaGroupNorm {
+	l.checkGroups(name, channels, groups)
 	plain := &GroupNorm{name, groups, norm.Affine{Eps: float32(eps)}, act}
 	return &AdaGroupNorm{plain, time.add(name+".linear", 2*channels, nil)}
 }

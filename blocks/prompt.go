@@ -65,8 +65,8 @@ func (l *Loader) keyValue(name string, context int, k, v string, o AttentionOpti
 	if o.CrossNorm != NoCrossNorm {
 		p.affine = l.affine(name+".norm_cross", context, eps)
 	}
-	if o.CrossNorm == CrossGroupNorm && context%p.groups != 0 {
-		l.Fail(name+".norm_cross", "%d groups of %d columns", p.groups, context)
+	if o.CrossNorm == CrossGroupNorm {
+		l.checkGroups(name+".norm_cross", context, p.groups)
 	}
 	p.kv = l.Stack(name+".to_kv", context, o.Bias, Part{name + "." + k, p.Inner}, Part{name + "." + v, p.Inner})
 	return p
