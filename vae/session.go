@@ -55,14 +55,14 @@ func (s *Decoder) Images() tensor.NHWC { return tensor.Make(s.out.N, s.out.H, s.
 // It neither allocates nor fails, but for operands that do not fit, a session in use, and a context
 // that is canceled: that is looked at between ops, and leaves to as it was.
 func (s *Encoder) Encode(ctx context.Context, to Moments, images tensor.NHWC) error {
-	if err := fits("images", images, s.in); err != nil {
+	if err := fits("vae: images", images, s.in); err != nil {
 		return err
 	}
-	if err := fits("means", to.Mean, s.out); err != nil {
+	if err := fits("vae: means", to.Mean, s.out); err != nil {
 		return err
 	}
 	if s.normal {
-		if err := fits("logarithms of variances", to.LogVar, s.out); err != nil {
+		if err := fits("vae: logarithms of variances", to.LogVar, s.out); err != nil {
 			return err
 		}
 	} else if to.LogVar.Data != nil {
@@ -84,10 +84,10 @@ func (s *Encoder) Encode(ctx context.Context, to Moments, images tensor.NHWC) er
 // It neither allocates nor fails, but for operands that do not fit, a session in use, and a context
 // that is canceled: that is looked at between ops, and leaves to as it was.
 func (s *Decoder) Decode(ctx context.Context, to, latents tensor.NHWC) error {
-	if err := fits("latents", latents, s.in); err != nil {
+	if err := fits("vae: latents", latents, s.in); err != nil {
 		return err
 	}
-	if err := fits("images", to, s.out); err != nil {
+	if err := fits("vae: images", to, s.out); err != nil {
 		return err
 	}
 	if s.busy.Swap(true) {
@@ -105,9 +105,9 @@ var errBusy = errors.New("vae: the session is in use")
 // fits is an error unless x has the shape wanted. It panics where x lacks memory for its shape.
 func fits(what string, x, shape tensor.NHWC) error {
 	if !x.SameShape(shape) {
-		return fmt.Errorf("vae: %s are %s, want %s", what, x.Shape(), shape.Shape())
+		return fmt.Errorf("%s are %s, want %s", what, x.Shape(), shape.Shape())
 	}
-	x.Check("vae: " + what)
+	x.Check(what)
 	return nil
 }
 
