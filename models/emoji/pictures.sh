@@ -1,6 +1,6 @@
 #!/bin/sh
-# pictures.sh makes the pictures of docs/ anew, from the model as it is: README.md here says what they
-# show. The same weights make the same pictures.
+# pictures.sh makes the pictures of docs/ from the model as it is; README.md here shows them. The same
+# weights make the same pictures.
 set -eu
 cd "$(dirname "$0")/../.."
 bin=$(mktemp -d)
@@ -21,10 +21,11 @@ draw "smiling face with sunglasses" rocket --styles all --seed 7 --scale 4 -o do
 draw "red apple" "red heart" --from docs/photo.jpg --strength 0.65 --styles all --seed 7 --scale 4 -o docs/restyled.png
 
 # Two prompts in one picture.
-draw --mix "cat face:0.6" "frog:0.4" --styles all --seed 7 --scale 4 -o docs/mix.png
+draw --mix "skull:0.6" "red heart:0.6" --styles all --seed 7 --scale 4 -o docs/mix-heart.png
+draw --mix "panda:0.5" "pig face:0.5" --styles all --seed 7 --scale 4 -o docs/mix-panda.png
 
 # Two styles in one picture, evenly and exaggerated.
-draw frog "red apple" --style noto --style noto:0.5,flat:0.5 --style flat --style flat:1.5,noto:-0.5 --seed 7 --scale 4 -o docs/mixed-styles.png
+draw frog "red apple" --style noto --style noto:0.5,flat:0.5 --style flat --style flat:1.5,noto:-0.5 --seed 7 --scale 4 -o docs/mix-styles.png
 
 # From a style to another.
 draw frog rocket --interpolate noto,flat --frames 7 --seed 7 --scale 4 -o docs/interpolation.png
