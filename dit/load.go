@@ -156,7 +156,7 @@ func (m *Model) VectorDim() int { return len(m.conditions) * m.Config.Width() }
 // A sum of such, with weights that add to 1, is a cond.Cond's Vector between classes.
 func (m *Model) Label(class int) ([]float32, error) {
 	if class < 0 || class >= m.Config.Labels {
-		return nil, m.labelError(class)
+		return nil, fmt.Errorf("dit: %w", m.labelError(class))
 	}
 	var v []float32
 	for _, c := range m.conditions {
@@ -168,7 +168,7 @@ func (m *Model) Label(class int) ([]float32, error) {
 // labelError says which labels there are.
 func (m *Model) labelError(class int) error {
 	if m.Config.Labels == 0 {
-		return fmt.Errorf("dit: class %d, but the model has no classes", class)
+		return fmt.Errorf("class %d, but the model has no classes", class)
 	}
-	return fmt.Errorf("dit: class %d of %d, want 0 to %d", class, m.Config.Labels, m.Config.Labels-1)
+	return fmt.Errorf("class %d of %d, want 0 to %d", class, m.Config.Labels, m.Config.Labels-1)
 }
