@@ -16,6 +16,9 @@ type TextOptions struct {
 	// Mask says of each token whether others see it; nil means that all do. It has no bearing on
 	// where the state of a whole text is taken from.
 	Mask [][]bool
+	// Skip leaves out the last layers for States, but not for Pooled: diffusion pipelines call it
+	// clip_skip. It is at most Config.Layers.
+	Skip int
 	// Hidden asks for the states between the layers.
 	Hidden bool
 }
@@ -23,8 +26,8 @@ type TextOptions struct {
 // TextOutput is what Encode makes of a batch of texts. All of it belongs to the caller.
 type TextOutput struct {
 	Tokens int // of each text
-	// States are those after the last layer and the final layer norm, a row for each token:
-	// token t of text i is row i·Tokens + t.
+	// States are those after the last layer, or the last that is not to be skipped, and the final
+	// layer norm, a row for each token: token t of text i is row i·Tokens + t.
 	States tensor.Mat
 	// Pooled has a row for each text: the state of its end.
 	Pooled tensor.Mat
@@ -46,7 +49,7 @@ func (m *TextModel) Encode(ctx context.Context, ids [][]int, o TextOptions) (*Te
 	if err := m.check(ids, o); err != nil {
 		return nil, err
 	}
-	shape := textShape{len(ids), len(ids[0])}
+	shape := textShape{len(ids), len(ids[0]), o.Skip}
 	r := m.runs.take(shape, m.newRun)
 	defer m.runs.put(r)
 	r.set(ids, o, m.end)
@@ -103,6 +106,9 @@ func (m *TextModel) check(ids [][]int, o TextOptions) error {
 				return fmt.Errorf("clip: token %d of text %d is id %d, the vocabulary has %d", t, i, id, m.Config.Vocabulary)
 			}
 		}
+	}
+	if o.Skip < 0 || o.Skip > m.Config.Layers {
+		return fmt.Errorf("clip: %d layers to skip, the model has %d", o.Skip, m.Config.Layers)
 	}
 	if o.Mask != nil {
 		if err := rectangular("mask", o.Mask, len(ids), tokens); err != nil {

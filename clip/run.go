@@ -10,7 +10,7 @@ import (
 )
 
 // textShape is what the program of an encoder depends on.
-type textShape struct{ texts, tokens int }
+type textShape struct{ texts, tokens, skip int }
 
 // textRun is an encoder's program at one shape with what it reads and writes. It has one user at
 // a time.
@@ -48,14 +48,22 @@ func (m *TextModel) newRun(shape textShape) *textRun {
 	}})
 	m.token.Build(g, x, r.ids)
 	m.position.Build(g, x, r.positions)
-	r.keep(g, embeddings, x, func(out *TextOutput) tensor.Mat { return hidden(out.Hidden, 0) })
+	left := func(name string, layers int) { // what is kept of x behind so many layers
+		r.keep(g, name, x, func(out *TextOutput) tensor.Mat { return hidden(out.Hidden, layers) })
+		if layers == c.Layers-shape.skip {
+			m.final.Build(g, normed, x)
+			r.keep(g, m.final.Name, normed, func(out *TextOutput) tensor.Mat { return out.States })
+		}
+	}
+	left(embeddings, 0)
 	attends := attention.Shape{Batch: shape.texts, Heads: c.Heads, Causal: true}
 	for i, l := range m.layers {
 		l.build(g, x, normed, attends, &r.bias)
-		r.keep(g, l.name, x, func(out *TextOutput) tensor.Mat { return hidden(out.Hidden, i+1) })
+		left(l.name, i+1)
 	}
-	m.final.Build(g, normed, x)
-	r.keep(g, m.final.Name, normed, func(out *TextOutput) tensor.Mat { return out.States })
+	if shape.skip > 0 {
+		m.final.Build(g, normed, x)
+	}
 	pooled := g.Mat(shape.texts, c.Width)
 	r.buildPool(g, pooled, normed)
 	r.keep(g, "pooled", pooled, func(out *TextOutput) tensor.Mat { return out.Pooled })

@@ -81,14 +81,14 @@ func ExampleOpen() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	decoder, err := m.Decoder(1, 8, 8)
+	decoder, err := m.Decoder(1, 4, 4)
 	if err != nil {
 		log.Fatal(err)
 	}
 	image := decoder.Images()
-	if err := decoder.Decode(context.Background(), image, tensor.Make(1, 8, 8, m.Space().LatentChannels)); err != nil {
+	if err := decoder.Decode(context.Background(), image, tensor.Make(1, 4, 4, m.Space().LatentChannels)); err != nil {
 		log.Fatal(err)
 	}
 	fmt.Printf("%T: %s\n", m, image.Shape())
-	// Output: *vae.Tiny: 1×64×64×3
+	// Output: *vae.Tiny: 1×32×32×3
 }
