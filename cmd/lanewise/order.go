@@ -68,10 +68,10 @@ func (o *order) complete(given func(flag string) bool, m *pipeline.TextStyle) (e
 	if o.sampler = strings.ToLower(o.sampler); !given("sampler") {
 		o.sampler = m.Sampler
 	}
-	if len(o.mix) == 0 && o.guidance == 1 {
+	if o.plain() {
 		for _, flag := range []string{"negative", "rescale", "interval"} {
 			if given(flag) {
-				return fmt.Errorf("--%s is for guidance, and --guidance 1 is none", flag)
+				return fmt.Errorf("--%s is for guidance, and scale 1 is no guidance", flag)
 			}
 		}
 	}
@@ -89,6 +89,11 @@ func (o *order) complete(given func(flag string) bool, m *pipeline.TextStyle) (e
 			total, side, side, picturesMost, pixelsMost)
 	}
 	return nil
+}
+
+// plain says whether nothing is led away from: there is one prompt, at scale 1.
+func (o *order) plain() bool {
+	return len(o.mix) == 0 && o.guidance == 1 || len(o.mix) == 1 && o.guidance*o.mix[0].Weight == 1
 }
 
 // showsSource says whether the picture to begin with stands before what is made of it: where that
