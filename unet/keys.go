@@ -93,7 +93,12 @@ func (m *Config) readMid(c *config.Config, o *options, transformers [][]int, nam
 // readContext reads what cross-attention attends to.
 func (m *Config) readContext(c *config.Config) {
 	const key, kindKey, dimKey = "cross_attention_dim", "encoder_hid_dim_type", "encoder_hid_dim"
-	dims := c.SizePerLevel(key, len(m.Levels), 1280)
+	dims := make([]int, len(m.Levels))
+	if !c.Null(key) {
+		dims = c.SizePerLevel(key, len(m.Levels), 1280)
+	} else if m.Attends() {
+		c.Fail(key, "a size: there are blocks with cross-attention")
+	}
 	m.CrossDim = dims[len(dims)-1]
 	for i, l := range m.Levels {
 		if (l.Down.Attention.Crosses() || l.Up.Attention.Crosses()) && dims[i] != m.CrossDim {
@@ -108,6 +113,8 @@ func (m *Config) readContext(c *config.Config) {
 		return
 	case dim == 0:
 		c.Fail(dimKey, "a size: there is "+kindKey)
+	case m.CrossDim == 0:
+		c.Fail(key, "a size: there is "+dimKey)
 	case kind == "" || kind == "text_proj":
 		m.ContextKind, m.ContextDim = ProjectedTokens, dim
 	case kind == "image_proj":
@@ -154,7 +161,7 @@ func (m *Config) readPooled(c *config.Config, ways ...string) {
 	case "text":
 		m.PooledKind, m.PooledHeads = PooledTokens, heads
 		if m.ContextDim == 0 {
-			c.Fail(key, `anything but "text", since an image makes the tokens`)
+			c.Fail(key, `anything but "text", since there are no tokens or an image makes them`)
 		} else if m.ContextDim%heads != 0 {
 			c.Fail(headsKey, fmt.Sprintf("a divisor of the tokens' %d values", m.ContextDim))
 		}
@@ -174,7 +181,9 @@ func (m *Config) readPooled(c *config.Config, ways ...string) {
 		}
 		m.PooledKind, m.PooledDim = PooledImage, m.ImageDim
 	case "text_image":
-		m.ImageDim = m.CrossDim
+		if m.ImageDim = m.CrossDim; m.CrossDim == 0 {
+			c.Fail("cross_attention_dim", fmt.Sprintf("a size: %s is %q", key, way))
+		}
 		m.PooledKind, m.PooledDim = PooledTextAndImage, 2*m.CrossDim
 	}
 	if image > 0 && image != m.ImageDim {

@@ -133,6 +133,7 @@ func TestReadConfigErrors(t *testing.T) {
 		`"_class_name": "UNet2DModel", "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"]`:        `supported: a list of ["AttnDownBlock2D" "DownBlock2D" "ResnetDownsampleBlock2D"]`,
 		`"_class_name": "UNet2DModel", "attn_norm_num_groups": 3`:                                          `attn_norm_num_groups is 3, supported: a divisor of the last of block_out_channels, 16`,
 		`"cross_attention_norm": "layer_norm", "mid_block_type": "UNetMidBlock2DSimpleCrossAttn"`:          `cross_attention_norm is "layer_norm", supported: anything but a norm of 16 channels for tokens of 1280 values`,
+		`"cross_attention_dim": null`:                                                                      `cross_attention_dim is null, supported: a size: there are blocks with cross-attention`,
 		`"attention_type": "gated"`:                                                                        `attention_type is "gated", supported: "default"`,
 		`"dual_cross_attention": true`:                                                                     `dual_cross_attention is true, supported: false`,
 		`"reverse_transformer_layers_per_block": [1, 2, 3]`:                                                `reverse_transformer_layers_per_block is [1, 2, 3]`,
