@@ -88,13 +88,15 @@ func Random(name string, seed uint64, shape ...int) Tensor {
 	return t
 }
 
+// entry is a tensor in the header of a file.
+type entry struct {
+	DType   string `json:"dtype"`
+	Shape   []int  `json:"shape"`
+	Offsets [2]int `json:"data_offsets"`
+}
+
 // Safetensors returns a file of float32 tensors.
 func Safetensors(weights map[string]Tensor) []byte {
-	type entry struct {
-		DType   string `json:"dtype"`
-		Shape   []int  `json:"shape"`
-		Offsets [2]int `json:"data_offsets"`
-	}
 	names := make([]string, 0, len(weights))
 	for name := range weights {
 		names = append(names, name)
