@@ -49,7 +49,8 @@ type ImagePrompt struct {
 	// Embedding is how many columns the embedding or states of a picture have; Identity those of the
 	// embedding of a face, which FacePlus wants besides, and else 0.
 	Embedding, Identity int
-	// Unused lists tensors of the file that nothing asked for. They were ignored.
+	// Unused lists tensors of the file that nothing asked for. They were ignored. Those of the LoRA that
+	// belongs to an adapter for faces are lora.OpenFace's.
 	Unused []string
 	// Bytes is how much memory the weights take.
 	Bytes int

@@ -129,8 +129,8 @@ func (c config) of(m model, flat string) layerConfig {
 func (f *File) scale(m *module, o layerConfig) error {
 	value := float64(m.rank)
 	switch {
-	case m.alpha != "":
-		v, err := f.scalar(m.alpha)
+	case m.parts[alpha] != "":
+		v, err := f.scalar(m.parts[alpha])
 		if err != nil {
 			return err
 		}
@@ -139,7 +139,7 @@ func (f *File) scale(m *module, o layerConfig) error {
 		value = *o.alpha
 	}
 	m.factor = value / float64(m.rank)
-	if o.stable && m.alpha == "" {
+	if o.stable && m.parts[alpha] == "" {
 		m.factor = value / math.Sqrt(float64(m.rank))
 	}
 	return nil

@@ -3,6 +3,7 @@ package lora
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -21,7 +22,9 @@ const (
 	down part = iota
 	up
 	mid
+	magnitude
 	alpha
+	parts = iota
 )
 
 // suffixes are the ends of tensors' names, and what they stand for.
@@ -34,13 +37,13 @@ var suffixes = []struct {
 	{".lora.down.weight", down}, {".lora.up.weight", up},
 	{".lora_linear_layer.down.weight", down}, {".lora_linear_layer.up.weight", up},
 	{"_lora.down.weight", down}, {"_lora.up.weight", up},
+	{".lora_magnitude_vector", magnitude},
 	{".alpha", alpha},
 }
 
 // foreign are pieces of the names that other changes of weights have.
 var foreign = []struct{ text, is string }{
-	{".dora_scale", "DoRA, which scales weights by their norms"},
-	{".lora_magnitude_vector", "DoRA, which scales weights by their norms"},
+	{".dora_scale", "DoRA with norms of which it is not said whether they are of rows or columns"},
 	{".hada_", "LoHa, a product of two products"},
 	{".lokr_", "LoKr, a Kronecker product"},
 	{".oft_", "OFT, a rotation"},
@@ -116,12 +119,17 @@ func parseSuffix(name string) (k key, suffix string, err error) {
 }
 
 // withoutAdapter takes the adapter's name out of PEFT's names: "x.lora_A.default.weight" is
-// "x.lora_A.weight".
+// "x.lora_A.weight", and all that PEFT has called its magnitudes are "x.lora_magnitude_vector".
 func withoutAdapter(name string) string {
-	for _, half := range []string{".lora_A.", ".lora_B."} {
-		module, rest, ok := strings.Cut(name, half)
-		if adapter, weight := strings.CutSuffix(rest, ".weight"); ok && weight && !strings.Contains(adapter, ".") {
-			return module + half + "weight"
+	for _, half := range []string{".lora_A", ".lora_B", ".lora_magnitude_vector"} {
+		module, rest, ok := strings.Cut(name, half+".")
+		adapter, weight := strings.CutSuffix("."+rest, ".weight")
+		switch {
+		case !ok || strings.Count(adapter, ".") > 1:
+		case half == ".lora_magnitude_vector":
+			return module + half
+		case weight:
+			return module + half + ".weight"
 		}
 	}
 	return name
@@ -140,4 +148,30 @@ func fromProcessor(name string, m model) string {
 		layer = "to_out.0"
 	}
 	return attention + layer
+}
+
+// errNotOfLoRA is about a tensor that is none of a LoRA's, and has a place in its file.
+var errNotOfLoRA = errors.New("not of the LoRA")
+
+// parseFaceKey reads the name of a tensor in the file of an image prompt of a face.
+func parseFaceKey(name string, layers []string) (key, error) {
+	rest, ok := strings.CutPrefix(name, "ip_adapter.")
+	number, layer, ok2 := strings.Cut(rest, ".")
+	switch {
+	case strings.HasPrefix(name, "image_proj.") || ok && (layer == "to_k_ip.weight" || layer == "to_v_ip.weight"):
+		return key{}, errNotOfLoRA
+	case !ok || !ok2:
+		return key{}, errors.New("not the name of an image prompt's tensor")
+	}
+	n, err := strconv.Atoi(number)
+	if err != nil || n < 0 || n >= len(layers) {
+		return key{}, fmt.Errorf("layer %s, want one of 0 to %d", number, len(layers)-1)
+	}
+	k, err := parseKey(layers[n] + "." + layer)
+	if err != nil {
+		return key{}, err
+	}
+	module, _, _ := strings.Cut(layer, "_lora.")
+	k.label = "ip_adapter." + number + "." + module
+	return k, nil
 }

@@ -249,6 +249,42 @@ func TestAlpha(t *testing.T) {
 	}
 }
 
+// Rows get the norms that a DoRA says, one LoRA after the other.
+func TestMagnitudes(t *testing.T) {
+	const rank, scale = 3, 0.4
+	e := kerneltest.Engine(t, kernels.Available()[0], 2)
+	for _, test := range []struct {
+		names                [3]string
+		w, down, up, vectors []int
+	}{
+		{[3]string{"unet.a.lora_A.weight", "unet.a.lora_B.weight", "unet.a.lora_magnitude_vector"}, []int{7, 10}, []int{rank, 10}, []int{7, rank}, []int{7}},
+		{[3]string{"a.lora_A.d.weight", "a.lora_B.d.weight", "a.lora_magnitude_vector.d"}, []int{7, 10}, []int{rank, 10}, []int{7, rank}, []int{7}},
+		{[3]string{"a.lora_A.d.weight", "a.lora_B.d.weight", "a.lora_magnitude_vector.d.weight"}, []int{7, 10}, []int{rank, 10}, []int{7, rank}, []int{7}},
+		{[3]string{"a.lora_A.weight", "a.lora_B.weight", "a.lora_magnitude_vector.weight"}, []int{7, 10, 3, 3}, []int{rank, 10, 3, 3}, []int{7, rank, 1, 1}, []int{1, 7, 1, 1}},
+	} {
+		down, up, vectors, w := random(1, test.down...), random(2, test.up...), random(3, test.vectors...), random(4, test.w...)
+		f := open(t, map[string]weight{test.names[0]: down, test.names[1]: up, test.names[2]: vectors})
+		got := slices.Clone(w.data)
+		columns := len(got) / 7
+		for range 2 {
+			want, _ := merged(got, up.data, nil, down.data, scale, rank)
+			for r := range 7 {
+				norm := 0.0
+				for _, v := range want[r*columns : (r+1)*columns] {
+					norm += v * v
+				}
+				for c := range columns {
+					want[r*columns+c] *= float64(vectors.data[r]) / math.Sqrt(norm)
+				}
+			}
+			if err := f.UNet(scale).Add(e, got, "a.weight", test.w); err != nil {
+				t.Fatal(err)
+			}
+			kerneltest.Near(t, test.names[2], got, want, func(i int) float64 { return 1e-6 })
+		}
+	}
+}
+
 func TestAddErrors(t *testing.T) {
 	e := kerneltest.Engine(t, kernels.Available()[0], 1)
 	pair := func(down, up weight) map[string]weight {

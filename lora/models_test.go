@@ -218,6 +218,68 @@ func TestUNet(t *testing.T) {
 	}
 }
 
+// The LoRA in the file of an image prompt of a face counts layers as the prompt does.
+func TestFace(t *testing.T) {
+	const base, scale = "diffusion_pytorch_model", 0.05
+	e := kerneltest.EngineOf(t, engine.Options{Workers: 2})
+	fsys := modeltest.Files(fmt.Sprintf(sdxl, 1), base, 1, func(fsys fs.FS) error { _, err := unet.Load(e, fsys); return err })
+	m, err := unet.Load(e, fsys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	layers, err := m.Config.AttentionLayers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// As diffusers' UNet2DConditionModel.attn_processors lists them.
+	var want []string
+	for _, block := range []string{"down_blocks.1.attentions.0.transformer_blocks.0", "down_blocks.2.attentions.0.transformer_blocks.0", "down_blocks.2.attentions.0.transformer_blocks.1",
+		"up_blocks.0.attentions.0.transformer_blocks.0", "up_blocks.0.attentions.0.transformer_blocks.1", "up_blocks.0.attentions.1.transformer_blocks.0", "up_blocks.0.attentions.1.transformer_blocks.1",
+		"up_blocks.1.attentions.0.transformer_blocks.0", "up_blocks.1.attentions.1.transformer_blocks.0",
+		"mid_block.attentions.0.transformer_blocks.0", "mid_block.attentions.0.transformer_blocks.1"} {
+		want = append(want, block+".attn1", block+".attn2")
+	}
+	if !slices.Equal(layers, want) {
+		t.Fatalf("attention layers %q, want %q", layers, want)
+	}
+	weights := weightsOf(t, fsys, base)
+	pairs := full(weights, 10, scale, attention, func(module string) (string, string, string) {
+		at := strings.LastIndex(module, ".to_")
+		label := fmt.Sprintf("ip_adapter.%d%s_lora", slices.Index(want, module[:at]), strings.TrimSuffix(module[at:], ".0"))
+		return label + ".down.weight", label + ".up.weight", ""
+	})
+	pairs["image_proj.norm.weight"] = random(1, 3)
+	pairs["ip_adapter.1.to_k_ip.weight"], pairs["ip_adapter.1.to_v_ip.weight"] = random(1, 3, 3), random(2, 3, 3)
+	f, err := lora.OpenFace(fstest.MapFS{name: {Data: encode(t, pairs, nil)}}, name, layers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	merge := f.UNet(scale)
+	if unused := merge.Unused(); len(unused) != 4*len(layers) || unused[0] != "ip_adapter.0.to_k ("+name+")" {
+		t.Errorf("it has %q", unused)
+	}
+	l := newLoader(t, e, fsys, base, merge)
+	for name, w := range weights {
+		got, near := l.Tensor(name, w.shape...), kerneltest.Float64s(w.data)
+		kerneltest.Near(t, name, got, near, func(i int) float64 { return 1e-6 * (1 + math.Abs(near[i])) })
+	}
+	if err := l.Err(); err != nil || len(l.Unused()) > 0 {
+		t.Errorf("unused %q, error %v", l.Unused(), err)
+	}
+}
+
+// newLoader opens a checkpoint.
+func newLoader(t *testing.T, e *engine.Engine, fsys fs.FS, base string, merges ...blocks.Merge) *blocks.Loader {
+	t.Helper()
+	c, err := safetensors.OpenSharded(fsys, base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return blocks.NewLoader(e, c, "test", merges...)
+}
+
 // sameModel compares the output of a model with that wanted, and with that of the model without LoRA.
 func sameModel(t *testing.T, got, want, plain []float32) {
 	t.Helper()

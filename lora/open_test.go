@@ -19,7 +19,7 @@ func TestOpenErrors(t *testing.T) {
 		weights map[string]weight
 		want    []string
 	}{
-		{map[string]weight{}, []string{name, "no tensors"}},
+		{map[string]weight{}, []string{name, "no tensors of a LoRA"}},
 		{map[string]weight{"lora_unet_a.lora_down.weight": down}, []string{name, "lora_unet_a.lora_down.weight: the other half"}},
 		{map[string]weight{"unet.a.lora_B.weight": up}, []string{"unet.a.lora_B.weight: the other half"}},
 		{map[string]weight{"lora_unet_a.alpha": one(1)}, []string{"lora_unet_a.alpha: the other half"}},
@@ -35,7 +35,10 @@ func TestOpenErrors(t *testing.T) {
 		{map[string]weight{"a.lora_down.weight": down, "a.lora_up.weight": up, "a.alpha": random(1, 2)}, []string{"a.alpha: shape [2], want one number"}},
 		{map[string]weight{"a.lora_down.weight": down, "a.lora_up.weight": up, "lora_unet_a.lora_up.weight": up, "unet.a.lora.down.weight": down},
 			[]string{"the same layer's as a.lora_up.weight", "the same layer's as a.lora_down.weight"}},
-		{map[string]weight{"a.lora_A.weight": down, "a.lora_B.weight": up, "a.lora_magnitude_vector": random(1, 3)}, []string{"a.lora_magnitude_vector: this is DoRA"}},
+		{map[string]weight{"a.lora_A.weight": down, "a.lora_B.weight": up, "a.lora_magnitude_vector": random(1, 5)}, []string{"a.lora_magnitude_vector: shape [5], want 3 values"}},
+		{map[string]weight{"a.lora_A.weight": down, "a.lora_B.weight": up, "a.lora_magnitude_vector": one(1)}, []string{"a.lora_magnitude_vector: shape [], want 3 values"}},
+		{map[string]weight{"a.lora_magnitude_vector.default.weight": random(1, 3)}, []string{"a.lora_magnitude_vector.default.weight: the other half"}},
+		{map[string]weight{"a.lora_magnitude_vector.b.c.weight": random(1, 3), "a.lora_A.b": down}, []string{"a.lora_magnitude_vector.b.c.weight: not", "a.lora_A.b: not"}},
 		{map[string]weight{"lora_unet_a.dora_scale": random(1, 3, 1)}, []string{"lora_unet_a.dora_scale: this is DoRA"}},
 		{map[string]weight{"lora_unet_a.hada_w1_a": down}, []string{"LoHa"}},
 		{map[string]weight{"lora_unet_a.lokr_w1": down}, []string{"LoKr"}},
@@ -47,6 +50,24 @@ func TestOpenErrors(t *testing.T) {
 		{map[string]weight{".alpha": one(1)}, []string{".alpha: not"}},
 	} {
 		says(t, openError(t, test.weights), test.want...)
+	}
+}
+
+func TestOpenFaceErrors(t *testing.T) {
+	layers := []string{"a.attn1", "a.attn2"}
+	for name1, want := range map[string]string{
+		"ip_adapter.2.to_q_lora.down.weight":  "ip_adapter.2.to_q_lora.down.weight: layer 2, want one of 0 to 1",
+		"ip_adapter.-1.to_q_lora.down.weight": "layer -1",
+		"ip_adapter.x.to_q_lora.down.weight":  "layer x",
+		"ip_adapter.0.to_q.weight":            "ip_adapter.0.to_q.weight: not the name",
+		"ip_adapter.0":                        "ip_adapter.0: not the name",
+		"to_q_lora.down.weight":               "to_q_lora.down.weight: not the name",
+		"ip_adapter.0.to_q_lora.up.weight":    "ip_adapter.0.to_q_lora.up.weight: the other half",
+		"ip_adapter.1.to_k_ip.weight":         "no tensors of a LoRA",
+	} {
+		text := encode(t, map[string]weight{name1: random(1, 2, 2), "image_proj.norm.weight": random(1, 2)}, nil)
+		_, err := lora.OpenFace(fstest.MapFS{name: {Data: text}}, name, layers)
+		says(t, err, "lora: ", name, want)
 	}
 }
 

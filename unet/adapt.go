@@ -3,6 +3,7 @@ package unet
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/lanewise/lanewise/adapter"
 	"github.com/lanewise/lanewise/attention"
@@ -54,6 +55,18 @@ func (m *Model) Adapt(ip *adapter.ImagePrompt) (*Model, error) {
 	adapted := *m
 	adapted.slots = append(slices.Clip(m.slots), s)
 	return &adapted, nil
+}
+
+// AttentionLayers lists the layers of attention as adapters count them, from 0 on: the way down, the way
+// up, the middle, and of each block of a transformer the layer that attends to pixels and the one
+// that attends to tokens. It is an error where there is attention of another kind, or none.
+func (c *Config) AttentionLayers() ([]string, error) {
+	cross, _, err := c.crossLayers()
+	var names []string
+	for _, name := range cross {
+		names = append(names, strings.TrimSuffix(name, "2")+"1", name)
+	}
+	return names, err
 }
 
 // crossLayers lists the layers that attend to tokens, with how many columns their keys have, in the
