@@ -73,8 +73,8 @@ func (n *ControlNet) readConfig(c *config.Config) (Config, error) {
 	layers := c.SizePerLevel("layers_per_block", levels, 2)
 	down := readKinds(c, "down_block_types", crossDown(levels), downKinds, true)
 	transformers := c.CountsPerLayer("transformer_layers_per_block", layers, 1)
-	for i, n := range channels {
-		m.Levels = append(m.Levels, Level{Channels: n, Layers: layers[i], Down: o.block(c, down[i], i, n, transformers[i])})
+	for i, width := range channels {
+		m.Levels = append(m.Levels, Level{Channels: width, Layers: layers[i], Down: o.block(c, down[i], i, width, transformers[i])})
 	}
 	m.readMid(c, o, transformers, "UNetMidBlock2DCrossAttn", "UNetMidBlock2D")
 	c.Only("encoder_hid_dim", nil)

@@ -231,3 +231,6 @@ func forward(t testing.TB, b *unet.Bound, x tensor.NHWC, outChannels int, times 
 	}
 	return out
 }
+
+// oneFile is a directory with one file.
+func oneFile(name string, data []byte) fs.FS { return fstest.MapFS{name: {Data: data}} }
