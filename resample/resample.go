@@ -1,5 +1,5 @@
-// Package resample changes the size of images: nearest neighbours, average pooling, and pixels
-// moved into channels, as PyTorch defines them.
+// Package resample changes the size of images: nearest neighbours, interpolation, average pooling, and
+// pixels moved into channels, as PyTorch defines them.
 package resample
 
 import (

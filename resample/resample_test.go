@@ -34,6 +34,13 @@ func operations() []operation {
 			all = append(all, operation{name: "nearest", n: 2, h: h, w: w, c: c, oh: oh, ow: ow, oc: c, apply: resample.Nearest,
 				truth: func(src []float64) []float64 { return ref.Nearest(2, h, w, c, oh, ow, src) }})
 		}
+		for _, s := range [][4]int{{3, 7, 6, 14}, {3, 7, 9, 21}, {5, 4, 7, 9}, {8, 9, 3, 2}, {1, 1, 4, 3}, {4, 4, 4, 4}, {2, 2, 0, 3}} {
+			h, w, oh, ow := s[0], s[1], s[2], s[3]
+			all = append(all, operation{name: "bilinear", n: 2, h: h, w: w, c: c, oh: oh, ow: ow, oc: c, apply: resample.Bilinear,
+				truth: func(src []float64) []float64 { return ref.Interpolate(2, h, w, c, oh, ow, src, ref.Triangle) }})
+			all = append(all, operation{name: "bicubic", n: 2, h: h, w: w, c: c, oh: oh, ow: ow, oc: c, apply: resample.Bicubic,
+				truth: func(src []float64) []float64 { return ref.Interpolate(2, h, w, c, oh, ow, src, ref.Cubic) }})
+		}
 		for _, s := range [][5]int{{8, 6, 2, 4, 3}, {7, 9, 2, 4, 5}, {7, 9, 2, 3, 4}, {7, 9, 2, 3, 5}, {9, 6, 3, 3, 2}, {5, 4, 1, 5, 4}, {40, 90, 2, 20, 45}, {1, 1, 2, 1, 1}} {
 			h, w, k, oh, ow := s[0], s[1], s[2], s[3], s[4]
 			all = append(all, operation{name: "average", n: 2, h: h, w: w, c: c, k: k, oh: oh, ow: ow, oc: c,
@@ -66,7 +73,11 @@ func TestTruth(t *testing.T) {
 			want := o.truth(kerneltest.Float64s(kerneltest.Values(src.Tokens())))
 			// Copies are exact; a mean of k² values between -6 and 6 is a sum of k² roundings.
 			bound := float64(o.k*o.k) * float64(o.k*o.k) * 6 * kerneltest.Half
-			if o.name != "average" {
+			switch o.name {
+			case "bilinear", "bicubic":
+				// Places up to 9 are off by 2 roundings, values change by at most 30 from one to the next.
+				bound = 2 * 9 * 30 * 2 * kerneltest.Half
+			case "nearest", "unshuffle":
 				bound = 0
 			}
 			kerneltest.Near(t, o.String(), kerneltest.Values(dst.Tokens()), want, func(int) float64 { return bound })
@@ -91,8 +102,23 @@ func TestWorkersAndAllocations(t *testing.T) {
 	src := image(t, 2, 64, 64, 8, 0)
 	up, down, moved := tensor.Make(2, 128, 128, 8), tensor.Make(2, 32, 32, 8), tensor.Make(2, 32, 32, 32)
 	kerneltest.NoAllocations(t, "Nearest", func() { resample.Nearest(e, up, src) })
+	kerneltest.NoAllocations(t, "Bicubic", func() { resample.Bicubic(e, up, src) })
 	kerneltest.NoAllocations(t, "AveragePool", func() { resample.AveragePool(e, down, src, 2) })
 	kerneltest.NoAllocations(t, "PixelUnshuffle", func() { resample.PixelUnshuffle(e, moved, src, 2) })
+}
+
+// What PyTorch 1.13 makes of two rows by interpolate(scale_factor=2), here its second row.
+func TestInterpolateAsPyTorch(t *testing.T) {
+	e := kerneltest.Engine(t, kernels.Available()[0], 1)
+	src := tensor.NHWC{N: 1, H: 2, W: 3, C: 1, Stride: 1, Data: []float32{0, 1, 4, 2, -1, 3}}
+	dst := tensor.Make(1, 4, 6, 1)
+	near := func(what string, want []float64) {
+		kerneltest.Near(t, what, dst.Data[6:12], want, func(int) float64 { return 1e-6 })
+	}
+	resample.Bilinear(e, dst, src)
+	near("bilinear", []float64{0.5, 0.5, 0.5, 1.3125, 2.9375, 3.75})
+	resample.Bicubic(e, dst, src)
+	near("bicubic", []float64{0.4432373046875, 0.360931396484375, 0.185333251953125, 1.28778076171875, 3.04571533203125, 4.113739013671875})
 }
 
 func TestPanics(t *testing.T) {
@@ -102,6 +128,7 @@ func TestPanics(t *testing.T) {
 		"images":         func() { resample.Nearest(e, tensor.Make(1, 6, 8, 3), src) },
 		"channels":       func() { resample.Nearest(e, tensor.Make(2, 6, 8, 4), src) },
 		"no pixels":      func() { resample.Nearest(e, tensor.Make(2, 6, 8, 3), tensor.Make(2, 0, 8, 3)) },
+		"interpolate":    func() { resample.Bicubic(e, tensor.Make(2, 6, 8, 4), src) },
 		"pool size":      func() { resample.AveragePool(e, tensor.Make(2, 4, 4, 3), src, 2) },
 		"pool window":    func() { resample.AveragePool(e, src, src, 0) },
 		"unshuffle":      func() { resample.PixelUnshuffle(e, tensor.Make(2, 3, 4, 3), src, 2) },

@@ -112,22 +112,36 @@ type TinyConfig struct {
 	EncoderBlocks, DecoderBlocks     []int
 	Act                              kernels.Act
 	Upsampling                       int // by how much each stage of the decoder enlarges the image
+	Interpolation                    Interpolation
 	// Magnitude and Shift put latents between 0 and 1, to be stored as pictures: see Unit.
 	Magnitude, Shift float64
 }
+
+// Interpolation is how a decoder enlarges images, as PyTorch's Upsample calls it.
+type Interpolation uint8
+
+const (
+	Nearest  Interpolation = iota // for factors that are integers, "nearest-exact" is the same
+	Bilinear                      // see resample.Bilinear
+	Bicubic                       // see resample.Bicubic
+)
+
+// interpolations are PyTorch's names.
+var interpolations = map[string]Interpolation{"nearest": Nearest, "nearest-exact": Nearest, "bilinear": Bilinear, "bicubic": Bicubic}
 
 // ReadTinyConfig reads the config.json of an AutoencoderTiny. A key whose value asks for something that
 // there is not here is an error.
 func ReadTinyConfig(c *config.Config) (TinyConfig, error) {
 	c.Only("_class_name", tinyClass)
 	m := TinyConfig{
-		Latents:     readLatents(c, 1),
-		InChannels:  c.Size("in_channels", 3),
-		OutChannels: c.Size("out_channels", 3),
-		Act:         blocks.Activation(c, "act_fn", "relu"),
-		Upsampling:  c.Size("upsampling_scaling_factor", 2),
-		Magnitude:   c.Float("latent_magnitude", 3),
-		Shift:       c.Float("latent_shift", 0.5),
+		Latents:       readLatents(c, 1),
+		InChannels:    c.Size("in_channels", 3),
+		OutChannels:   c.Size("out_channels", 3),
+		Act:           blocks.Activation(c, "act_fn", "relu"),
+		Upsampling:    c.Size("upsampling_scaling_factor", 2),
+		Interpolation: interpolations[c.String("upsample_fn", "nearest", "nearest", "nearest-exact", "bilinear", "bicubic")],
+		Magnitude:     c.Float("latent_magnitude", 3),
+		Shift:         c.Float("latent_shift", 0.5),
 	}
 	m.EncoderChannels, m.EncoderBlocks = readStages(c, "encoder", 1, 3, 3, 3)
 	m.DecoderChannels, m.DecoderBlocks = readStages(c, "decoder", 3, 3, 3, 1)
@@ -144,8 +158,6 @@ func ReadTinyConfig(c *config.Config) (TinyConfig, error) {
 			break
 		}
 	}
-	// For factors that are integers, the two are the same.
-	c.Only("upsample_fn", "nearest", "nearest-exact")
 	// Without bearing on what is computed in float32; and the decoder's channels once more.
 	c.Ignore("force_upcast", "block_out_channels")
 	return m, c.Err()

@@ -138,7 +138,7 @@ func TestConfigErrors(t *testing.T) {
 		{keys{"decoder_block_out_channels": []int{8}}, "decoder_block_out_channels"},
 		{keys{"num_encoder_blocks": []float64{1, 1.5}}, "num_encoder_blocks"},
 		{keys{"num_decoder_blocks": []int{1, -1}}, "num_decoder_blocks"},
-		{keys{"upsample_fn": "bilinear"}, "upsample_fn is \"bilinear\", supported: \"nearest\""},
+		{keys{"upsample_fn": "trilinear"}, "upsample_fn is \"trilinear\", supported: \"nearest\""},
 		{keys{"upsampling_scaling_factor": 5000}, "upsampling_scaling_factor"},
 		{keys{"latent_magnitude": 0}, "latent_magnitude"},
 		{keys{"scaling_factor": 0}, "scaling_factor"},

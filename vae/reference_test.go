@@ -290,12 +290,12 @@ func (r *reference) encodeTiny(x picture, blocks []int) picture {
 	return r.same(fmt.Sprintf("encoder.layers.%d", at), h)
 }
 
-func (r *reference) decodeTiny(z picture, blocks []int, factor int) picture {
+func (r *reference) decodeTiny(z picture, blocks []int, enlarged func(picture) picture) picture {
 	h := r.same("decoder.layers.0", z.mapped(func(v float64) float64 { return 3 * math.Tanh(v/3) })).mapped(ref.Acts[r.act])
 	at := 2
 	for i, n := range blocks {
 		if i > 0 {
-			h = r.same(fmt.Sprintf("decoder.layers.%d", at+1), h.enlarged(factor))
+			h = r.same(fmt.Sprintf("decoder.layers.%d", at+1), enlarged(h))
 			at += 2
 		}
 		h, at = r.tinyBlocks("decoder", h, at, n)

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/lanewise/lanewise/internal/kerneltest"
+	"github.com/lanewise/lanewise/internal/ref"
 	"github.com/lanewise/lanewise/kernels"
 	"github.com/lanewise/lanewise/tensor"
 	"github.com/lanewise/lanewise/vae"
@@ -111,6 +112,8 @@ func TestTiny(t *testing.T) {
 		"silu":        {tiny.with(keys{"act_fn": "silu", "latent_magnitude": 2, "latent_shift": 0.25}), "silu", 4, 4},
 		"channels":    {tiny.with(keys{"in_channels": 1, "out_channels": 4, "latent_channels": 16, "act_fn": "gelu"}), "gelu", 4, 4},
 		"factor 3":    {tiny.with(keys{"upsampling_scaling_factor": 3, "upsample_fn": "nearest-exact"}), "relu", 4, 4},
+		"bilinear":    {tiny.with(keys{"upsample_fn": "bilinear"}), "relu", 4, 4},
+		"bicubic":     {tiny.with(keys{"upsample_fn": "bicubic", "upsampling_scaling_factor": 3}), "relu", 4, 4},
 		"factor 1":    {tiny.with(keys{"upsampling_scaling_factor": 1}), "relu", 4, 4},
 		"no blocks":   {tiny.with(keys{"num_encoder_blocks": []int{0, 1}, "num_decoder_blocks": []int{0, 0}}), "relu", 4, 4},
 		"other sizes": {tiny.with(keys{"encoder_block_out_channels": []int{4, 4, 4}, "num_encoder_blocks": []int{1, 1, 1}}), "relu", 9, 6},
@@ -125,6 +128,14 @@ func TestTiny(t *testing.T) {
 					t.Fatal(err)
 				}
 				r := &reference{weights: read(t, fsys), act: c.act}
+				enlarged := func(x picture) picture {
+					k := m.Config.Upsampling
+					kernel := map[vae.Interpolation]func(float64) float64{vae.Bilinear: ref.Triangle, vae.Bicubic: ref.Cubic}[m.Config.Interpolation]
+					if kernel == nil {
+						return x.enlarged(k)
+					}
+					return picture{k * x.h, k * x.w, x.c, ref.Interpolate(1, x.h, x.w, x.c, k*x.h, k*x.w, x.v, kernel)}
+				}
 				x, z := random(1, 2, c.h, c.w, m.Config.InChannels), random(2, 2, 3, 2, m.Config.LatentChannels)
 				moments, images := run(t, m, x, z)
 				if moments.LogVar.Data != nil {
@@ -132,7 +143,7 @@ func TestTiny(t *testing.T) {
 				}
 				for i := range 2 {
 					near(t, "latents", moments.Mean.Images(i, i+1), r.encodeTiny(pictureOf(x, i), m.Config.EncoderBlocks))
-					near(t, "image", images.Images(i, i+1), r.decodeTiny(pictureOf(z, i), m.Config.DecoderBlocks, m.Config.Upsampling))
+					near(t, "image", images.Images(i, i+1), r.decodeTiny(pictureOf(z, i), m.Config.DecoderBlocks, enlarged))
 				}
 				if images.H != 3*m.Config.Factor || images.W != 2*m.Config.Factor {
 					t.Errorf("%s of 3×2 latents with factor %d", images.Shape(), m.Config.Factor)

@@ -10,6 +10,7 @@ import (
 	"github.com/lanewise/lanewise/engine"
 	"github.com/lanewise/lanewise/kernels"
 	"github.com/lanewise/lanewise/program"
+	"github.com/lanewise/lanewise/resample"
 	"github.com/lanewise/lanewise/safetensors"
 	"github.com/lanewise/lanewise/tensor"
 )
@@ -121,13 +122,13 @@ func loadTinyEncoder(l *blocks.Loader, c *TinyConfig) (t tinyNetwork) {
 func loadTinyDecoder(l *blocks.Loader, c *TinyConfig) (t tinyNetwork) {
 	n := tinyNames{way: "decoder"}
 	enlarged := conv.Same(3)
-	enlarged.Upsample = true
+	enlarged.Upsample = c.Interpolation == Nearest
 	t.in = l.Conv(n.name(), c.LatentChannels, c.DecoderChannels, conv.Same(3))
 	n.name() // the activation
 	for i, count := range c.DecoderBlocks {
 		var s tinyStage
 		if i > 0 {
-			n.name() // the upsampling, which the convolution behind it reads through
+			n.name() // the upsampling
 			s.resize = l.Filter(n.name(), c.DecoderChannels, c.DecoderChannels, enlarged)
 		}
 		s.blocks = n.blocks(l, c.DecoderChannels, count)
@@ -154,7 +155,9 @@ func (m *Tiny) Encoder(batch, height, width int) (*Encoder, error) {
 				pixel[i] = (v + 1) / 2
 			}
 		})
-		return m.encoder.build(g, x, kernels.Identity, m.Config.Act, func(c *blocks.Conv, x program.Value) program.Value { return c.Image(g, x) })
+		return m.encoder.build(g, x, kernels.Identity, m.Config.Act, func(c *blocks.Conv, x program.Value) program.Value {
+			return built(g, c, c.Image(g, x), x)
+		})
 	}), nil
 }
 
@@ -179,9 +182,8 @@ func (m *Tiny) Decoder(batch, height, width int) (*Decoder, error) {
 				pixel[i] = float32(3 * v)
 			}
 		})
-		k := m.Config.Upsampling
 		y := m.decoder.build(g, x, m.Config.Act, m.Config.Act, func(c *blocks.Conv, x program.Value) program.Value {
-			return g.Image(x.N, k*x.H, k*x.W, c.Out)
+			return m.enlarge(g, c, x)
 		})
 		each(g, "decoder.signed", y, func(pixel []float32) {
 			for i, v := range pixel {
@@ -192,16 +194,39 @@ func (m *Tiny) Decoder(batch, height, width int) (*Decoder, error) {
 	}), nil
 }
 
+// enlarge appends a convolution between stages of the decoder over x enlarged, and returns its output.
+func (m *Tiny) enlarge(g *blocks.Graph, c *blocks.Conv, x program.Value) program.Value {
+	k := m.Config.Upsampling
+	to := g.Image(x.N, k*x.H, k*x.W, c.Out)
+	interpolate := resample.Bilinear
+	switch m.Config.Interpolation {
+	case Nearest: // the convolution reads through it
+		return built(g, c, to, x)
+	case Bicubic:
+		interpolate = resample.Bicubic
+	}
+	large := g.Image(to.N, to.H, to.W, x.C)
+	g.Add(program.Op{Name: c.Name, Kind: "resample", Dst: large, Src: []program.Value{x}, Bind: func(mem program.Memory) func() {
+		d, s := mem.Image(large), mem.Image(x)
+		return func() { interpolate(g.Engine, d, s) }
+	}})
+	return built(g, c, to, large)
+}
+
+// built appends dst = a convolution of src, and returns dst.
+func built(g *blocks.Graph, c *blocks.Conv, dst, src program.Value) program.Value {
+	c.Build(g, dst, src, blocks.Fuse{})
+	return dst
+}
+
 // build appends the network, with an activation behind its first convolution and another in its
-// blocks; resized makes a value for what a convolution between stages makes of x.
-func (t *tinyNetwork) build(g *blocks.Graph, x program.Value, first, act kernels.Act, resized func(c *blocks.Conv, x program.Value) program.Value) program.Value {
+// blocks; resize appends a convolution between stages and returns its output.
+func (t *tinyNetwork) build(g *blocks.Graph, x program.Value, first, act kernels.Act, resize func(c *blocks.Conv, x program.Value) program.Value) program.Value {
 	h := t.in.Image(g, x)
 	t.in.Build(g, h, x, blocks.Fuse{Act: first})
 	for _, s := range t.stages {
 		if s.resize != nil {
-			to := resized(s.resize, h)
-			s.resize.Build(g, to, h, blocks.Fuse{})
-			h = to
+			h = resize(s.resize, h)
 		}
 		for _, b := range s.blocks {
 			p, q := g.Image(h.N, h.H, h.W, h.C), g.Image(h.N, h.H, h.W, h.C)
@@ -211,7 +236,5 @@ func (t *tinyNetwork) build(g *blocks.Graph, x program.Value, first, act kernels
 			g.Activate(b.name+".fuse", h, h, kernels.ReLU)
 		}
 	}
-	y := t.out.Image(g, h)
-	t.out.Build(g, y, h, blocks.Fuse{})
-	return y
+	return built(g, t.out, t.out.Image(g, h), h)
 }
