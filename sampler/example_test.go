@@ -82,6 +82,20 @@ func ExampleGuidance_imageAndText() {
 	// 11
 }
 
+// A scale that falls from 5, where there is nothing but noise, to 1, where there is none.
+func ExampleGuidance_vary() {
+	g := sampler.Guidance{
+		Scales: []float64{4},
+		Vary:   func(scales []float64, p sampler.Point) { scales[0] = 1 + scales[0]*p.Sigma },
+	}
+	p := g.Predictor(wants(0, 1))
+	predict(p, 0, 1)
+	predict(p, 0.8, 0.6)
+	// Output:
+	// 5
+	// 3.4
+}
+
 // Guidance at middle noise levels only: elsewhere the condition is followed plainly, at half the
 // cost.
 func ExampleInterval() {
