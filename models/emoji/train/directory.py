@@ -53,12 +53,17 @@ def write_json(path, value, indent=2):
     path.write_text(json.dumps(value, indent=indent, ensure_ascii=False) + "\n")
 
 
+def pixels(x):
+    """Pictures [B, 3, H, W] in about [-1, 1] as uint8 [B, H, W, 3]."""
+    return ((x.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).contiguous()
+
+
 class Directory:
     """A model directory, read: the model in float32, its words, its styles, its defaults."""
 
     def __init__(self, path):
         path = pathlib.Path(path)
-        self.index = read_json(path / "model_index.json")
+        self.index, self.training = read_json(path / "model_index.json"), read_json(path / "training.json")
         self.styles, self.size = self.index["styles"], self.index["image_size"]
         self.vocab = read_json(path / "tokenizer/vocab.json")
         self.model = Model(read_json(path / "unet/config.json"), read_json(path / "text_encoder/config.json"))

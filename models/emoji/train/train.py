@@ -136,8 +136,9 @@ class State:
 
     VECTORS = "weights", "average", "mean", "square"
 
-    def __init__(self, weights, decay):
-        self.weights, self.average, self.decay = weights, weights.clone(), decay
+    def __init__(self, weights, decay, trained):
+        self.weights, self.average = weights, weights.clone()
+        self.decay, self.trained = decay, trained
         self.mean, self.square = torch.zeros_like(weights), torch.zeros_like(weights)
         self.counts = torch.zeros(2, dtype=torch.int64)  # steps, pictures
 
@@ -158,7 +159,8 @@ class State:
         self.square.mul_(b2).addcmul_(gradient, gradient, value=1 - b2)
         deviation = self.square.div(1 - b2**steps).sqrt_().add_(1e-8)
         self.weights.addcdiv_(self.mean, deviation, value=-rate / (1 - b1**steps))
-        self.average.lerp_(self.weights, 1 - min(self.decay, (1 + steps) / (10 + steps)))
+        decay = self.decay if self.trained else min(self.decay, (1 + steps) / (10 + steps))
+        self.average.lerp_(self.weights, 1 - decay)
 
 
 def bind(model, vector, gradient=None):
@@ -264,10 +266,10 @@ def main():
     parser.add_argument("--out", default="run")
     parser.add_argument("--minutes", type=float, default=60, help="the time budget, pauses included")
     parser.add_argument("--every", type=float, default=4, help="minutes between checkpoints")
-    parser.add_argument("--batch", type=int, default=48, help="pictures a step")
-    parser.add_argument("--rate", type=float, default=7e-4, help="learning rate, after the warm-up")
-    parser.add_argument("--average", type=float, default=0.999, help="decay of the moving average of the weights")
-    parser.add_argument("--other", type=float, default=0.2, help="share of the concepts without a star")
+    parser.add_argument("--batch", type=int, default=32, help="pictures a step")
+    parser.add_argument("--rate", type=float, default=5e-4, help="learning rate, after the warm-up")
+    parser.add_argument("--average", type=float, default=0.998, help="decay of the moving average of the weights")
+    parser.add_argument("--other", type=float, default=0.0, help="share of pictures whose concept has no star")
     parser.add_argument("--recoloured", type=float, default=0.15, help="share of recoloured pictures")
     parser.add_argument("--channels", type=int, nargs="+", default=(32, 64, 128), help="the U-Net's, of a new model")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes, on a CPU")
@@ -291,7 +293,7 @@ def main():
         encoder = text_config(len(data.vocab), args.channels[-1])
         model = Model(unet, encoder)
     weights = torch.cat([p.detach().flatten() for p in model.parameters()]).to(args.device)
-    state, done = State(weights, args.average), {}
+    state, done = State(weights, args.average, bool(start)), {}
     path = pathlib.Path(args.out) / "checkpoint.pt"
     if path.exists():
         done = torch.load(path, map_location="cpu")
