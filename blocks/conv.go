@@ -25,6 +25,9 @@ func (l *Loader) Conv(name string, in, out int, g conv.Geometry) *Conv {
 // Filter loads a convolution without a bias: "weight" alone.
 func (l *Loader) Filter(name string, in, out int, g conv.Geometry) *Conv {
 	c := &Conv{Name: name, Out: out}
+	if _, ok := l.find(name+".weight", out, in, g.KH, g.KW); !ok {
+		return c
+	}
 	w := l.reserve(out * in * g.KH * g.KW)
 	if l.read(w, name+".weight", out, in, g.KH, g.KW) {
 		c.w = conv.Pack(l.Engine, w, out, in, g)

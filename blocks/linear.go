@@ -55,6 +55,22 @@ func (l *Loader) stack(name string, in int, bias bool, pack func(*engine.Engine,
 	for _, p := range parts {
 		linear.Out += p.Out
 	}
+	shape := func(p Part) []int { return append([]int{p.Out, in}, tail...) }
+	found := true
+	for _, p := range parts {
+		if _, ok := l.find(p.Name+".weight", shape(p)...); !ok {
+			found = false
+		}
+		if !bias {
+			continue
+		}
+		if _, ok := l.find(p.Name+".bias", p.Out); !ok {
+			found = false
+		}
+	}
+	if !found {
+		return linear
+	}
 	w := tensor.Mat{Rows: linear.Out, Cols: in, Stride: in, Data: l.reserve(linear.Out * in)}
 	if bias {
 		linear.bias = make([]float32, linear.Out)
@@ -62,7 +78,7 @@ func (l *Loader) stack(name string, in int, bias bool, pack func(*engine.Engine,
 	ok, row := true, 0
 	for _, p := range parts {
 		end := row + p.Out
-		ok = l.read(w.Data[row*in:end*in], p.Name+".weight", append([]int{p.Out, in}, tail...)...) && ok
+		ok = l.read(w.Data[row*in:end*in], p.Name+".weight", shape(p)...) && ok
 		if bias {
 			l.read(linear.bias[row:end], p.Name+".bias", p.Out)
 		}

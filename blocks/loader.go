@@ -114,8 +114,12 @@ func (l *Loader) Vector(name string, n int) []float32 {
 	return l.Tensor(name, n)
 }
 
-// Tensor returns a tensor of the given shape, in memory of its own and in the checkpoint's order.
+// Tensor returns a tensor of the given shape, in memory of its own and in the checkpoint's order; nil
+// where there is none.
 func (l *Loader) Tensor(name string, shape ...int) []float32 {
+	if _, ok := l.find(name, shape...); !ok {
+		return nil
+	}
 	size := 1
 	for _, n := range shape {
 		size *= n
@@ -125,11 +129,11 @@ func (l *Loader) Tensor(name string, shape ...int) []float32 {
 	return t
 }
 
-// read fills dst with a tensor that must have the given shape. It returns false where something
-// is wrong with it.
-func (l *Loader) read(dst []float32, name string, shape ...int) bool {
+// find returns what the checkpoint calls a tensor that must have the given shape, and false where there
+// is none. Memory is for what was found: a configuration may ask for anything.
+func (l *Loader) find(name string, shape ...int) (stored string, ok bool) {
 	name = strings.TrimPrefix(name, ".") // of a module at the root
-	stored := name
+	stored = name
 	info, ok := l.from.Tensor(name)
 	if !ok && l.Alias != nil {
 		if alias := l.Alias(name); alias != "" {
@@ -139,7 +143,7 @@ func (l *Loader) read(dst []float32, name string, shape ...int) bool {
 	}
 	if !ok {
 		l.problems = append(l.problems, &MissingError{l.model, name, shape, l.from.Name()})
-		return false
+		return "", false
 	}
 	l.used[stored] = true
 	have := info.Shape
@@ -148,8 +152,20 @@ func (l *Loader) read(dst []float32, name string, shape ...int) bool {
 	}
 	if !slices.Equal(have, shape) {
 		l.Fail(name, "shape %v, want %v (%s)", info.Shape, shape, info.File)
+		return "", false
+	}
+	return stored, true
+}
+
+// read fills dst with a tensor that must have the given shape. It returns false where something
+// is wrong with it.
+func (l *Loader) read(dst []float32, name string, shape ...int) bool {
+	stored, ok := l.find(name, shape...)
+	if !ok {
 		return false
 	}
+	name = strings.TrimPrefix(name, ".")
+	info, _ := l.from.Tensor(stored)
 	if err := l.from.Float32(stored, dst); err != nil {
 		l.problems = append(l.problems, fmt.Errorf("%s: %w", l.model, err))
 		return false

@@ -3,6 +3,7 @@ package blocks_test
 import (
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"testing/fstest"
 
 	"github.com/lanewise/lanewise/blocks"
+	"github.com/lanewise/lanewise/conv"
 	"github.com/lanewise/lanewise/internal/kerneltest"
 	"github.com/lanewise/lanewise/kernels"
 	"github.com/lanewise/lanewise/program"
@@ -112,6 +114,25 @@ func TestLoaderErrors(t *testing.T) {
 	for line := range strings.Lines(err.Error()) {
 		if !strings.HasPrefix(line, "test: ") {
 			t.Errorf("line %q does not name the model", line)
+		}
+	}
+}
+
+// A configuration may ask for more than any memory holds: what there is no tensor for takes none.
+func TestLoaderReservesWhatThereIs(t *testing.T) {
+	const huge = 1 << 24
+	l := blocks.NewLoader(kerneltest.Engine(t, kernels.Available()[0], 1), checkpoint(t, map[string]entry{"a.weight": {"F32", []int{1}, f32(1)}}), "test")
+	l.Linear("a", huge, huge, true)
+	l.Conv("b", huge, huge, conv.Same(3))
+	l.Table("c", huge, huge)
+	l.Tensor("d", huge, huge)
+	got := fmt.Sprint(l.Err())
+	for _, want := range []string{
+		"test: a.weight: shape [1], want [16777216 16777216]", "test: b.weight: missing, want [16777216 16777216 3 3]",
+		"test: c.weight: missing", "test: d: missing", "test: a.bias: missing, want [16777216]", "test: b.bias: missing",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%s\nwant %q in it", got, want)
 		}
 	}
 }

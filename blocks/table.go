@@ -15,9 +15,8 @@ type Table struct {
 
 // Table loads "weight", labels × width.
 func (l *Loader) Table(name string, labels, width int) *Table {
-	t := &Table{name, labels, tensor.MakeMat(labels, width)}
-	l.read(t.rows.Data, name+".weight", labels, width)
-	return t
+	rows := l.Tensor(name+".weight", labels, width)
+	return &Table{name, labels, tensor.Mat{Rows: labels, Cols: width, Stride: width, Data: rows}}
 }
 
 // Row returns the vector of a label, which is the table's own memory.

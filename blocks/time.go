@@ -163,6 +163,9 @@ func (t *TimeProjections) Load(l *Loader) {
 		return
 	}
 	t.linear = l.Stack("time_emb_proj", t.in, true, t.parts...)
+	if t.linear.w == nil {
+		return
+	}
 	at := 0
 	for i, p := range t.parts {
 		for c, b := range t.biases[i] {
