@@ -41,13 +41,13 @@ var suffixes = []struct {
 	{".alpha", alpha},
 }
 
-// foreign are pieces of the names that other changes of weights have.
+// foreign are pieces of the names, with a dot behind them, that other changes of weights have.
 var foreign = []struct{ text, is string }{
 	{".dora_scale", "DoRA with norms of which it is not said whether they are of rows or columns"},
 	{".hada_", "LoHa, a product of two products"},
 	{".lokr_", "LoKr, a Kronecker product"},
 	{".oft_", "OFT, a rotation"},
-	{".diff", "a difference of whole weights"},
+	{".diff.", "a difference of whole weights"}, {".diff_b.", "a difference of whole biases"},
 	{".lora_embedding_", "a LoRA of an embedding"},
 	{".lora_A.bias", "a LoRA with biases"}, {".lora_B.bias", "a LoRA with biases"},
 	{".lora_down.bias", "a LoRA with biases"}, {".lora_up.bias", "a LoRA with biases"},
@@ -111,7 +111,7 @@ func parseSuffix(name string) (k key, suffix string, err error) {
 		}
 	}
 	for _, f := range foreign {
-		if strings.Contains(name, f.text) {
+		if strings.Contains(name+".", f.text) {
 			return key{}, "", fmt.Errorf("this is %s, which is not supported", f.is)
 		}
 	}

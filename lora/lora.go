@@ -21,6 +21,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/lanewise/lanewise/safetensors"
@@ -112,7 +114,8 @@ func (f *File) merge(which model, scale float64) *Merge {
 	if layers < 1 {
 		layers = 2
 	}
-	for flat, module := range f.modules[which] {
+	for _, flat := range slices.Sorted(maps.Keys(f.modules[which])) {
+		module := f.modules[which][flat]
 		if which == denoiser {
 			flat = diffusersName(flat, layers)
 		}

@@ -51,6 +51,9 @@ func (f *File) collect(parse func(name string) (key, error)) error {
 		}
 		m.parts[k.part] = name
 	}
+	if len(f.modules) == 0 && len(errs) > 1 { // a checkpoint, say
+		return fmt.Errorf("none of %d tensors is of a LoRA, the first: %w", len(f.file.Names()), errs[0])
+	}
 	return errors.Join(errs...)
 }
 
