@@ -193,8 +193,10 @@ func (t *ScaleShiftTable) Build(g *Graph, src program.Value) program.Value {
 		return func() {
 			for i := range d.Rows {
 				to, from := d.Row(i), s.Row(i)
-				for c, v := range t.values {
-					to[c] = v + from[c%len(from)]
+				for at := 0; at < len(to); at += len(from) {
+					for c, v := range from {
+						to[at+c] = v + t.values[at+c]
+					}
 				}
 			}
 		}

@@ -125,67 +125,70 @@ func (o *TransformerOptions) hasSecond() bool { return o.Context > 0 || o.Double
 
 // blockNorms loads the norms of a block, and what modulates them.
 func (l *Loader) blockNorms(b *TransformerBlock, name string, channels int, o TransformerOptions) {
-	plain := NormOptions{Eps: o.Eps, Scale: !o.NoAffine, Shift: !o.NoAffine}
+	second := o.hasSecond()
+	plain := func(name string) *LayerNorm {
+		return l.Norm(name, channels, NormOptions{Eps: o.Eps, Scale: !o.NoAffine, Shift: !o.NoAffine})
+	}
+	var each [3]func(g *Graph, images int) Modulation // of norms with a modulation of their own
 	switch o.Norm {
 	case LayerNorms:
-		b.norm1 = l.Norm(name+".norm1", channels, plain)
-		if o.hasSecond() {
-			b.norm2 = l.Norm(name+".norm2", channels, plain)
+		b.norm1 = plain(name + ".norm1")
+		if second {
+			b.norm2 = plain(name + ".norm2")
 		}
-		b.norm3 = l.Norm(name+".norm3", channels, plain)
-	case StepNorms:
-		step := AdaNormOptions{NormOptions: NormOptions{Eps: 1e-5}, Width: channels, Bias: true}
-		first := l.StepNorm(name+".norm1", channels, o.Steps, step)
-		second := &StepNorm{norm: &AdaNorm{}}
-		if o.hasSecond() {
-			second = l.StepNorm(name+".norm2", channels, o.Steps, step)
-		}
-		b.norm1, b.norm2, b.norm3 = first.norm.norm, second.norm.norm, l.Norm(name+".norm3", channels, plain)
-		b.modulate = func(g *Graph, images int) (m [3]Modulation) {
-			m[0] = first.modulation(g, images)
-			if o.hasSecond() {
-				m[1] = second.modulation(g, images)
-			}
-			return m
-		}
+		b.norm3 = plain(name + ".norm3")
+		return
 	case AdaZero:
 		first := l.AdaLayerNormZero(name+".norm1", channels, 1e-6, o.Conditions)
 		b.norm1 = first.norm
-		if o.hasSecond() {
-			b.norm2 = l.Norm(name+".norm2", channels, plain)
+		if second {
+			b.norm2 = plain(name + ".norm2")
 		}
-		b.norm3 = l.Norm(name+".norm3", channels, plain)
+		b.norm3 = plain(name + ".norm3")
 		b.modulate = func(g *Graph, _ int) (m [3]Modulation) {
 			m[0], m[2] = first.Modulations(g)
 			return m
 		}
+		return
 	case AdaSingle:
 		table := l.ScaleShiftTable(name+".scale_shift_table", 6, channels)
-		b.norm1, b.norm3 = l.Norm(name+".norm1", channels, plain), l.Norm(name+".norm2", channels, plain)
+		b.norm1, b.norm3 = plain(name+".norm1"), plain(name+".norm2")
 		b.modulate = func(g *Graph, _ int) (m [3]Modulation) {
 			m[0], m[2] = twoModulations(table.Build(g, g.Modulation))
 			return m
 		}
+		return
+	case StepNorms:
+		step := func(i int, name string) *LayerNorm {
+			n := l.StepNorm(name, channels, o.Steps, AdaNormOptions{NormOptions: NormOptions{Eps: 1e-5}, Width: channels, Bias: true})
+			each[i] = n.modulation
+			return n.norm.norm
+		}
+		b.norm1 = step(0, name+".norm1")
+		if second {
+			b.norm2 = step(1, name+".norm2")
+		}
+		b.norm3 = plain(name + ".norm3")
 	case AdaContinuous:
-		norm := func(name string, rms bool) *AdaNorm {
-			return l.AdaNorm(name+".norm", name+".linear", channels, AdaNormOptions{
-				NormOptions: NormOptions{Eps: o.Eps, Scale: !o.NoAffine, Shift: !o.NoAffine && !rms && o.ConditionBias, RMS: rms},
-				Width:       o.ConditionDim, Bias: o.ConditionBias,
-			})
+		ada := func(i int, name string, rms bool) *LayerNorm {
+			affine := NormOptions{Eps: o.Eps, RMS: rms, Scale: !o.NoAffine, Shift: !o.NoAffine && !rms && o.ConditionBias}
+			n := l.AdaNorm(name+".norm", name+".linear", channels, AdaNormOptions{NormOptions: affine, Width: o.ConditionDim, Bias: o.ConditionBias})
+			each[i] = func(g *Graph, _ int) Modulation { return n.modulation(g, g.Condition) }
+			return n.norm
 		}
-		norms := [3]*AdaNorm{norm(name+".norm1", true), {}, norm(name+".norm3", false)}
-		if o.hasSecond() {
-			norms[1] = norm(name+".norm2", true)
+		b.norm1 = ada(0, name+".norm1", true)
+		if second {
+			b.norm2 = ada(1, name+".norm2", true)
 		}
-		b.norm1, b.norm2, b.norm3 = norms[0].norm, norms[1].norm, norms[2].norm
-		b.modulate = func(g *Graph, _ int) (m [3]Modulation) {
-			for i, n := range norms {
-				if n.norm != nil {
-					m[i] = n.modulation(g, g.Condition)
-				}
+		b.norm3 = ada(2, name+".norm3", false)
+	}
+	b.modulate = func(g *Graph, images int) (m [3]Modulation) {
+		for i, modulation := range each {
+			if modulation != nil {
+				m[i] = modulation(g, images)
 			}
-			return m
 		}
+		return m
 	}
 }
 

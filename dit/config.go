@@ -108,6 +108,9 @@ func ReadConfig(c *config.Config) (Config, error) {
 			c.Fail(required.key, "a size: a transformer over patches needs one")
 		}
 	}
+	if m.Patch > m.Size && m.Size > 0 {
+		c.Fail("patch_size", fmt.Sprintf("at most sample_size, %d", m.Size))
+	}
 	if m.Width()%4 != 0 {
 		c.Fail("attention_head_dim", fmt.Sprintf("a size that makes the heads together a multiple of 4, not %d", m.Width()))
 	}

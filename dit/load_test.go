@@ -177,6 +177,7 @@ func TestReadConfigErrors(t *testing.T) {
 		`"_class_name": "PixArtTransformer2DModel", "caption_channels": 9, "cross_attention_dim": 9`:   `cross_attention_dim is 9, supported: 1152, as many columns as all heads have`,
 		`"_class_name": "PixArtTransformer2DModel", "attention_type": "gated"`:                         `attention_type is "gated", supported: "default"`,
 		`"_class_name": "PixArtTransformer2DModel", "interpolation_scale": 0`:                          `interpolation_scale is 0, supported: a number above 0`,
+		`"_class_name": "DiTTransformer2DModel", "patch_size": 33`:                                     `patch_size is 33, supported: at most sample_size, 32`,
 		patches + `"norm_type": "layer_norm"`:                                                          `norm_type is "layer_norm", supported: "ada_norm_zero" or "ada_norm_single"`,
 		patches + `"num_layers": 1`:                                                                    `norm_type is missing, supported: ada_norm_zero or ada_norm_single`,
 		patches + `"norm_type": "ada_norm_zero"`:                                                       `num_embeds_ada_norm is missing, supported: a number of classes`,
