@@ -119,6 +119,9 @@ func (t *TimeEmbedding) BuildCond(g *Graph, dst, src, cond program.Value) {
 // there are dozens of them, and each has only as many rows as there are images. A model whose blocks
 // want different things projected, the embedding and its activation say, has several of them.
 type TimeProjections struct {
+	// NoBias says that the layers have no biases.
+	NoBias bool
+
 	in     int
 	parts  []Part
 	biases [][]float32 // for each part what is added to its bias, nil for nothing
@@ -157,14 +160,17 @@ func (t *TimeProjections) add(name string, width int, bias []float32) *TimeProje
 	return p
 }
 
-// Load loads "weight" and "bias" of all layers that were added.
+// Load loads "weight", and "bias" where there are such, of all layers that were added.
 func (t *TimeProjections) Load(l *Loader) {
 	if t.width == 0 {
 		return
 	}
-	t.linear = l.Stack("time_emb_proj", t.in, true, t.parts...)
+	t.linear = l.Stack("time_emb_proj", t.in, !t.NoBias, t.parts...)
 	if t.linear.w == nil {
 		return
+	}
+	if t.NoBias {
+		t.linear.bias = make([]float32, t.width)
 	}
 	at := 0
 	for i, p := range t.parts {

@@ -151,12 +151,12 @@ func adaLayerNormZero(b *block) func() {
 	if b.config.String("norm_type", "layer_norm", "layer_norm", "fp32_layer_norm") == "fp32_layer_norm" {
 		eps = 1e-5
 	}
-	b.config.Only("bias", true)
 	var e *blocks.TimeLabel
 	if b.config.Has("num_embeddings") {
 		e = b.timeLabel(".emb", "num_embeddings", channels)
 	}
 	conditions := blocks.NewTimeProjections(channels)
+	conditions.NoBias = !b.config.Bool("bias", true)
 	n := b.load.AdaLayerNormZero("", channels, eps, conditions)
 	conditions.Load(b.load)
 	return func() {
