@@ -199,13 +199,13 @@ func (b *Bound) bindContexts(images []cond.Cond) {
 	b.prompts = make([][]attention.KV, len(s.prompts))
 	for k := 0; ; k++ {
 		contexts := make([]cond.Context, len(images))
-		any := false
+		some := false
 		for i, c := range images {
 			if k < len(c.Context) {
-				contexts[i], any = c.Context[k], true
+				contexts[i], some = c.Context[k], true
 			}
 		}
-		if !any {
+		if !some {
 			return
 		}
 		tokens, mask := pad(contexts, s.model.Config.ContextDim)
