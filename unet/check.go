@@ -119,9 +119,12 @@ func (t *trunk) checkVectors(c *cond.Cond) error {
 	if c.Guidance != nil && len(c.Guidance) != k.GuidanceDim {
 		return fmt.Errorf("guidance of %d values, want %d", len(c.Guidance), k.GuidanceDim)
 	}
-	for name, v := range map[string][]float32{"vector": c.Vector, "pooled": c.Pooled, "guidance": c.Guidance} {
-		if at, x := notFinite(v); at >= 0 {
-			return fmt.Errorf("%s is %v at value %d", name, x, at)
+	for _, v := range []struct {
+		name string
+		data []float32
+	}{{"vector", c.Vector}, {"pooled", c.Pooled}, {"guidance", c.Guidance}} {
+		if at, x := notFinite(v.data); at >= 0 {
+			return fmt.Errorf("%s is %v at value %d", v.name, x, at)
 		}
 	}
 	return nil

@@ -14,6 +14,7 @@ import (
 	"github.com/lanewise/lanewise/internal/kerneltest"
 	"github.com/lanewise/lanewise/internal/modeltest"
 	"github.com/lanewise/lanewise/kernels"
+	"github.com/lanewise/lanewise/safetensors"
 	"github.com/lanewise/lanewise/tensor"
 	"github.com/lanewise/lanewise/unet"
 )
@@ -62,19 +63,52 @@ func writeControlNet(t testing.TB, config string) fs.FS {
 	})
 }
 
-// imagePrompt makes an adapter with random weights for richModel, whose cross-attention has the given widths.
+// imagePrompt makes an adapter with random weights for models with tokens of 12 values and cross-attention
+// layers of the given widths.
 func imagePrompt(t testing.TB, e *engine.Engine, inners ...int) *adapter.ImagePrompt {
 	t.Helper()
-	const width = 12
 	weights := make(map[string]modeltest.Tensor)
-	add := func(name string, shape ...int) { weights[name] = modeltest.Random(name, 3, shape...) }
-	add("image_proj.proj.weight", 2*width, 5)
-	add("image_proj.proj.bias", 2*width)
-	add("image_proj.norm.weight", width)
-	add("image_proj.norm.bias", width)
 	for i, inner := range inners {
-		add(fmt.Sprintf("ip_adapter.%d.to_k_ip.weight", 2*i+1), inner, width)
-		add(fmt.Sprintf("ip_adapter.%d.to_v_ip.weight", 2*i+1), inner, width)
+		for _, part := range []string{"k", "v"} {
+			name := fmt.Sprintf("ip_adapter.%d.to_%s_ip.weight", 2*i+1, part)
+			weights[name] = modeltest.Random(name, 3, inner, 12)
+		}
+	}
+	return loadImagePrompt(t, e, weights)
+}
+
+// imagePromptOf makes an adapter whose keys and values are those that a model has for text in the given
+// attention modules.
+func imagePromptOf(t testing.TB, e *engine.Engine, model fs.FS, modules ...string) *adapter.ImagePrompt {
+	t.Helper()
+	file, err := safetensors.OpenSharded(model, "diffusion_pytorch_model")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	weights := make(map[string]modeltest.Tensor)
+	for i, module := range modules {
+		for _, part := range []string{"k", "v"} {
+			from := fmt.Sprintf("%s.transformer_blocks.0.attn2.to_%s.weight", module, part)
+			info, ok := file.Tensor(from)
+			if !ok {
+				t.Fatalf("no %s", from)
+			}
+			w := modeltest.Tensor{Shape: info.Shape, Data: make([]float32, info.Elements())}
+			if err := file.Float32(from, w.Data); err != nil {
+				t.Fatal(err)
+			}
+			weights[fmt.Sprintf("ip_adapter.%d.to_%s_ip.weight", 2*i+1, part)] = w
+		}
+	}
+	return loadImagePrompt(t, e, weights)
+}
+
+// loadImagePrompt loads an adapter of these layers, whose network makes tokens of 12 values.
+func loadImagePrompt(t testing.TB, e *engine.Engine, weights map[string]modeltest.Tensor) *adapter.ImagePrompt {
+	t.Helper()
+	for name, shape := range map[string][]int{"proj.weight": {24, 5}, "proj.bias": {24}, "norm.weight": {12}, "norm.bias": {12}} {
+		weights["image_proj."+name] = modeltest.Random(name, 3, shape...)
 	}
 	p, err := adapter.LoadImagePrompt(e, oneFile("ip.safetensors", modeltest.Safetensors(weights)), "ip.safetensors")
 	if err != nil {

@@ -11,11 +11,9 @@ import (
 	"testing"
 	"testing/fstest"
 
-	"github.com/lanewise/lanewise/cond"
 	"github.com/lanewise/lanewise/config"
 	"github.com/lanewise/lanewise/internal/kerneltest"
 	"github.com/lanewise/lanewise/kernels"
-	"github.com/lanewise/lanewise/tensor"
 	"github.com/lanewise/lanewise/unet"
 )
 
@@ -183,54 +181,6 @@ func TestReadConfigDefaults(t *testing.T) {
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
-	}
-}
-
-func TestBindErrors(t *testing.T) {
-	e := kerneltest.Engine(t, kernels.Available()[0], 1)
-	plain := small()
-	plain.Down, plain.Up, plain.Mid = []string{down, down}, []string{up, up}, nil
-	classes := small()
-	classes.Classes = 3
-	models := map[string]*unet.Model{}
-	for name, c := range map[string]diffusers{"small": small(), "plain": plain, "classes": classes} {
-		models[name] = loadModel(t, e, randomModel(t, c))
-	}
-	context := func(tokens, dim int) cond.Context { return cond.Context{Tokens: tensor.MakeMat(tokens, dim)} }
-	spoiled := context(3, 12)
-	spoiled.Tokens.Row(2)[5] = float32(math.NaN())
-	shortMask, nanMask := context(3, 12), context(3, 12)
-	shortMask.Mask, nanMask.Mask = make([]float32, 2), []float32{0, 0, float32(math.NaN())}
-	nanScale := context(3, 12)
-	nanScale.Scale = float32(math.NaN())
-	with := func(c ...cond.Context) cond.Cond { return cond.Cond{Context: c} }
-	for _, test := range []struct {
-		model string
-		conds []cond.Cond
-		want  string
-	}{
-		{"small", nil, "0 conditions for a batch of 2"},
-		{"small", slices.Repeat([]cond.Cond{with(context(3, 12))}, 3), "3 conditions for a batch of 2"},
-		{"small", []cond.Cond{with(context(3, 12)), {}}, "condition 1: 0 contexts, want tokens"},
-		{"small", []cond.Cond{with(cond.Context{Slot: 1, Tokens: tensor.MakeMat(3, 12)})}, "condition 0: context of slot 1, want 0 to 0"},
-		{"small", []cond.Cond{with(context(3, 16))}, "condition 0: context of 3 tokens of 16 values, want at least 1 of 12"},
-		{"small", []cond.Cond{with(context(0, 12))}, "context of 0 tokens"},
-		{"small", []cond.Cond{with(spoiled)}, "condition 0: token 2 is NaN at value 5"},
-		{"small", []cond.Cond{with(shortMask)}, "mask of 2 values for 3 tokens"},
-		{"small", []cond.Cond{with(nanMask)}, "mask with a value that is NaN"},
-		{"small", []cond.Cond{with(nanScale)}, "context with scale NaN"},
-		{"small", []cond.Cond{{Context: []cond.Context{context(3, 12)}, Class: 1}}, "class 1, but the model has no classes"},
-		{"plain", []cond.Cond{with(context(3, 12))}, "1 contexts, but the model has no cross-attention"},
-		{"classes", []cond.Cond{{Context: []cond.Context{context(3, 12)}, Class: 3}}, "class 3 of 3, want 0 to 2"},
-		{"classes", []cond.Cond{{Context: []cond.Context{context(3, 12)}, Class: -1}}, "class -1 of 3"},
-	} {
-		s, err := models[test.model].Session(2, 4, 4)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := s.Bind(test.conds...); err == nil || !strings.Contains(err.Error(), test.want) {
-			t.Errorf("%s: error %v, want %q", test.model, err, test.want)
-		}
 	}
 }
 
