@@ -124,43 +124,52 @@ func (s *session) bindContexts(b *binding, conds []cond.Cond) {
 	}
 	slices.SortFunc(places, func(a, b place) int { return cmp.Or(cmp.Compare(a.slot, b.slot), cmp.Compare(a.n, b.n)) })
 	for _, p := range places {
-		mask, keys := s.maskOf(entries[p])
+		keys := longest(entries[p])
+		masked, unmasked := s.maskOf(entries[p], keys, true), s.maskOf(entries[p], keys, false)
 		for i, prompt := range s.prompts {
 			project := s.trunk.projector(p.slot, prompt.Layer)
 			if project == nil {
 				continue
 			}
-			kv := attention.KV{K: tensor.MakeMat(s.batch*keys, prompt.Layer.Inner), V: tensor.MakeMat(s.batch*keys, prompt.Layer.Inner), Mask: mask}
+			kv := attention.KV{K: tensor.MakeMat(s.batch*keys, prompt.Layer.Inner), V: tensor.MakeMat(s.batch*keys, prompt.Layer.Inner), Mask: masked}
+			if prompt.Layer.Unmasked {
+				kv.Mask = unmasked
+			}
 			s.project(kv, entries[p], keys, project)
 			b.prompts[i] = append(b.prompts[i], kv)
 		}
 	}
 }
 
-// maskOf returns the mask of the contexts of a place, for each image, and how many keys each has: as
-// many as the longest. What a shorter one lacks is taken out, and all of one that is not there.
-func (s *session) maskOf(entries []entry) (mask tensor.Mat, keys int) {
-	keys = 1
-	masked := false
+// longest returns how many keys each image has for the contexts of a place: as many as the longest has
+// tokens, and at least one.
+func longest(entries []entry) int {
+	keys := 1
 	for _, e := range entries {
 		keys = max(keys, e.tokens.Rows)
 	}
-	for _, e := range entries {
-		masked = masked || e.mask != nil || e.tokens.Rows < keys
+	return keys
+}
+
+// maskOf returns the mask of the keys of a place, for each image: that of its context, if it is asked for,
+// and −Inf for keys that it has no tokens for.
+func (s *session) maskOf(entries []entry, keys int, own bool) tensor.Mat {
+	masked := func(e entry) bool { return own && e.mask != nil }
+	if !slices.ContainsFunc(entries, func(e entry) bool { return masked(e) || e.tokens.Rows < keys }) {
+		return tensor.Mat{}
 	}
-	if !masked {
-		return tensor.Mat{}, keys
-	}
-	mask = tensor.MakeMat(s.batch, keys)
+	mask := tensor.MakeMat(s.batch, keys)
 	for i := range s.batch {
 		e := entries[i*len(entries)/s.batch]
 		row := mask.Row(i)
-		copy(row, e.mask)
+		if masked(e) {
+			copy(row, e.mask)
+		}
 		for k := e.tokens.Rows; k < keys; k++ {
 			row[k] = float32(math.Inf(-1))
 		}
 	}
-	return mask, keys
+	return mask
 }
 
 // project fills the keys and values of all images with those of the contexts of a place. The scale of a

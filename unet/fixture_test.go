@@ -49,6 +49,15 @@ type diffusers struct {
 	Center            bool     `json:"center_input_sample"`
 	ConvIn            int      `json:"conv_in_kernel"`
 	ConvOut           int      `json:"conv_out_kernel"`
+	Addition          string   `json:"addition_embed_type,omitempty"`
+	AdditionHeads     int      `json:"addition_embed_type_num_heads,omitempty"`
+	SizeDim           int      `json:"addition_time_embed_dim,omitempty"`
+	ProjectionDim     int      `json:"projection_class_embeddings_input_dim,omitempty"`
+	EncoderDim        int      `json:"encoder_hid_dim,omitempty"`
+	EncoderType       string   `json:"encoder_hid_dim_type,omitempty"`
+	ClassType         string   `json:"class_embed_type,omitempty"`
+	ClassConcat       bool     `json:"class_embeddings_concat,omitempty"`
+	GuidanceDim       int      `json:"time_cond_proj_dim,omitempty"`
 }
 
 const (
@@ -209,14 +218,31 @@ func randomImages(seed uint64, n, h, w, c int) tensor.NHWC {
 	return tensor.NHWC{N: n, H: h, W: w, C: c, Stride: c, Data: kerneltest.Random(seed, n*h*w*c)}
 }
 
-// randomCond returns a condition that fits m.
+// randomCond returns a condition that fits m, with everything that there is a place for.
 func randomCond(seed uint64, m *unet.Model, tokens int) cond.Cond {
 	var c cond.Cond
-	if dim := m.Config.ContextDim; m.Config.Attends() {
-		c.Context = []cond.Context{{Tokens: tensor.Mat{Rows: tokens, Cols: dim, Stride: dim, Data: kerneltest.Random(seed, tokens*dim)}}}
+	if dim := m.Config.ContextDim; m.Config.Attends() && dim > 0 {
+		c = cond.Text(randomMat(seed, tokens, dim))
 	}
-	if m.Config.Classes > 0 {
+	switch m.Config.ClassKind {
+	case unet.NoClass:
+	case unet.ClassTable:
 		c.Class = int(seed) % m.Config.Classes
+	case unet.ClassTime:
+		c.Class = int(seed)
+	default:
+		c.Vector = kerneltest.Random(seed+1, m.Config.VectorDim)
+	}
+	pooled := m.Config.PooledDim
+	if m.Config.PooledKind == unet.PooledSizes {
+		c.Sizes = []float64{512, 2.5}
+		pooled -= len(c.Sizes) * m.Config.SizeDim
+	}
+	if pooled > 0 {
+		c.Pooled = kerneltest.Random(seed+2, pooled)
+	}
+	if m.Config.GuidanceDim > 0 {
+		c.Guidance = kerneltest.Random(seed+3, m.Config.GuidanceDim)
 	}
 	return c
 }

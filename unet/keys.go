@@ -87,7 +87,8 @@ func (m *Config) readMid(c *config.Config, o *options, transformers [][]int, nam
 	if k.attention != NoAttention {
 		m.Mid.ResNets = 2
 	}
-	m.Mid.ResNetResampler, m.Mid.OutScale = false, scale
+	// only_cross_attention is for the levels.
+	m.Mid.ResNetResampler, m.Mid.OnlyCross, m.Mid.OutScale = false, false, scale
 }
 
 // readContext reads what cross-attention attends to.

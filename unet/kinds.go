@@ -84,6 +84,14 @@ type options struct {
 	outScale       float64
 }
 
+// up returns what the options are on the way up: the dimensions of heads are in its order there, from the
+// last level, not by level as all else is.
+func (o options) up() *options {
+	o.headDims = slices.Clone(o.headDims)
+	slices.Reverse(o.headDims)
+	return &o
+}
+
 // block returns the block of a kind at a level of so many channels; transformers are for each of its
 // layers.
 func (o *options) block(c *config.Config, k kind, level, channels int, transformers []int) Block {

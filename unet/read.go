@@ -64,17 +64,17 @@ func readCondition(c *config.Config) Config {
 		m.Levels = append(m.Levels, Level{
 			Channels: n, Layers: layers[i],
 			Down: o.block(c, down[i], i, n, transformers[i]),
-			Up:   o.block(c, up[levels-1-i], i, n, upTransformers[i]),
+			Up:   o.up().block(c, up[levels-1-i], i, n, upTransformers[i]),
 		})
 	}
 	m.readMid(c, o, transformers, "UNetMidBlock2DCrossAttn", "UNetMidBlock2D", "UNetMidBlock2DSimpleCrossAttn", "")
-	// UNetMidBlock2DCrossAttn is not told of it.
 	const onlyCross = "mid_block_only_cross_attention"
-	m.Mid.OnlyCross = o.onlyCross[0] && !c.List("only_cross_attention")
-	if c.Has(onlyCross) {
-		m.Mid.OnlyCross = c.Bool(onlyCross, false)
+	if m.Mid.Attention == AddedKV { // no other kind is told of it
+		m.Mid.OnlyCross = o.onlyCross[0] && !c.List("only_cross_attention")
+		if c.Has(onlyCross) {
+			m.Mid.OnlyCross = c.Bool(onlyCross, false)
+		}
 	}
-	m.Mid.OnlyCross = m.Mid.OnlyCross && m.Mid.Attention == AddedKV
 
 	m.readContext(c)
 	m.readClass(c, "timestep", "identity", "projection", "simple_projection")

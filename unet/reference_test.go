@@ -21,6 +21,9 @@ type reference struct {
 
 	context []float64 // tokens × ContextDim
 	emb     []float64 // the time embedding
+
+	// What else an image is conditioned on.
+	vector, pooled, guidance, sizes []float64
 }
 
 // state is an image: pixels × c.
@@ -141,7 +144,11 @@ func (r *reference) resnet(name string, x state) state {
 func (r *reference) attention(name string, x, context []float64, heads int) []float64 {
 	q, k, v := r.linear(name+".to_q", x), r.linear(name+".to_k", context), r.linear(name+".to_v", context)
 	_, shape := r.tensor(name + ".to_q.weight")
-	inner := shape[0]
+	return r.linear(name+".to_out.0", attend(q, k, v, shape[0], heads))
+}
+
+// attend is softmax(q·kᵀ/√d)·v for heads that lie side by side in rows of inner values.
+func attend(q, k, v []float64, inner, heads int) []float64 {
 	size := inner / heads
 	queries, keys := len(q)/inner, len(k)/inner
 	out := make([]float64, len(q))
@@ -162,7 +169,7 @@ func (r *reference) attention(name string, x, context []float64, heads int) []fl
 			}
 		}
 	}
-	return r.linear(name+".to_out.0", out)
+	return out
 }
 
 func (r *reference) transformer2d(name string, x state, layers, heads int, onlyCross bool) state {
@@ -191,8 +198,84 @@ func (r *reference) transformer2d(name string, x state, layers, heads int, onlyC
 	return x
 }
 
-func (r *reference) timesteps(t float64) []float64 {
-	dim := r.Channels[0]
+// layerNormOf is nn.LayerNorm on vectors of the norm's own width.
+func (r *reference) layerNormOf(name string, x []float64) []float64 {
+	_, shape := r.tensor(name + ".weight")
+	return r.layerNorm(name, x, shape[0])
+}
+
+// mlp is TimestepEmbedding.
+func (r *reference) mlp(name string, act any, x []float64) []float64 {
+	return r.linear(name+".linear_2", r.act(act, r.linear(name+".linear_1", x)))
+}
+
+// classEmbedding is get_class_embed.
+func (r *reference) classEmbedding(class int) []float64 {
+	switch r.ClassType {
+	case "timestep":
+		return r.mlp("class_embedding", r.Act, r.timesteps(float64(class), r.Channels[0]))
+	case "identity":
+		return r.vector
+	case "projection":
+		return r.mlp("class_embedding", "silu", r.vector)
+	case "simple_projection":
+		return r.linear("class_embedding", r.vector)
+	}
+	table, shape := r.tensor("class_embedding.weight")
+	return table[class*shape[1] : (class+1)*shape[1]]
+}
+
+// augmentation is get_aug_embed. Of what is pooled, an image's embedding is the last.
+func (r *reference) augmentation() []float64 {
+	switch r.Addition {
+	case "text":
+		return r.textTimeEmbedding()
+	case "text_time":
+		all := slices.Clone(r.pooled)
+		for _, size := range r.sizes {
+			all = append(all, r.timesteps(size, r.SizeDim)...)
+		}
+		return r.mlp("add_embedding", "silu", all)
+	case "image":
+		return r.layerNormOf("add_embedding.image_norm", r.linear("add_embedding.image_proj", r.pooled))
+	case "text_image":
+		text, image := r.pooled[:r.ContextDim], r.pooled[r.ContextDim:]
+		return add(r.layerNormOf("add_embedding.text_norm", r.linear("add_embedding.text_proj", text)), r.linear("add_embedding.image_proj", image))
+	}
+	return make([]float64, len(r.emb))
+}
+
+// textTimeEmbedding is TextTimeEmbedding with its AttentionPooling.
+func (r *reference) textTimeEmbedding() []float64 {
+	x := r.layerNormOf("add_embedding.norm1", r.context)
+	position, shape := r.tensor("add_embedding.pool.positional_embedding")
+	dim := shape[1]
+	class := slices.Clone(position)
+	for i, v := range x {
+		class[i%dim] += v / float64(len(x)/dim)
+	}
+	x = append(slices.Clone(class), x...)
+	q := r.linear("add_embedding.pool.q_proj", class)
+	k, v := r.linear("add_embedding.pool.k_proj", x), r.linear("add_embedding.pool.v_proj", x)
+	pooled := attend(q, k, v, dim, r.AdditionHeads)
+	return r.layerNormOf("add_embedding.norm2", r.linear("add_embedding.proj", pooled))
+}
+
+// encoderHiddenStates is process_encoder_hidden_states.
+func (r *reference) encoderHiddenStates() []float64 {
+	switch r.EncoderType {
+	case "text_proj":
+		return r.linear("encoder_hid_proj", r.context)
+	case "image_proj":
+		return r.layerNormOf("encoder_hid_proj.norm", r.linear("encoder_hid_proj.image_embeds", r.pooled))
+	case "text_image_proj":
+		image := r.pooled[len(r.pooled)-r.ContextDim:]
+		return append(r.linear("encoder_hid_proj.image_embeds", image), r.linear("encoder_hid_proj.text_proj", r.context)...)
+	}
+	return r.context
+}
+
+func (r *reference) timesteps(t float64, dim int) []float64 {
 	half := dim / 2
 	emb := make([]float64, dim)
 	for i := range half {
@@ -212,13 +295,21 @@ func (r *reference) forward(sample state, t float64, class int) state {
 			sample.v[i] = 2*sample.v[i] - 1
 		}
 	}
-	r.emb = r.linear("time_embedding.linear_2", r.act(r.Act, r.linear("time_embedding.linear_1", r.timesteps(t))))
-	r.emb = r.act(r.TimePostAct, r.emb)
-	if r.Classes != nil {
-		table, shape := r.tensor("class_embedding.weight")
-		r.emb = add(r.emb, table[class*shape[1]:(class+1)*shape[1]])
+	time := r.timesteps(t, r.Channels[0])
+	if r.guidance != nil {
+		time = add(time, r.linear("time_embedding.cond_proj", r.guidance))
 	}
+	r.emb = r.act(r.TimePostAct, r.mlp("time_embedding", r.Act, time))
+	switch {
+	case r.Classes == nil && r.ClassType == "":
+	case r.ClassConcat:
+		r.emb = append(r.emb, r.classEmbedding(class)...)
+	default:
+		r.emb = add(r.emb, r.classEmbedding(class))
+	}
+	r.emb = add(r.emb, r.augmentation())
 	r.emb = r.act(r.TimeAct, r.emb)
+	r.context = r.encoderHiddenStates()
 
 	sample = r.conv2d("conv_in", sample, 1, (r.ConvIn-1)/2, false)
 	skips := []state{sample}
@@ -309,6 +400,22 @@ func TestForward(t *testing.T) {
 		}},
 		"heads that leave channels over": {4, 4, func(c *diffusers) { c.Heads = []int{3, 5} }},
 		"one pixel":                      {1, 1, func(c *diffusers) {}},
+		"a text's pooled embedding and sizes": {4, 4, func(c *diffusers) {
+			c.Addition, c.SizeDim, c.ProjectionDim, c.GuidanceDim, c.ClassType = "text_time", 6, 5+2*6, 9, "timestep"
+		}},
+		"projected tokens, pooled": {4, 4, func(c *diffusers) {
+			c.Addition, c.AdditionHeads, c.EncoderDim, c.EncoderType, c.ClassType = "text", 5, 10, "text_proj", "identity"
+		}},
+		"tokens of an image": {4, 4, func(c *diffusers) {
+			c.Addition, c.EncoderDim, c.EncoderType, c.ClassType, c.ClassConcat = "image", 7, "image_proj", "", false
+		}},
+		"tokens of an image before a text's": {4, 4, func(c *diffusers) {
+			c.Addition, c.EncoderDim, c.EncoderType = "text_image", 10, "text_image_proj"
+			c.ClassType, c.ProjectionDim = "projection", 3
+		}},
+		"a projected class beside the time": {4, 4, func(c *diffusers) {
+			c.ClassType, c.ProjectionDim, c.ClassConcat, c.TimeAct = "simple_projection", 11, true, "gelu"
+		}},
 	}
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -320,15 +427,19 @@ func TestForward(t *testing.T) {
 				t.Errorf("unknown keys %v, unused tensors %v", m.Unknown, m.Unused)
 			}
 			x := randomImages(2, 1, test.h, test.w, c.InChannels)
-			cond := randomCond(3, m, 6)
+			with := randomCond(3, m, 6)
 			const time = 123.25
-			got := forward(t, bind(t, m, 1, test.h, test.w, cond), x, c.OutChannels, time)
+			got := forward(t, bind(t, m, 1, test.h, test.w, with), x, c.OutChannels, time)
 
 			r := &reference{diffusers: c, weights: weights, used: map[string]bool{}}
-			if len(cond.Context) > 0 {
-				r.context = float64s(cond.Context[0].Tokens.Data)
+			if len(with.Context) > 0 {
+				r.context = float64s(with.Context[0].Tokens.Data)
 			}
-			want := r.forward(state{x.H, x.W, x.C, float64s(x.Data)}, time, cond.Class)
+			r.vector, r.pooled, r.sizes = float64s(with.Vector), float64s(with.Pooled), with.Sizes
+			if with.Guidance != nil {
+				r.guidance = float64s(with.Guidance)
+			}
+			want := r.forward(state{x.H, x.W, x.C, float64s(x.Data)}, time, with.Class)
 			for name := range maps.Keys(weights) {
 				if !r.used[name] {
 					t.Errorf("the reference does not know %s", name)

@@ -2,6 +2,7 @@ package unet
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/lanewise/lanewise/blocks"
 	"github.com/lanewise/lanewise/cond"
@@ -64,19 +65,31 @@ func nth(list []tensor.NHWC, i int) tensor.NHWC {
 
 // buildSum appends dst += the terms that of says a binding has for each image.
 func (s *session) buildSum(g *blocks.Graph, name string, dst program.Value, of func(*binding) [][]term) {
-	g.Add(program.Op{Name: name, Kind: "residual", Dst: dst, Src: []program.Value{dst}, Bind: func(m program.Memory) func() {
-		sum := &sum{dst: m.Image(dst)}
-		return func() {
-			sum.terms = of(s.bound)
-			for _, terms := range sum.terms {
-				if len(terms) > 0 {
-					g.Engine.For(dst.N*dst.H, engine.Scratch{}, sum)
-					break
+	g.Add(program.Op{
+		Name: name, Kind: "residual", Dst: dst, Src: []program.Value{dst},
+		Cost: func() (c program.Cost) {
+			// For images without terms, what is read and written does not count.
+			perImage := 4 * float64(dst.Rows()/dst.N*dst.C)
+			for _, terms := range of(s.bound) {
+				c.FLOP += 2 * perImage / 4 * float64(len(terms))
+				c.Bytes += perImage * float64(len(terms))
+				if len(terms) == 0 {
+					c.Bytes -= 2 * perImage
 				}
 			}
-			sum.terms = nil
-		}
-	}})
+			return c
+		},
+		Bind: func(m program.Memory) func() {
+			sum := &sum{dst: m.Image(dst)}
+			return func() {
+				sum.terms = of(s.bound)
+				if slices.ContainsFunc(sum.terms, func(t []term) bool { return len(t) > 0 }) {
+					g.Engine.For(dst.N*dst.H, engine.Scratch{}, sum)
+				}
+				sum.terms = nil
+			}
+		},
+	})
 }
 
 // sum is a job that adds terms to images, a row of pixels in each tile.
