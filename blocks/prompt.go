@@ -39,6 +39,9 @@ type KeyValue struct {
 	Name    string // of the attention layer
 	Context int    // columns of a token
 	Inner   int    // columns of keys, and of values
+	// Unmasked says that masks of tokens are not for this layer, but that tokens which only pad a prompt
+	// are to be masked: in diffusers, the first attention of a block that attends to tokens alone.
+	Unmasked bool
 
 	cross  CrossNorm
 	groups int

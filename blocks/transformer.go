@@ -107,15 +107,18 @@ func (l *Loader) TransformerBlock(name string, channels int, o TransformerOption
 		b.positions = sequencePositions(o.Positions, channels)
 	}
 	attention := AttentionOptions{Heads: o.Heads, HeadDim: o.HeadDim, Bias: o.Bias, NoOutBias: o.NoOutBias}
-	load := func(name string, cross bool) attender {
-		if cross {
-			return l.CrossAttention(name, channels, o.Context, attention)
-		}
-		return l.SelfAttention(name, channels, attention)
+	if o.OnlyCross && o.Context > 0 {
+		first := l.CrossAttention(name+".attn1", channels, o.Context, attention)
+		first.KeyValue.Unmasked = true
+		b.attn1 = first
+	} else {
+		b.attn1 = l.SelfAttention(name+".attn1", channels, attention)
 	}
-	b.attn1 = load(name+".attn1", o.OnlyCross && o.Context > 0)
-	if o.hasSecond() {
-		b.attn2 = load(name+".attn2", !o.DoubleSelf)
+	switch {
+	case o.DoubleSelf:
+		b.attn2 = l.SelfAttention(name+".attn2", channels, attention)
+	case o.Context > 0:
+		b.attn2 = l.CrossAttention(name+".attn2", channels, o.Context, attention)
 	}
 	return b
 }

@@ -208,47 +208,63 @@ func (b *Bound) bindContexts(images []cond.Cond) {
 		if !some {
 			return
 		}
-		tokens, mask := pad(contexts, s.model.Config.ContextDim)
+		tokens := pad(contexts, s.model.Config.ContextDim)
+		masked, unmasked := maskOf(contexts, true), maskOf(contexts, false)
 		if p := s.model.projection; p != nil {
 			tokens = p.Project(s.model.engine, tokens)
 		}
 		for i, p := range s.prompts {
 			kv := p.Layer.Project(s.model.engine, tokens)
-			kv.Mask = mask
+			if kv.Mask = masked; p.Layer.Unmasked {
+				kv.Mask = unmasked
+			}
 			weigh(kv.V, contexts)
 			b.prompts[i] = append(b.prompts[i], kv)
 		}
 	}
 }
 
+// longest returns how many tokens the longest of contexts has.
+func longest(contexts []cond.Context) int {
+	rows := 0
+	for _, c := range contexts {
+		rows = max(rows, c.Tokens.Rows)
+	}
+	return rows
+}
+
 // pad puts the tokens of contexts of the given columns one behind the other, as many rows for each as
-// the longest has. Where one is shorter or has a mask, there is a mask for all, −Inf for what pads.
-func pad(contexts []cond.Context, columns int) (tokens, mask tensor.Mat) {
-	longest, masked := 0, false
-	for _, c := range contexts {
-		longest = max(longest, c.Tokens.Rows)
-	}
-	for _, c := range contexts {
-		masked = masked || c.Mask != nil || c.Tokens.Rows < longest
-	}
-	tokens = tensor.MakeMat(len(contexts)*longest, columns)
-	if masked {
-		mask = tensor.MakeMat(len(contexts), longest)
-	}
+// the longest has.
+func pad(contexts []cond.Context, columns int) tensor.Mat {
+	rows := longest(contexts)
+	tokens := tensor.MakeMat(len(contexts)*rows, columns)
 	for i, c := range contexts {
 		for r := range c.Tokens.Rows {
-			copy(tokens.Row(i*longest+r), c.Tokens.Row(r))
+			copy(tokens.Row(i*rows+r), c.Tokens.Row(r))
 		}
-		if !masked {
-			continue
-		}
+	}
+	return tokens
+}
+
+// maskOf returns the mask of padded contexts: that of each, if it is asked for, and −Inf for what pads. It
+// is nothing where there is neither.
+func maskOf(contexts []cond.Context, own bool) tensor.Mat {
+	rows := longest(contexts)
+	masked := func(c cond.Context) bool { return own && c.Mask != nil }
+	if !slices.ContainsFunc(contexts, func(c cond.Context) bool { return masked(c) || c.Tokens.Rows < rows }) {
+		return tensor.Mat{}
+	}
+	mask := tensor.MakeMat(len(contexts), rows)
+	for i, c := range contexts {
 		row := mask.Row(i)
-		copy(row, c.Mask)
-		for r := c.Tokens.Rows; r < longest; r++ {
+		if masked(c) {
+			copy(row, c.Mask)
+		}
+		for r := c.Tokens.Rows; r < rows; r++ {
 			row[r] = float32(math.Inf(-1))
 		}
 	}
-	return tokens, mask
+	return mask
 }
 
 // weigh multiplies the values of each context by its scale.
