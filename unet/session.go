@@ -208,6 +208,9 @@ func (s *session) run(ctx context.Context) error {
 // end gives the session free.
 func (s *session) end() {
 	s.bound, s.x = nil, tensor.NHWC{}
+	for _, p := range s.prompts {
+		p.KV = nil
+	}
 	s.busy.Store(false)
 }
 
