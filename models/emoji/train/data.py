@@ -97,9 +97,7 @@ class IconSet:
 def render(svg, size, oversample=8):
     """uint8 [size, size, 3]: drawn on white, then reduced. None if librsvg cannot draw it."""
     n = str(size * oversample)
-    png = subprocess.run(
-        ["rsvg-convert", "-w", n, "-h", n, "-b", "white"], input=svg.encode(), capture_output=True
-    )
+    png = subprocess.run(["rsvg-convert", "-w", n, "-h", n, "-b", "white"], input=svg.encode(), capture_output=True)
     if png.returncode != 0:
         return None
     return np.asarray(Image.open(io.BytesIO(png.stdout)).convert("RGB").resize((size, size), Image.BOX))
@@ -135,8 +133,10 @@ def turn_hue(image, share=0.55):
         h = (target + 0.6 * off) % 360 / 60
         c = value * saturation * (0.55 if name == "pink" else 1)
         second, zero = c * (1 - np.abs(h % 2 - 1)), np.zeros_like(c)
-        sectors = (c, second, zero), (second, c, zero), (zero, c, second), (zero, second, c), (second, zero, c), (c, zero, second)
-        rgb = np.choose(h.astype(int)[..., None] % 6, [np.stack(s, -1) for s in sectors]) + (value - c)[..., None]
+        c, second, zero = c[..., None], second[..., None], zero[..., None]
+        sectors = [[c, second, zero], [second, c, zero], [zero, c, second], [zero, second, c], [second, zero, c]]
+        sectors = [np.concatenate(s, -1) for s in (*sectors, [c, zero, second])]
+        rgb = np.choose(h.astype(int)[..., None] % 6, sectors) + (value[..., None] - c)
         mixed = x + (rgb - x) * amount[..., None]
         turned[name] = (mixed.clip(0, 1) * 255).round().astype(np.uint8)
     return turned
@@ -155,7 +155,7 @@ def held_out_pairs(drawn, styles):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--packages", type=pathlib.Path, default="node_modules", help="where npm installed the packages")
+    parser.add_argument("--packages", type=pathlib.Path, default="node_modules", help="where npm put the packages")
     parser.add_argument("--size", type=int, default=32)
     parser.add_argument("--out", default="emoji.npz")
     args = parser.parse_args()
@@ -163,7 +163,9 @@ def main():
     wanted, focus = read_concepts(pathlib.Path(__file__).with_name("concepts.txt"))
     concepts = describe(args.packages, wanted)
     sets = [IconSet(args.packages / package) for package, _, _ in STYLES.values()]
-    drawings = {(c, s): icons.svg(char, name) for c, (char, name, _) in enumerate(concepts) for s, icons in enumerate(sets)}
+    drawings = {}
+    for c, (char, name, _) in enumerate(concepts):
+        drawings |= {(c, s): icons.svg(char, name) for s, icons in enumerate(sets)}
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         images = pool.map(lambda svg: svg and render(svg, args.size), drawings.values())
         drawn = {key: image for key, image in zip(drawings, images) if image is not None}
@@ -197,11 +199,10 @@ def main():
         "held_out_pairs": [[names[c], list(STYLES)[s]] for c, s in sorted(pairs)],
         "held_out_colours": held_colours,
     }
-    image, concept, style, held = (np.array(column) for column in zip(*rows))
-    np.savez_compressed(
-        args.out, images=image, concept=concept, style=style, held=held, meta=np.array(json.dumps(meta))
-    )  # fmt: skip
-    print(f"{len(concepts)} concepts, {len(drawn)} drawings, {len(rows) - len(drawn)} recoloured, {held.sum()} held out")
+    columns = dict(zip(("images", "concept", "style", "held"), map(np.array, zip(*rows))))
+    np.savez_compressed(args.out, **columns, meta=np.array(json.dumps(meta)))
+    turned, held = len(rows) - len(drawn), columns["held"].sum()
+    print(f"{len(concepts)} concepts, {len(drawn)} drawings, {turned} recoloured, {held} held out")
 
 
 if __name__ == "__main__":

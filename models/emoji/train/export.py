@@ -22,9 +22,9 @@ def main():
 
     run = torch.load(args.checkpoint, map_location="cpu")
     model = bind(Model(run["unet"], run["encoder"]), run["best"]["average"])
-    meta, options = run["meta"], {name: value for name, value in run["args"].items() if name not in ("data", "init", "out")}
-    before = pathlib.Path(run["args"]["init"] or "") / "training.json"
-    stages = directory.read_json(before)["stages"] if run["args"]["init"] else []
+    meta, options = run["meta"], run["args"]
+    init, _, _ = options.pop("init"), options.pop("data"), options.pop("out")
+    stages = directory.read_json(pathlib.Path(init) / "training.json")["stages"] if init else []
     stages.append({"images": run["best"]["pictures"], **options})
     training = {
         "images_seen": sum(stage["images"] for stage in stages),

@@ -127,6 +127,12 @@ class ResnetBlock2D(nn.Module):
         return h + self.conv_shortcut(x)
 
 
+def split(x, heads):
+    """[B, L, C] -> [B, heads, L, C / heads]."""
+    b, n, c = x.shape
+    return x.view(b, n, heads, c // heads).transpose(1, 2)
+
+
 class Attention(nn.Module):
     def __init__(self, c, context, heads):
         super().__init__()
@@ -138,8 +144,7 @@ class Attention(nn.Module):
 
     def forward(self, x, context):
         b, n, c = x.shape
-        q, k, v = (p.view(b, -1, self.heads, c // self.heads).transpose(1, 2)
-                   for p in (self.to_q(x), self.to_k(context), self.to_v(context)))  # fmt: skip
+        q, k, v = (split(p, self.heads) for p in (self.to_q(x), self.to_k(context), self.to_v(context)))
         weights = (q * (c // self.heads) ** -0.5 @ k.transpose(-1, -2)).softmax(-1)
         return self.to_out[0]((weights @ v).transpose(1, 2).reshape(b, n, c))
 
@@ -245,11 +250,10 @@ class UpBlock(nn.Module):
     def __init__(self, kind, cprev, c, cskip, last, emb, cfg):
         super().__init__()
         layers, groups, heads = cfg["layers_per_block"] + 1, cfg["norm_num_groups"], cfg["attention_head_dim"]
+        inputs = [cprev] + [c] * (layers - 1)
+        skips = [c] * (layers - 1) + [cskip]
         self.resnets = nn.ModuleList(
-            ResnetBlock2D(
-                (cprev if i == 0 else c) + (cskip if i == layers - 1 else c), c, emb, groups, cfg["norm_eps"]
-            )
-            for i in range(layers)
+            ResnetBlock2D(x + skip, c, emb, groups, cfg["norm_eps"]) for x, skip in zip(inputs, skips)
         )
         self.attentions, self.upsamplers = None, None
         if kind.startswith("CrossAttn"):
@@ -328,8 +332,7 @@ class CLIPAttention(nn.Module):
 
     def forward(self, x, mask):
         b, n, c = x.shape
-        q, k, v = (p(x).view(b, n, self.heads, c // self.heads).transpose(1, 2)
-                   for p in (self.q_proj, self.k_proj, self.v_proj))  # fmt: skip
+        q, k, v = (split(p(x), self.heads) for p in (self.q_proj, self.k_proj, self.v_proj))
         weights = (q * (c // self.heads) ** -0.5 @ k.transpose(-1, -2) + mask).softmax(-1)
         return self.out_proj((weights @ v).transpose(1, 2).reshape(b, n, c))
 

@@ -1,8 +1,8 @@
 """Group norm, layer norm and GEGLU, with gradients: by PyTorch, or by kernels.c for bfloat16 on a CPU.
 
-PyTorch 1.13 computes the group norm of a channels-last bfloat16 tensor wrongly on a CPU (the output of the U-Net was off
-by a third), and slowly. use_kernels() has kernels.c compiled and used from then on; without it the norms of such tensors
-go through float32.
+PyTorch 1.13 computes the group norm of a channels-last bfloat16 tensor wrongly on a CPU (the output of the U-Net was
+off by a third), and slowly. use_kernels() has kernels.c compiled and used from then on; without it the norms of such
+tensors go through float32.
 """
 
 import ctypes
@@ -79,8 +79,8 @@ class _GroupNorm(torch.autograd.Function):
         b, c, h, w = x.shape
         dy = dy.contiguous(memory_format=torch.channels_last)
         dx, dscale, dshift = torch.empty_like(x), torch.empty(b, c), torch.empty(b, c)
-        _call("group_norm_backward", x, dy, scale, shift, mean, rdev, dx, dscale, dshift,
-              b, h * w, c, ctx.groups, ctx.silu)
+        given, wanted = (x, dy, scale, shift, mean, rdev), (dx, dscale, dshift)
+        _call("group_norm_backward", *given, *wanted, b, h * w, c, ctx.groups, ctx.silu)
         return dx, dscale, dshift, None, None, None
 
 

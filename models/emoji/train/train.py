@@ -2,9 +2,9 @@
 
     python3 train.py --data emoji.npz --init ../model --minutes 60 --out run
 
-On a CPU one worker process for each core computes gradients in bfloat16, a thread each, and adds them to weights that all
-workers share, without waiting for the others. Stop and continue it as you like (kill -STOP, -CONT), or kill it and give
-the same command again: it goes on from run/checkpoint.pt.
+On a CPU one worker process for each core computes gradients in bfloat16, a thread each, and adds them to weights that
+all workers share, without waiting for the others. Stop and continue it as you like (kill -STOP, -CONT on its process
+group), or kill it and give the same command again: it goes on from run/checkpoint.pt.
 """
 
 import os
@@ -107,7 +107,8 @@ class Validation:
         for name, pool in (("familiar", data.familiar), ("unseen", data.unseen)):
             index = pool[torch.arange(self.PICTURES) * len(pool) // self.PICTURES]
             x = data.pictures(index)
-            t = ((torch.randperm(self.PICTURES, generator=g) + 0.5) / self.PICTURES * diffusion.TIMES).long().to(x.device)
+            share = (torch.randperm(self.PICTURES, generator=g) + 0.5) / self.PICTURES
+            t = (share * diffusion.TIMES).long().to(x.device)
             noise = torch.randn(x.shape, generator=g).to(x.device)
             self.parts[name] = x, t, noise, data.names[data.concept[index]], data.style[index]
 
@@ -189,7 +190,8 @@ class Run:
 
     def rate(self):
         """A warm-up, then half a cosine to the end of the time."""
-        return self.args.rate * min(1, (self.state.steps + 1) / WARM_UP) * (0.5 + 0.5 * math.cos(math.pi * min(self.progress(), 1)))
+        cosine = 0.5 + 0.5 * math.cos(math.pi * min(self.progress(), 1))
+        return self.args.rate * min(1, (self.state.steps + 1) / WARM_UP) * cosine
 
     def check(self, validation, lock):
         """Validate the average and write a checkpoint."""
@@ -198,19 +200,17 @@ class Run:
             counts = self.state.counts.tolist()
         losses = validation.losses(bind(Model(self.unet, self.encoder), vectors["average"]).eval())
         minutes = (time.time() - self.begin) / 60
-        row = {"minutes": round(minutes, 1), "steps": counts[0], "pictures": counts[1], **losses}
-        self.history.append(row)
+        self.history.append({"minutes": minutes, "steps": counts[0], "pictures": counts[1], **losses})
+        print(f"{minutes:6.1f} min  step {counts[0]}  {counts[1]} pictures", end="")
+        for name, (weighted, *quarters) in losses.items():
+            print(f"  {name} {weighted:.5f} ({' '.join(f'{q:.4f}' for q in quarters)})", end="")
+        print(flush=True)
         if self.best is None or losses["familiar"][0] < self.best["loss"]:
             self.best = {"loss": losses["familiar"][0], "average": vectors["average"], "pictures": counts[1]}
-        print("  ".join(f"{k} " + (f"{v[0]:.5f} ({' '.join(f'{b:.4f}' for b in v[1:])})" if isinstance(v, list) else f"{v}")
-                        for k, v in row.items()), flush=True)  # fmt: skip
-        checkpoint = {
-            **vectors, "counts": counts, "minutes": minutes, "best": self.best, "history": self.history,
-            "unet": self.unet, "encoder": self.encoder, "vocab": self.data.vocab, "meta": self.data.meta,
-            "args": vars(self.args),
-        }  # fmt: skip
+        progress = {"counts": counts, "minutes": minutes, "best": self.best, "history": self.history}
+        model = {"unet": self.unet, "encoder": self.encoder, "vocab": self.data.vocab, "meta": self.data.meta}
         temporary = self.path.with_suffix(".new")
-        torch.save(checkpoint, temporary)
+        torch.save({**vectors, **progress, **model, "args": vars(self.args)}, temporary)
         os.replace(temporary, self.path)
 
     def work(self, rank, lock):
@@ -225,7 +225,7 @@ class Run:
         signal = diffusion.signal().to(device)
         validation = Validation(self.data) if rank == 0 else None
         saved = said = time.time()
-        mean_loss, last = None, state.counts.tolist()
+        mean_loss, before = None, int(state.counts[1])
         if rank == 0:
             self.check(validation, lock)
         while self.progress() < 1:
@@ -248,10 +248,13 @@ class Run:
             mean_loss = loss.item() if mean_loss is None else 0.98 * mean_loss + 0.02 * loss.item()
             now = time.time()
             if rank == 0 and now - said > 60:
-                steps, pictures = state.counts.tolist()
-                print(f"{(now - self.begin) / 60:6.1f} min  step {steps}  {pictures} pictures, {(pictures - last[1]) / (now - said):.0f} a second"
-                      f"  loss {mean_loss:.4f}  rate {self.rate():.2e}", flush=True)  # fmt: skip
-                said, last = now, (steps, pictures)
+                (steps, pictures), minutes = state.counts.tolist(), (now - self.begin) / 60
+                print(f"{minutes:6.1f} min  step {steps}  {pictures} pictures", end="  ")
+                print(
+                    f"{(pictures - before) / (now - said):.0f}/s  loss {mean_loss:.4f}  rate {self.rate():.1e}",
+                    flush=True,
+                )
+                said, before = now, pictures
             if rank == 0 and now - saved > 60 * args.every:
                 self.check(validation, lock)
                 saved = time.time()
