@@ -49,6 +49,11 @@ func runUNet(e *engine.Engine, c *golden.Case) error {
 	if err != nil {
 		return err
 	}
+	if k := &m.Config; !k.Attends() && k.PooledKind != unet.PooledTokens {
+		for i := range conds {
+			conds[i].Context = nil // diffusers wants one all the same
+		}
+	}
 	if c.Has("in.image_embeds") {
 		if m, err = adapt(e, c, m, conds); err != nil {
 			return err
