@@ -89,6 +89,8 @@ func (t *trunk) checkVectors(c *cond.Cond) error {
 		return fmt.Errorf("class %d of %d, want 0 to %d", c.Class, k.Classes, k.Classes-1)
 	case k.ClassKind >= ClassVector && c.Class != 0:
 		return fmt.Errorf("class %d, but the model's class is a vector", c.Class)
+	case k.ClassKind == ClassTable && c.Class != 0 && c.Vector != nil:
+		return fmt.Errorf("class %d beside a vector that stands for one", c.Class)
 	case k.ClassKind == ClassTime:
 		if err := k.checkTime(float64(c.Class)); err != nil {
 			return fmt.Errorf("class %d: %w", c.Class, err)

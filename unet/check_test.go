@@ -87,6 +87,7 @@ func TestConditionErrors(t *testing.T) {
 		{"rich", "context of 2 tokens of 11 values, want at least 1 of 12", func(c *cond.Cond) { c.Context[1].Tokens = randomMat(1, 2, 11) }},
 		{"rich", "token 1 is +Inf at value 3", func(c *cond.Cond) { c.Context[1].Tokens.Row(1)[3] = inf }},
 		{"rich", "context with scale NaN", func(c *cond.Cond) { c.Context[1].Scale = nan }},
+		{"rich", "class 2 beside a vector that stands for one", func(c *cond.Cond) { c.Class = 2 }},
 		{"rich", "class 3 of 3, want 0 to 2", func(c *cond.Cond) { c.Class = 3 }},
 		{"rich", "vector of 5 values, want 32", func(c *cond.Cond) { c.Vector = make([]float32, 5) }},
 		{"rich", "vector is NaN at value 4", func(c *cond.Cond) { c.Vector[4] = nan }},

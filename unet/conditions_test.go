@@ -216,6 +216,39 @@ func TestDifferentConditionsSameBits(t *testing.T) {
 	}
 }
 
+// A condition of several images can have a map and a residual for each, or one for all.
+func TestImagesOfACondition(t *testing.T) {
+	const h, w = 6, 6
+	e := kerneltest.Engine(t, kernels.Available()[0], 2)
+	m, err := loadModel(t, e, writeModel(t, richModel)).Adapt(imagePrompt(t, e, richInners...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, each := richConds(h, w)[1], richConds(h, w)[1]
+	each.Concat = randomImages(1, 2, h, w, 2)
+	each.Residual = []cond.Residual{randomResidual(2, 2, h, w), randomResidual(20, 1, h, w)}
+	x := randomImages(3, 2, h, w, 4)
+	got := tensor.Make(4, h, w, 4)
+	if err := bind(t, m, 4, h, w, one, each).Forward(t.Context(), got, x, 7); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2 {
+		in := x.Images(i, i+1)
+		kerneltest.Same(t, kerneltest.Name("of one map", i), got.Images(i, i+1).Data, forward(t, bind(t, m, 1, h, w, one), in, 4, 7).Data)
+		own := each
+		own.Concat = each.Concat.Images(i, i+1)
+		own.Residual = slices.Clone(each.Residual)
+		own.Residual[0] = cond.Residual{Mid: own.Residual[0].Mid.Images(i, i+1), Scale: own.Residual[0].Scale}
+		for _, skip := range each.Residual[0].Skips {
+			own.Residual[0].Skips = append(own.Residual[0].Skips, skip.Images(i, i+1))
+		}
+		for _, features := range each.Residual[0].Levels {
+			own.Residual[0].Levels = append(own.Residual[0].Levels, features.Images(i, i+1))
+		}
+		kerneltest.Same(t, kerneltest.Name("of two maps", i), got.Images(2+i, 3+i).Data, forward(t, bind(t, m, 1, h, w, own), in, 4, 7).Data)
+	}
+}
+
 // Of the parts of a condition each has an effect, and what it does not have is not left from another bound
 // of the session.
 func TestEveryPartOfACondition(t *testing.T) {

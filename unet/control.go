@@ -52,18 +52,23 @@ func (s *ControlSession) build() {
 		dst := m.Image(features)
 		return func() { repeat(dst, s.control.features) }
 	}})
-	var skips []program.Value
+	// A skip is complete when the next one is asked for.
+	var skip program.Value
+	made := &s.residuals.Skips
+	finish := func() { *made = append(*made, s.buildResidual(g, s.net.skips[len(*made)], skip, len(*made))) }
 	h := s.buildDown(g, blocks.Fuse{Add: features}, func() program.Value {
-		shape := s.shapes.skips[len(skips)]
-		skips = append(skips, g.Image(s.batch, shape.H, shape.W, shape.C))
-		return skips[len(skips)-1]
+		shape := s.shapes.skips[0]
+		if skip != (program.Value{}) {
+			finish()
+			shape = s.shapes.skips[len(*made)]
+		}
+		skip = g.Image(s.batch, shape.H, shape.W, shape.C)
+		return skip
 	}, func(int, program.Value) {})
+	finish()
 	mid := g.Image(h.N, h.H, h.W, h.C)
 	s.buildMid(g, mid, h)
-	for i, skip := range skips {
-		s.residuals.Skips = append(s.residuals.Skips, s.buildResidual(g, s.net.skips[i], skip, i))
-	}
-	s.residuals.Mid = s.buildResidual(g, s.net.middle, mid, len(skips))
+	s.residuals.Mid = s.buildResidual(g, s.net.middle, mid, len(*made))
 	s.program, s.prompts = g.Build(), g.Prompts
 }
 

@@ -244,6 +244,14 @@ func TestControlled(t *testing.T) {
 	}
 }
 
+// Of the blocks of a ControlNet, those of the levels can attend to tokens alone; the middle is not told.
+func TestControlNetOnlyCross(t *testing.T) {
+	n := loadControlNet(t, kerneltest.Engine(t, kernels.Available()[0], 1), strings.Replace(controlNet, "{", `{"only_cross_attention": true,`, 1))
+	if down, mid := n.Config.Levels[0].Down, n.Config.Mid; !down.OnlyCross || mid.OnlyCross || mid.ResNets != 2 {
+		t.Errorf("down %+v, mid %+v", down, mid)
+	}
+}
+
 func TestControlNetErrors(t *testing.T) {
 	const h, w = 4, 4
 	e := kerneltest.Engine(t, kernels.Available()[0], 1)

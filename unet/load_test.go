@@ -11,6 +11,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/lanewise/lanewise/blocks"
 	"github.com/lanewise/lanewise/config"
 	"github.com/lanewise/lanewise/internal/kerneltest"
 	"github.com/lanewise/lanewise/kernels"
@@ -181,6 +182,66 @@ func TestReadConfigDefaults(t *testing.T) {
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+// An option reaches the blocks that diffusers tells of it, and no others.
+func TestOptionsReachTheirBlocks(t *testing.T) {
+	read := func(text string) unet.Config {
+		t.Helper()
+		file, err := config.Parse("config.json", []byte(`{"block_out_channels": [8, 16, 32], "norm_num_groups": 4, "cross_attention_dim": 32,
+			"resnet_skip_time_act": true, "resnet_out_scale_factor": 2, "mid_block_scale_factor": 3, "cross_attention_norm": "group_norm",
+			"only_cross_attention": true, "downsample_type": "resnet", "upsample_type": "resnet", `+text+"}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := unet.ReadConfig(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	level := func(channels int, down, up unet.Block) unet.Level {
+		return unet.Level{Channels: channels, Layers: 2, Down: down, Up: up}
+	}
+	added := func(channels, headDim int) unet.Block {
+		return unet.Block{Attention: unet.AddedKV, Heads: channels / headDim, HeadDim: headDim, OnlyCross: true, CrossNorm: blocks.CrossGroupNorm,
+			ResNetResampler: true, SkipTimeAct: true, OutScale: 2}
+	}
+	want := []unet.Level{
+		level(8, unet.Block{Attention: unet.Transformers, Heads: 2, HeadDim: 4, Transformers: []int{1, 1}, OnlyCross: true, OutScale: 1},
+			// The dimensions of heads are in the order of the way up there.
+			unet.Block{Attention: unet.Spatial, Heads: 1, HeadDim: 8, Groups: 4, OutScale: 1}),
+		level(16, unet.Block{Attention: unet.Spatial, Heads: 4, HeadDim: 4, Groups: 4, OutScale: 1}, added(16, 4)),
+		level(32, added(32, 8), unet.Block{ResNetResampler: true, SkipTimeAct: true, OutScale: 2}),
+	}
+	c := read(`"attention_head_dim": [2, 4, 8], "down_block_types": ["CrossAttnDownBlock2D", "AttnDownBlock2D", "SimpleCrossAttnDownBlock2D"],
+		"up_block_types": ["ResnetUpsampleBlock2D", "SimpleCrossAttnUpBlock2D", "AttnUpBlock2D"]`)
+	if !reflect.DeepEqual(c.Levels, want) {
+		t.Errorf("levels\n\t%+v\nwant\n\t%+v", c.Levels, want)
+	}
+
+	mid := added(32, 8)
+	mid.ResNetResampler, mid.OutScale = false, 3
+	more := mid
+	more.OnlyCross = false
+	for text, want := range map[string]unet.Mid{
+		`"attention_head_dim": 8, "mid_block_type": "UNetMidBlock2D"`: {ResNets: 1, Block: unet.Block{OutScale: 3}},
+		`"attention_head_dim": 8, "mid_block_type": "UNetMidBlock2DCrossAttn"`: {
+			ResNets: 2, Block: unet.Block{Attention: unet.Transformers, Heads: 8, HeadDim: 4, Transformers: []int{1}, OutScale: 3}},
+		`"mid_block_type": null`: {},
+		`"attention_head_dim": 8, "mid_block_type": "UNetMidBlock2DSimpleCrossAttn"`:                                          {ResNets: 2, Block: mid},
+		`"attention_head_dim": 8, "mid_block_type": "UNetMidBlock2DSimpleCrossAttn", "mid_block_only_cross_attention": false`: {ResNets: 2, Block: more},
+		`"_class_name": "UNet2DModel", "attention_head_dim": 8`: {
+			ResNets: 2, Block: unet.Block{Attention: unet.Spatial, Heads: 4, HeadDim: 8, Groups: 4, OutScale: 3}},
+		`"_class_name": "UNet2DModel", "attention_head_dim": null, "resnet_time_scale_shift": "scale_shift"`: {
+			ResNets: 2, Block: unet.Block{Attention: unet.Spatial, Heads: 1, HeadDim: 32, OutScale: 3}},
+		`"_class_name": "UNet2DModel", "add_attention": false`: {ResNets: 2, Block: unet.Block{OutScale: 3}},
+	} {
+		c := read(text + `, "down_block_types": ["DownBlock2D", "DownBlock2D", "DownBlock2D"], "up_block_types": ["UpBlock2D", "UpBlock2D", "UpBlock2D"]`)
+		if !reflect.DeepEqual(c.Mid, want) {
+			t.Errorf("%s\n\tmid  %+v\n\twant %+v", text, c.Mid, want)
+		}
 	}
 }
 

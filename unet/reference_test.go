@@ -20,6 +20,7 @@ type reference struct {
 	used    map[string]bool
 
 	context []float64 // tokens × ContextDim
+	mask    []float64 // encoder_attention_mask, what is added to scores; nil for none
 	emb     []float64 // the time embedding
 
 	// What else an image is conditioned on.
@@ -141,14 +142,14 @@ func (r *reference) resnet(name string, x state) state {
 	return h
 }
 
-func (r *reference) attention(name string, x, context []float64, heads int) []float64 {
+func (r *reference) attention(name string, x, context, mask []float64, heads int) []float64 {
 	q, k, v := r.linear(name+".to_q", x), r.linear(name+".to_k", context), r.linear(name+".to_v", context)
 	_, shape := r.tensor(name + ".to_q.weight")
-	return r.linear(name+".to_out.0", attend(q, k, v, shape[0], heads))
+	return r.linear(name+".to_out.0", attend(q, k, v, mask, shape[0], heads))
 }
 
-// attend is softmax(q·kᵀ/√d)·v for heads that lie side by side in rows of inner values.
-func attend(q, k, v []float64, inner, heads int) []float64 {
+// attend is softmax(q·kᵀ/√d + mask)·v for heads that lie side by side in rows of inner values.
+func attend(q, k, v, mask []float64, inner, heads int) []float64 {
 	size := inner / heads
 	queries, keys := len(q)/inner, len(k)/inner
 	out := make([]float64, len(q))
@@ -159,7 +160,11 @@ func attend(q, k, v []float64, inner, heads int) []float64 {
 				for d := range size {
 					scores[j] += q[i*inner+head*size+d] * k[j*inner+head*size+d]
 				}
-				scores[j] = math.Exp(scores[j] / math.Sqrt(float64(size)))
+				scores[j] /= math.Sqrt(float64(size))
+				if mask != nil {
+					scores[j] += mask[j]
+				}
+				scores[j] = math.Exp(scores[j])
 				sum += scores[j]
 			}
 			for j, p := range scores {
@@ -183,8 +188,8 @@ func (r *reference) transformer2d(name string, x state, layers, heads int, onlyC
 		if onlyCross {
 			context = r.context
 		}
-		h = add(h, r.attention(block+".attn1", y, context, heads))
-		h = add(h, r.attention(block+".attn2", r.layerNorm(block+".norm2", h, inner), r.context, heads))
+		h = add(h, r.attention(block+".attn1", y, context, nil, heads))
+		h = add(h, r.attention(block+".attn2", r.layerNorm(block+".norm2", h, inner), r.context, r.mask, heads))
 		g := r.linear(block+".ff.net.0.proj", r.layerNorm(block+".norm3", h, inner))
 		var gated []float64
 		for row := range slices.Chunk(g, 8*inner) {
@@ -257,7 +262,7 @@ func (r *reference) textTimeEmbedding() []float64 {
 	x = append(slices.Clone(class), x...)
 	q := r.linear("add_embedding.pool.q_proj", class)
 	k, v := r.linear("add_embedding.pool.k_proj", x), r.linear("add_embedding.pool.v_proj", x)
-	pooled := attend(q, k, v, dim, r.AdditionHeads)
+	pooled := attend(q, k, v, nil, dim, r.AdditionHeads)
 	return r.layerNormOf("add_embedding.norm2", r.linear("add_embedding.proj", pooled))
 }
 
@@ -400,6 +405,8 @@ func TestForward(t *testing.T) {
 		}},
 		"heads that leave channels over": {4, 4, func(c *diffusers) { c.Heads = []int{3, 5} }},
 		"one pixel":                      {1, 1, func(c *diffusers) {}},
+		// Which is for the second attention of a block alone.
+		"a mask": {4, 4, func(c *diffusers) { c.OnlyCross = []bool{true, true} }},
 		"a text's pooled embedding and sizes": {4, 4, func(c *diffusers) {
 			c.Addition, c.SizeDim, c.ProjectionDim, c.GuidanceDim, c.ClassType = "text_time", 6, 5+2*6, 9, "timestep"
 		}},
@@ -428,12 +435,18 @@ func TestForward(t *testing.T) {
 			}
 			x := randomImages(2, 1, test.h, test.w, c.InChannels)
 			with := randomCond(3, m, 6)
+			if name == "a mask" {
+				with.Context[0].Mask = []float32{0, -10000, 0, -0.5, -10000, 1}
+			}
 			const time = 123.25
 			got := forward(t, bind(t, m, 1, test.h, test.w, with), x, c.OutChannels, time)
 
 			r := &reference{diffusers: c, weights: weights, used: map[string]bool{}}
 			if len(with.Context) > 0 {
 				r.context = float64s(with.Context[0].Tokens.Data)
+				if mask := with.Context[0].Mask; mask != nil {
+					r.mask = float64s(mask)
+				}
 			}
 			r.vector, r.pooled, r.sizes = float64s(with.Vector), float64s(with.Pooled), with.Sizes
 			if with.Guidance != nil {
