@@ -202,7 +202,7 @@ func sequencePositions(tokens, width int) *positions {
 	for n := range tokens {
 		row := table.Row(n)
 		for i := 0; i < width; i += 2 {
-			frequency := float32(portable.Exp(float64(float32(i) * step)))
+			frequency := portable.Exp32(float32(i) * step)
 			a := float64(float32(n) * frequency)
 			row[i] = float32(portable.Sin(a))
 			if i+1 < width {

@@ -14,8 +14,9 @@ import (
 //	y = [sin(t·f) | cos(t·f)]
 //
 // or the cosines first, and a zero at the end where dim is odd (Vaswani et al. 2017, as in
-// diffusers' get_timestep_embedding). Products are rounded to float32 as they are there; the
-// functions are those of package portable, so a time means the same bits on every machine.
+// diffusers' get_timestep_embedding). Frequencies and products are the float32s that they are there, a
+// frequency's last bit included, which makes 6e-5 of a late step's sine; the functions are those of
+// package portable, so a time means the same bits on every machine.
 type Sinusoid struct {
 	Dim int
 
@@ -29,7 +30,7 @@ func NewSinusoid(dim int, cosFirst bool, shift float64) *Sinusoid {
 	s := &Sinusoid{Dim: dim, frequencies: make([]float32, half), cosFirst: cosFirst}
 	for i := range s.frequencies {
 		exponent := float32(float32(-math.Ln10*4)*float32(i)) / float32(float64(half)-shift)
-		s.frequencies[i] = float32(portable.Exp(float64(exponent)))
+		s.frequencies[i] = portable.Exp32(exponent)
 	}
 	return s
 }

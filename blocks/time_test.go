@@ -46,7 +46,7 @@ func TestSinusoid(t *testing.T) {
 func TestSinusoidBits(t *testing.T) {
 	got := make([]float32, 320)
 	blocks.NewSinusoid(320, true, 0).Embed(got, 981)
-	const want uint64 = 0xa615d424f7379423 // taken on amd64
+	const want uint64 = 0xd7c9dde9ac4453c9 // taken on amd64
 	hash := uint64(14695981039346656037)   // FNV-1a over the bits
 	for _, v := range got {
 		hash = (hash ^ uint64(math.Float32bits(v))) * 1099511628211
