@@ -2,6 +2,7 @@ package unet
 
 import (
 	"cmp"
+	"maps"
 	"math"
 	"slices"
 
@@ -38,11 +39,11 @@ func (s *session) bind(conds []cond.Cond) (*binding, error) {
 		if err := s.check(&conds[i], images); err != nil {
 			return nil, t.errorf("condition %d: %w", i, err)
 		}
-		if maps := conds[i].Concat; maps.Data != nil {
-			if b.concatChannels != 0 && maps.C != b.concatChannels {
-				return nil, t.errorf("condition %d: concat of %d channels beside one of %d", i, maps.C, b.concatChannels)
+		if behind := conds[i].Concat; behind.Data != nil {
+			if b.concatChannels != 0 && behind.C != b.concatChannels {
+				return nil, t.errorf("condition %d: concat of %d channels beside one of %d", i, behind.C, b.concatChannels)
 			}
-			b.concatChannels = maps.C
+			b.concatChannels = behind.C
 		}
 	}
 	for i := range conds {
@@ -83,46 +84,45 @@ type entry struct {
 	scale  float32
 }
 
-// bindContexts makes keys and values of all contexts.
-func (s *session) bindContexts(b *binding, conds []cond.Cond) {
-	b.prompts = make([][]attention.KV, len(s.prompts))
-	if len(s.prompts) == 0 {
-		return
-	}
-	entries := make(map[place][]entry)
-	put := func(p place, i int, e entry) {
-		if entries[p] == nil {
-			entries[p] = make([]entry, len(conds))
-		}
-		entries[p][i] = e
-	}
-	put(place{}, 0, entry{}) // a layer that attends to nothing else attends to nothing
+// entries sorts contexts by their places, and puts what each condition has there in order of the
+// conditions. There is always a place for the text, so that a layer always has keys.
+func (t *trunk) entries(conds []cond.Cond) map[place][]entry {
+	entries := map[place][]entry{{}: make([]entry, len(conds))}
 	for i := range conds {
 		c := &conds[i]
 		counts := make(map[int]int)
 		for _, context := range c.Context {
 			p := place{context.Slot, counts[context.Slot]}
 			counts[context.Slot]++
-			tokens := context.Tokens
+			if entries[p] == nil {
+				entries[p] = make([]entry, len(conds))
+			}
+			e := entry{context.Tokens, context.Mask, context.Scale}
 			if p.slot == 0 {
-				tokens = s.trunk.tokens(c, tokens)
+				e.tokens = t.tokens(c, e.tokens)
 			}
-			// The image's tokens, if there are any, stand before those that the mask is for.
-			mask := context.Mask
-			if mask != nil {
-				mask = append(make([]float32, tokens.Rows-len(mask), tokens.Rows), mask...)
+			if own := e.tokens.Rows - len(e.mask); e.mask != nil && own > 0 { // an image's tokens, before those given
+				e.mask = append(make([]float32, own), e.mask...)
 			}
-			put(p, i, entry{tokens, mask, context.Scale})
+			entries[p][i] = e
 		}
-		if s.trunk.config.ImageDim > 0 && s.trunk.config.ContextKind >= ImageTokens && counts[0] == 0 {
-			put(place{}, i, entry{tokens: s.trunk.tokens(c, tensor.Mat{})})
+		if counts[0] == 0 && t.config.ContextKind.ofImage() {
+			entries[place{}][i].tokens = t.tokens(c, tensor.Mat{})
 		}
 	}
-	places := make([]place, 0, len(entries))
-	for p := range entries {
-		places = append(places, p)
+	return entries
+}
+
+// bindContexts makes keys and values of all contexts.
+func (s *session) bindContexts(b *binding, conds []cond.Cond) {
+	b.prompts = make([][]attention.KV, len(s.prompts))
+	if len(s.prompts) == 0 {
+		return
 	}
-	slices.SortFunc(places, func(a, b place) int { return cmp.Or(cmp.Compare(a.slot, b.slot), cmp.Compare(a.n, b.n)) })
+	entries := s.trunk.entries(conds)
+	places := slices.SortedFunc(maps.Keys(entries), func(a, b place) int {
+		return cmp.Or(cmp.Compare(a.slot, b.slot), cmp.Compare(a.n, b.n))
+	})
 	for _, p := range places {
 		keys := longest(entries[p])
 		masked, unmasked := s.maskOf(entries[p], keys, true), s.maskOf(entries[p], keys, false)

@@ -14,9 +14,8 @@ func (s *Session) build() {
 
 	// Every output of the way down is written to where the way up will read it.
 	joints := s.joints(g)
-	at := 0
-	skip := func() program.Value { at++; return joints[at-1].skip }
-	h := s.buildDown(g, blocks.Fuse{}, skip, func(i int, features program.Value) {
+	place := func(i int) program.Value { return joints[i].skip }
+	h := s.buildDown(g, blocks.Fuse{}, place, func(i int, features program.Value) {
 		s.buildSum(g, levelName(i), features, func(b *binding) [][]term { return b.levels[i] })
 	})
 	middle := joints[len(joints)-1].hidden
@@ -27,6 +26,7 @@ func (s *Session) build() {
 		s.buildSum(g, skipName(i), j.skip, func(b *binding) [][]term { return b.skips[i] })
 	}
 
+	at := len(joints)
 	for i := len(m.up) - 1; i >= 0; i-- {
 		level := &m.up[i]
 		for j, layer := range level.layers {
@@ -125,10 +125,13 @@ func (s *session) buildRows(g *blocks.Graph, name string, dst program.Value, add
 }
 
 // buildDown appends the way down from the session's input and returns its last output. f goes with the
-// first convolution. skip returns where the next output is to be that the way up will read, and level
-// is called for the features of each level where an adapter would add its own.
-func (s *session) buildDown(g *blocks.Graph, f blocks.Fuse, skip func() program.Value, level func(i int, features program.Value)) program.Value {
+// first convolution. place says where skip i is to be, which the way up will read; all before it are
+// complete when it is called. level is called for the features of each level where an adapter would add
+// its own.
+func (s *session) buildDown(g *blocks.Graph, f blocks.Fuse, place func(i int) program.Value, level func(i int, features program.Value)) program.Value {
 	t := s.trunk
+	skips := 0
+	skip := func() program.Value { skips++; return place(skips - 1) }
 	x := g.Image(s.batch, s.height, s.width, t.config.InChannels)
 	g.Add(program.Op{Name: "input", Kind: "copy", Dst: x, Bind: func(m program.Memory) func() {
 		dst := m.Image(x)

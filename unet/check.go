@@ -36,7 +36,7 @@ func (t *trunk) checkContexts(c *cond.Cond) error {
 	switch {
 	case !attends && len(c.Context) > 0:
 		return fmt.Errorf("%d contexts, but the model has no cross-attention", len(c.Context))
-	case attends && len(c.Context) == 0 && k.ContextKind != ImageTokens && k.ContextKind != ImageAndTokens:
+	case attends && len(c.Context) == 0 && !k.ContextKind.ofImage():
 		return errors.New("0 contexts, want tokens for cross-attention")
 	case k.PooledKind == PooledTokens && ownTokens(c).Rows == 0:
 		return errors.New("no context in slot 0, whose tokens are pooled")

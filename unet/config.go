@@ -145,6 +145,9 @@ const (
 	ImageAndTokens                     // the image in Cond.Pooled makes some, and those given are projected and put behind
 )
 
+// ofImage says whether there are tokens that an image makes.
+func (k ContextKind) ofImage() bool { return k == ImageTokens || k == ImageAndTokens }
+
 // How many tokens an image makes.
 const (
 	imageTokens         = 32

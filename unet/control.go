@@ -52,23 +52,22 @@ func (s *ControlSession) build() {
 		dst := m.Image(features)
 		return func() { repeat(dst, s.control.features) }
 	}})
-	// A skip is complete when the next one is asked for.
-	var skip program.Value
-	made := &s.residuals.Skips
-	finish := func() { *made = append(*made, s.buildResidual(g, s.net.skips[len(*made)], skip, len(*made))) }
-	h := s.buildDown(g, blocks.Fuse{Add: features}, func() program.Value {
-		shape := s.shapes.skips[0]
-		if skip != (program.Value{}) {
-			finish()
-			shape = s.shapes.skips[len(*made)]
+	skips := make([]program.Value, len(s.shapes.skips))
+	finish := func(i int) {
+		s.residuals.Skips = append(s.residuals.Skips, s.buildResidual(g, s.net.skips[i], skips[i], i))
+	}
+	h := s.buildDown(g, blocks.Fuse{Add: features}, func(i int) program.Value {
+		if i > 0 {
+			finish(i - 1)
 		}
-		skip = g.Image(s.batch, shape.H, shape.W, shape.C)
-		return skip
+		shape := s.shapes.skips[i]
+		skips[i] = g.Image(s.batch, shape.H, shape.W, shape.C)
+		return skips[i]
 	}, func(int, program.Value) {})
-	finish()
+	finish(len(skips) - 1)
 	mid := g.Image(h.N, h.H, h.W, h.C)
 	s.buildMid(g, mid, h)
-	s.residuals.Mid = s.buildResidual(g, s.net.middle, mid, len(*made))
+	s.residuals.Mid = s.buildResidual(g, s.net.middle, mid, len(skips))
 	s.program, s.prompts = g.Build(), g.Prompts
 }
 
