@@ -227,6 +227,7 @@ func basicTransformerBlock(b *block) func() {
 	channels, o := c.Size("dim", 1), b.transformerOptions()
 	c.Only("positional_embeddings", nil, "sinusoidal")
 	o.Positions = c.Size("num_positional_embeddings", 0)
+	b.idle = "pos_embed." // a table of sinusoids
 	o.ConditionDim, o.ConditionBias = c.Size("ada_norm_continous_conditioning_embedding_dim", 0), !c.Null("ada_norm_bias") && c.Bool("ada_norm_bias", false)
 	var e *blocks.TimeLabel
 	switch o.Norm {

@@ -3,6 +3,7 @@ package golden_test
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/lanewise/lanewise/blocks"
 	"github.com/lanewise/lanewise/kernels"
@@ -76,7 +77,7 @@ func resampleOptions(b *block) (channels int, o blocks.ResampleOptions) {
 func downsample(b *block) func() {
 	channels, o := resampleOptions(b)
 	o.Padding = b.config.Int("padding", 1)
-	b.twins = "Conv2d_0." // another name of "conv"
+	b.idle = "Conv2d_0." // another name of "conv"
 	d := b.load.Downsample("", channels, o)
 	return func() {
 		x := b.input("in.x")
@@ -91,13 +92,18 @@ func upsample(b *block) func() {
 	c := b.config
 	c.Only("use_conv_transpose", false)
 	c.Only("interpolate", true)
-	c.Only("padding", 1)
 	if o.NoConv {
 		o.Out = 0
 	}
+	padding := 1
 	if o.Kernel != 0 {
-		c.Only("kernel_size", 3) // the only one that leaves the size as it is, with a padding of 1
+		padding = o.Kernel / 2 // which leaves the size as it is
 	}
+	if !c.Has("padding") && padding != 1 {
+		c.Fail("kernel_size", "3 with a padding of 1")
+	}
+	c.Only("padding", padding)
+	b.load.Alias = func(name string) string { return strings.Replace(name, "conv.", "Conv2d_0.", 1) }
 	u := b.load.Upsample("", channels, o)
 	var params struct {
 		Size []int `json:"output_size"`

@@ -43,7 +43,7 @@ type block struct {
 	load   *blocks.Loader
 	graph  *blocks.Graph
 
-	twins string // how tensors begin that the file has by another name as well, "" for none
+	idle string // how tensors begin that the file has by another name as well, or that are computed; "" for none
 
 	in   map[string]golden.Tensor
 	used map[string]bool // inputs
@@ -65,7 +65,7 @@ func runBlock(e *engine.Engine, c *golden.Case) error {
 		return err
 	}
 	unknown := b.config.Unknown()
-	unused := slices.DeleteFunc(b.load.Unused(), func(name string) bool { return b.twins != "" && strings.HasPrefix(name, b.twins) })
+	unused := slices.DeleteFunc(b.load.Unused(), func(name string) bool { return b.idle != "" && strings.HasPrefix(name, b.idle) })
 	if len(unknown)+len(unused) > 0 {
 		return fmt.Errorf("keys %v and tensors %v mean nothing to the block", unknown, unused)
 	}
