@@ -54,7 +54,7 @@ func readTextConfig(c *config.Config) (TextConfig, error) {
 		Positions:  c.Size("max_position_embeddings", 77),
 		Width:      c.Size("hidden_size", 512),
 		Inner:      c.Size("intermediate_size", 2048),
-		Layers:     c.Size("num_hidden_layers", 12),
+		Layers:     c.Layers("num_hidden_layers", 12),
 		Heads:      c.Size("num_attention_heads", 8),
 		Projection: c.Size("projection_dim", 512),
 		Eps:        float32(c.Float("layer_norm_eps", 1e-5)),

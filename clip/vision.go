@@ -102,7 +102,7 @@ func readVisionConfig(c *config.Config) (VisionConfig, error) {
 		Patch:      c.Size("patch_size", 32),
 		Width:      c.Size("hidden_size", 768),
 		Inner:      c.Size("intermediate_size", 3072),
-		Layers:     c.Size("num_hidden_layers", 12),
+		Layers:     c.Layers("num_hidden_layers", 12),
 		Heads:      c.Size("num_attention_heads", 12),
 		Projection: c.Size("projection_dim", 512),
 		Eps:        float32(c.Float("layer_norm_eps", 1e-5)),

@@ -11,7 +11,7 @@
 //		Channels: c.Sizes("block_out_channels", 320, 640, 1280, 1280),
 //		Eps:      c.Float("norm_eps", 1e-5),
 //	}
-//	m.Layers = c.SizePerLevel("layers_per_block", len(m.Channels), 2)
+//	m.Layers = c.LayersPerLevel("layers_per_block", len(m.Channels), 2)
 //	c.Only("dual_cross_attention", false)
 //	return m, c.Err()
 //
@@ -48,7 +48,7 @@ type Config struct {
 }
 
 // sizeMax is the largest file read: real ones have a few kilobytes.
-const sizeMax = 1 << 24
+const sizeMax = 1 << 20
 
 // Open reads the named file of fsys.
 func Open(fsys fs.FS, name string) (*Config, error) {
@@ -109,6 +109,12 @@ func (c *Config) Size(key string, missing int) int {
 	return scalar(c, key, missing, parseSize, sizeWanted)
 }
 
+// Layers reads how many layers there are of something: 1 to 1024. Each has tensors of its own, and a wrong
+// file must not fill the memory with their names.
+func (c *Config) Layers(key string, missing int) int {
+	return scalar(c, key, missing, parseLayers, layersWanted)
+}
+
 // Float reads a number.
 func (c *Config) Float(key string, missing float64) float64 {
 	return scalar(c, key, missing, parseFloat, "a number")
@@ -167,6 +173,12 @@ func (c *Config) SizePerLevel(key string, levels, missing int) []int {
 	return perLevel(c, key, levels, missing, parseSize, sizeWanted)
 }
 
+// LayersPerLevel reads a number of layers (see Layers) for all levels of a model, or a list with one for
+// each.
+func (c *Config) LayersPerLevel(key string, levels, missing int) []int {
+	return perLevel(c, key, levels, missing, parseLayers, layersWanted)
+}
+
 // BoolPerLevel reads true or false for all levels of a model, or a list with one for each.
 func (c *Config) BoolPerLevel(key string, levels int, missing bool) []bool {
 	return perLevel(c, key, levels, missing, parseBool, "true or false")
@@ -174,7 +186,7 @@ func (c *Config) BoolPerLevel(key string, levels int, missing bool) []bool {
 
 // CountsPerLayer reads how many of something each layer has, where layers says how many layers each
 // level has: one count for all, or a list with an entry for each level, which is a count for all its
-// layers or a list with at least one for each. Counts may be 0.
+// layers or a list with at least one for each. Counts are 0 to 1024 (see Layers).
 func (c *Config) CountsPerLayer(key string, layers []int, missing int) [][]int {
 	entries := slices.Repeat([][]int{{missing}}, len(layers))
 	if text, ok := c.value(key); ok {
@@ -326,17 +338,28 @@ func perLevel[T comparable](c *Config, key string, levels int, missing T, parse 
 }
 
 // sizeWanted says what parseSize takes.
-const sizeWanted = "a size of at least 1"
+const sizeWanted = "a size of at least 1 and at most 16777216"
 
 func parseSize(text string) (int, bool) {
 	n, ok := parseInt(text)
 	return n, ok && n >= 1 && n <= 1<<24
 }
 
-// parseCount takes an integer that is not negative.
+// layersMost is more than any model has.
+const layersMost = 1 << 10
+
+// layersWanted says what parseLayers takes.
+const layersWanted = "a number of layers from 1 to 1024"
+
+func parseLayers(text string) (int, bool) {
+	n, ok := parseInt(text)
+	return n, ok && n >= 1 && n <= layersMost
+}
+
+// parseCount takes a number of layers that may be 0.
 func parseCount(text string) (int, bool) {
 	n, ok := parseInt(text)
-	return n, ok && n >= 0 && n <= 1<<24
+	return n, ok && n >= 0 && n <= layersMost
 }
 
 // parseCounts takes a count, or a list of some.

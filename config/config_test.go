@@ -45,6 +45,8 @@ var (
 	floats      reader = func(c *config.Config) any { return c.Floats("k") }
 	sizeLevels  reader = func(c *config.Config) any { return c.SizePerLevel("k", 3, 8) }
 	orNoLevels  reader = func(c *config.Config) any { return c.SizePerLevel("k", 3, 0) }
+	layers      reader = func(c *config.Config) any { return c.Layers("k", 12) }
+	layerLevels reader = func(c *config.Config) any { return c.LayersPerLevel("k", 3, 2) }
 	layerCounts reader = func(c *config.Config) any { return c.CountsPerLayer("k", []int{1, 2}, 3) }
 	boolLevels  reader = func(c *config.Config) any { return c.BoolPerLevel("k", 2, false) }
 )
@@ -69,6 +71,7 @@ func TestValues(t *testing.T) {
 		{floats, "", []float64(nil)}, {floats, "null", []float64(nil)}, {floats, "[0.001, 2]", []float64{0.001, 2}},
 		{sizeLevels, "", []int{8, 8, 8}}, {sizeLevels, "5", []int{5, 5, 5}}, {sizeLevels, "[5, 10, 20]", []int{5, 10, 20}},
 		{orNoLevels, "null", []int{0, 0, 0}},
+		{layers, "", 12}, {layers, "1", 1}, {layers, "1024", 1024}, {layerLevels, "3", []int{3, 3, 3}}, {layerLevels, "[1, 2, 3]", []int{1, 2, 3}},
 		{layerCounts, "", [][]int{{3}, {3, 3}}}, {layerCounts, "4", [][]int{{4}, {4, 4}}}, {layerCounts, "[0, 2]", [][]int{{0}, {2, 2}}},
 		{layerCounts, "[5, [1, 2]]", [][]int{{5}, {1, 2}}}, {layerCounts, "[[5, 6], [1, 2, 3]]", [][]int{{5}, {1, 2}}},
 		{boolLevels, "", []bool{false, false}}, {boolLevels, "true", []bool{true, true}}, {boolLevels, "[true, false]", []bool{true, false}},
@@ -110,6 +113,8 @@ func TestWrongValues(t *testing.T) {
 		{someStrs, `["a", "c"]`, `a list of "a" or "b"`},
 		{sizeLevels, "[5, 10]", "for all 3 levels"}, {sizeLevels, "[5, 10, 20, 40]", "for all 3 levels"}, {sizeLevels, "[5, 10, 0]", "for all 3 levels"},
 		{sizeLevels, "[5, [1, 2], 3]", "for all 3 levels"}, {sizeLevels, "null", "a size of at least 1"}, {sizeLevels, `"8"`, "a size of at least 1"},
+		{layers, "0", "a number of layers from 1 to 1024"}, {layers, "1025", "a number of layers from 1 to 1024"}, {layers, "null", "a number of layers"},
+		{layerLevels, "1025", "a number of layers from 1 to 1024"}, {layerLevels, "[1, 2, 1025]", "for all 3 levels"}, {layerCounts, "1025", "a count"},
 		{layerCounts, "[1]", "for each of 2 levels"}, {layerCounts, "[1, [1, -1]]", "for each of 2 levels"}, {layerCounts, "null", "for each of 2 levels"},
 		{layerCounts, "[1, []]", "for each of the layers, [1 2]"}, {layerCounts, "-1", "a count"}, {layerCounts, "[1, 2, 3]", "for each of 2 levels"},
 		{boolLevels, "[true]", "for all 2 levels"}, {boolLevels, "1", "true or false"},
@@ -235,8 +240,8 @@ func TestWrongFiles(t *testing.T) {
 	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "config.json") {
 		t.Errorf("no file: %v", err)
 	}
-	_, err = config.Parse("c", make([]byte, 1<<24+1))
-	if err == nil || !strings.Contains(err.Error(), "16777216 bytes") {
+	_, err = config.Parse("c", make([]byte, 1<<20+1))
+	if err == nil || !strings.Contains(err.Error(), "1048576 bytes") {
 		t.Errorf("large file: %v", err)
 	}
 }
@@ -252,7 +257,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for _, read := range []reader{anInt, size, float, boolean, text, anAct, aMid, sizes, strs, someStrs, sizeLevels, boolLevels} {
+		for _, read := range []reader{anInt, size, float, boolean, text, anAct, aMid, sizes, strs, someStrs, sizeLevels, layers, layerLevels, layerCounts, boolLevels} {
 			read(c)
 		}
 		c.Only("k", nil)
@@ -287,7 +292,7 @@ func Example() {
 	}
 	channels := c.Sizes("block_out_channels", 320, 640, 1280, 1280)
 	heads := c.SizePerLevel("attention_head_dim", len(channels), 8)
-	layers := c.SizePerLevel("layers_per_block", len(channels), 2)
+	layers := c.LayersPerLevel("layers_per_block", len(channels), 2)
 	act := c.String("act_fn", "silu", "gelu")
 	class := c.String("class_embed_type", "", "timestep")
 	eps := c.Float("norm_eps", 1e-5)

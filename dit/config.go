@@ -80,7 +80,7 @@ func ReadConfig(c *config.Config) (Config, error) {
 		Patch:      c.Size("patch_size", d.patch),
 		Size:       c.Size("sample_size", d.size),
 
-		Layers: c.Size("num_layers", d.layers), Heads: c.Size("num_attention_heads", 16), HeadDim: c.Size("attention_head_dim", d.headDim),
+		Layers: c.Layers("num_layers", d.layers), Heads: c.Size("num_attention_heads", 16), HeadDim: c.Size("attention_head_dim", d.headDim),
 		Bias:        c.Bool("attention_bias", d.bias),
 		FeedForward: blocks.FeedForwardKinds[c.String("activation_fn", d.activation, slices.Sorted(maps.Keys(blocks.FeedForwardKinds))...)],
 

@@ -70,7 +70,7 @@ func (n *ControlNet) readConfig(c *config.Config) (Config, error) {
 	m.TimeDim, m.TimeInnerAct = 4*channels[0], m.Act
 	o := readOptions(c, levels)
 	o.groups = m.Groups
-	layers := c.SizePerLevel("layers_per_block", levels, 2)
+	layers := c.LayersPerLevel("layers_per_block", levels, 2)
 	down := readKinds(c, "down_block_types", crossDown(levels), downKinds, true)
 	transformers := c.CountsPerLayer("transformer_layers_per_block", layers, 1)
 	for i, width := range channels {

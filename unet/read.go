@@ -56,7 +56,7 @@ func readCondition(c *config.Config) Config {
 	o.groups = m.Groups
 	o.crossNorm = crossNorms[c.String("cross_attention_norm", "", "layer_norm", "group_norm")]
 	o.skipTimeAct, o.outScale = c.Bool("resnet_skip_time_act", false), scaleFactor(c, "resnet_out_scale_factor")
-	layers := c.SizePerLevel("layers_per_block", levels, 2)
+	layers := c.LayersPerLevel("layers_per_block", levels, 2)
 	down := readKinds(c, "down_block_types", crossDown(levels), downKinds, true)
 	up := readKinds(c, "up_block_types", crossUp(levels), upKinds, true)
 	transformers, upTransformers := readTransformers(c, layers)
@@ -120,7 +120,7 @@ func readPixel(c *config.Config) Config {
 	for i, key := range []string{"downsample_type", "upsample_type"} {
 		ways[i].resnetResample = c.String(key, "conv", "resnet") == "resnet"
 	}
-	layers := c.SizePerLevel("layers_per_block", levels, 2)
+	layers := c.LayersPerLevel("layers_per_block", levels, 2)
 	down := readKinds(c, "down_block_types", append([]string{"DownBlock2D"}, slices.Repeat([]string{"AttnDownBlock2D"}, levels-1)...), downKinds, false)
 	up := readKinds(c, "up_block_types", append(slices.Repeat([]string{"AttnUpBlock2D"}, levels-1), "UpBlock2D"), upKinds, false)
 	for i, n := range channels {

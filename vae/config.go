@@ -69,7 +69,7 @@ func ReadConfig(c *config.Config) (Config, error) {
 	}
 	m.Factor = 1 << (levels - 1)
 
-	layers := c.Size("layers_per_block", 1)
+	layers := c.Layers("layers_per_block", 1)
 	down := c.Strings("down_block_types", []string{downBlock}, downBlock, attnDownBlock)
 	up := c.Strings("up_block_types", []string{upBlock}, upBlock, attnUpBlock)
 	want := fmt.Sprintf("a list of %d, as block_out_channels", levels)
