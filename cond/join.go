@@ -130,9 +130,12 @@ func sum(a, b []float32) ([]float32, error) {
 // concat returns the channels of a and then those of b, either of which may be nothing. One image
 // goes with each of several.
 func concat(a, b tensor.NHWC) (tensor.NHWC, error) {
+	b.Check("cond: map")
 	switch {
 	case b.Data == nil:
 		return a, nil
+	case b.N < 1:
+		return a, fmt.Errorf("map %s, want at least one image", b.Shape())
 	case a.Data == nil:
 		return b, nil
 	case a.H != b.H || a.W != b.W || a.N != b.N && a.N != 1 && b.N != 1:

@@ -91,6 +91,8 @@ func TestJoinErrors(t *testing.T) {
 		{cond.Cond{Pooled: make([]float32, 2)}, cond.Cond{Pooled: make([]float32, 1)}, "pooled of 1 values beside one of 2"},
 		{cond.Cond{Concat: image(0, 1, 2, 2, 1)}, cond.Cond{Concat: image(0, 1, 2, 3, 1)}, "map 1×2×3×1 behind a map 1×2×2×1"},
 		{cond.Cond{Concat: image(0, 2, 2, 2, 1)}, cond.Cond{Concat: image(0, 3, 2, 2, 1)}, "map 3×2×2×1 behind a map 2×2×2×1"},
+		{cond.Cond{Concat: image(0, 1, 2, 2, 1)}, cond.Cond{Concat: tensor.Make(0, 2, 2, 1)}, "part 1: map 0×2×2×1, want at least one image"},
+		{cond.Cond{Concat: tensor.Make(0, 2, 2, 1)}, cond.Cond{}, "part 0: map 0×2×2×1"},
 		{cond.Text(mat(0, 1, 2)), cond.Text(mat(0, 1, 3)), "tokens of 3 values behind tokens of 2, both of slot 0"},
 		{cond.Text(mat(0, 1, 2)), tokens(cond.Context{Tokens: mat(0, 1, 2), Scale: 0.5}), "scale 0.5 behind tokens of scale 1"},
 		{cond.Cond{}, tokens(cond.Context{Tokens: mat(0, 3, 2), Mask: []float32{0}}), "mask of 1 values for 3 tokens"},
