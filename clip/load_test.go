@@ -110,6 +110,7 @@ func TestLoadTextErrors(t *testing.T) {
 		}, []string{"architectures"}},
 		{"type", func(_ *model, c map[string]any) { c["model_type"] = "clip_vision_model" }, []string{"model_type", "clip_vision_model"}},
 		{"heads", func(_ *model, c map[string]any) { c["num_attention_heads"] = 5 }, []string{"num_attention_heads", "hidden_size"}},
+		{"layers", func(_ *model, c map[string]any) { c["num_hidden_layers"] = 1 << 24 }, []string{"num_hidden_layers", "1024"}},
 		{"eps", func(_ *model, c map[string]any) { c["layer_norm_eps"] = 0 }, []string{"layer_norm_eps"}},
 		{"missing", func(m *model, _ map[string]any) { delete(m.weights, fc1) }, []string{fc1, "missing"}},
 		{"shape", func(_ *model, c map[string]any) { c["intermediate_size"] = 41 }, []string{fc1, "[40 24]", "[41 24]"}},
