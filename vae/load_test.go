@@ -126,6 +126,7 @@ func TestConfigErrors(t *testing.T) {
 		{keys{"latents_mean": []float64{1, 2}}, "latents_mean is [1,2], supported: a number for each of 4 latent_channels"},
 		{keys{"latents_std": []float64{1, 2, 0, 1}}, "latents_std"},
 		{keys{"layers_per_block": []int{1, 2}}, "layers_per_block"},
+		{keys{"layers_per_block": 1 << 24}, "layers_per_block is 16777216, supported: a number of layers from 1 to 1024"},
 	} {
 		checkConfig(t, func(f fs.FS) error { _, err := vae.Load(e, f); return err }, kl.with(c.change), c.want)
 	}
