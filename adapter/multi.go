@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"sync/atomic"
 
 	"github.com/lanewise/lanewise/cond"
 	"github.com/lanewise/lanewise/engine"
@@ -17,7 +18,9 @@ import (
 //
 // It comes to the same as a condition with a residual of each, Scale being its weight, but costs
 // one addition in every step instead of several.
-type MultiT2I struct{ Adapters []*T2I }
+type MultiT2I struct {
+	Adapters []*T2I // in the order of Forward's pictures
+}
 
 // NewMultiT2I puts adapters together whose features have the same sizes and channels.
 func NewMultiT2I(adapters ...*T2I) (*MultiT2I, error) {
@@ -60,15 +63,16 @@ func LoadMultiT2I(e *engine.Engine, fsys fs.FS, name string) (*MultiT2I, error) 
 		}
 		a, err := LoadT2I(e, sub)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", dir, err)
+			return nil, fmt.Errorf("adapter: %s: %w", dir, err)
 		}
 		adapters = append(adapters, a)
 	}
 }
 
-// MultiT2ISession is what T2ISession is, for several adapters.
+// MultiT2ISession is what T2ISession is, for several adapters. It has one user at a time.
 type MultiT2ISession struct {
 	sessions []*T2ISession
+	busy     atomic.Bool
 	levels   []tensor.NHWC
 }
 
@@ -91,6 +95,10 @@ func (m *MultiT2I) Session(batch, height, width int) (*MultiT2ISession, error) {
 // Forward makes the sum of the features of all adapters, each of its pictures and times its weight.
 // Without weights they are those of a mean. Otherwise it is T2ISession.Forward.
 func (s *MultiT2ISession) Forward(ctx context.Context, pictures []tensor.NHWC, weights []float64) (cond.Residual, error) {
+	if s.busy.Swap(true) {
+		return cond.Residual{}, errBusy
+	}
+	defer s.busy.Store(false)
 	n := len(s.sessions)
 	if len(pictures) != n || weights != nil && len(weights) != n {
 		return cond.Residual{}, fmt.Errorf("adapter: %d pictures and %d weights for %d adapters", len(pictures), len(weights), n)

@@ -220,6 +220,17 @@ func TestT2I(t *testing.T) {
 
 const small = `{"_class_name": "T2IAdapter", "adapter_type": "full_adapter", "channels": [8, 16], "downscale_factor": 2, "num_res_blocks": 1}`
 
+// looked is a context that calls a function when it is looked at.
+type looked struct {
+	context.Context
+	at func()
+}
+
+func (l looked) Err() error {
+	l.at()
+	return l.Context.Err()
+}
+
 func TestMultiT2I(t *testing.T) {
 	e := kerneltest.Engine(t, kernels.Available()[0], 2)
 	dirs := fstest.MapFS{}
@@ -273,6 +284,17 @@ func TestMultiT2I(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+	tried := false
+	during := looked{t.Context(), func() {
+		if !tried {
+			tried = true
+			_, err := s.Forward(t.Context(), pictures, nil)
+			says(t, err, "adapter: the session is in use")
+		}
+	}}
+	if _, err := s.Forward(during, pictures, nil); err != nil || !tried {
+		t.Errorf("tried %v: %v", tried, err)
+	}
 
 	for want, f := range map[string]func() error{
 		"adapter: 1 pictures and 0 weights for 3 adapters": func() error { _, err := s.Forward(t.Context(), pictures[:1], nil); return err },
@@ -290,7 +312,7 @@ func TestMultiT2I(t *testing.T) {
 			return err
 		},
 		"adapter: open nothing": func() error { _, err := adapter.LoadMultiT2I(e, dirs, "nothing"); return err },
-		"broken: adapter: ":     func() error { _, err := adapter.LoadMultiT2I(e, fstest.MapFS{"broken/x": {}}, "broken"); return err },
+		"adapter: broken: ":     func() error { _, err := adapter.LoadMultiT2I(e, fstest.MapFS{"broken/x": {}}, "broken"); return err },
 	} {
 		says(t, f(), want)
 	}
