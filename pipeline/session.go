@@ -2,11 +2,13 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	"iter"
 	"maps"
 	"slices"
+	"sync/atomic"
 
 	"github.com/lanewise/lanewise/cond"
 	"github.com/lanewise/lanewise/program"
@@ -15,11 +17,13 @@ import (
 	"github.com/lanewise/lanewise/unet"
 )
 
-// Session is the memory for making pictures with a model, one at a time. It has one user at a time.
+// Session is the memory for making pictures with a model. It has one user at a time, who may make
+// several pictures in turns, a step of each.
 type Session struct {
 	model   *TextStyle
 	unets   map[int]*unet.Session // by batch, made when first needed
 	measure bool
+	busy    atomic.Bool
 }
 
 // Session makes room for a picture. What the U-Net needs is allocated by the first Generate that has
@@ -59,20 +63,37 @@ func (s Step) Preview() *image.RGBA { return picture(s.X0) }
 
 // Generate makes a picture, step by step: a range over it runs the model, and leaving the loop
 // ends it. An error is the last thing that comes; if it is that ctx was canceled, which is looked
-// at between any two ops of the model, errors.Is finds it.
+// at between any two ops of the model, errors.Is finds it. It is an error where another goroutine uses
+// the session.
 func (s *Session) Generate(ctx context.Context, r Request) iter.Seq2[Step, error] {
 	return func(yield func(Step, error) bool) {
-		run, err := s.prepare(ctx, r)
+		var run run
+		err := s.use(func() (err error) {
+			run, err = s.prepare(ctx, r)
+			return err
+		})
 		if err != nil {
 			yield(Step{}, err)
 			return
 		}
-		for step, err := range sampler.Steps(ctx, run.predict, run.x, run.points, run.method) {
+		predict := func(ctx context.Context, out, x tensor.NHWC, p sampler.Point) error {
+			return s.use(func() error { return run.predict(ctx, out, x, p) })
+		}
+		for step, err := range sampler.Steps(ctx, predict, run.x, run.points, run.method) {
 			if !yield(Step{step}, err) || err != nil {
 				return
 			}
 		}
 	}
+}
+
+// use calls f, unless somebody else uses the session.
+func (s *Session) use(f func() error) error {
+	if s.busy.Swap(true) {
+		return errors.New("pipeline: the session is in use")
+	}
+	defer s.busy.Store(false)
+	return f()
 }
 
 // run is what the steps of a request need.
