@@ -8,6 +8,7 @@ import (
 
 	"github.com/lanewise/lanewise/blocks"
 	"github.com/lanewise/lanewise/cond"
+	"github.com/lanewise/lanewise/internal/size"
 	"github.com/lanewise/lanewise/kernels"
 	"github.com/lanewise/lanewise/program"
 	"github.com/lanewise/lanewise/resample"
@@ -23,18 +24,15 @@ type T2ISession struct {
 	levels  []tensor.NHWC
 }
 
-// maxPixels is the most pixels in all pictures of a session. It keeps sizes far from overflow.
-const maxPixels = 1 << 26
-
 // Session prepares the adapter for batch pictures of height × width pixels, which are multiples of
 // Config.Factor. For a U-Net that works on latents they are the sizes of the image that comes of
 // them.
 func (a *T2I) Session(batch, height, width int) (*T2ISession, error) {
 	c := &a.Config
-	switch {
-	case batch < 1 || height < 1 || width < 1 || batch > maxPixels || height > maxPixels/batch || width > maxPixels/batch/height:
-		return nil, fmt.Errorf("adapter: session for %d pictures of %d×%d, want at least 1 pixel and at most %d in all", batch, height, width, maxPixels)
-	case height%c.Factor != 0 || width%c.Factor != 0:
+	if err := size.Check("pictures", batch, height, width, 1); err != nil {
+		return nil, fmt.Errorf("adapter: session for %w", err)
+	}
+	if height%c.Factor != 0 || width%c.Factor != 0 {
 		return nil, fmt.Errorf("adapter: pictures of %d×%d, want multiples of %d", height, width, c.Factor)
 	}
 	s := &T2ISession{shape: tensor.NHWC{N: batch, H: height, W: width, C: c.InChannels}}

@@ -11,10 +11,10 @@ import (
 func (s *Session) build() {
 	m, g := s.model, &blocks.Graph{Engine: s.model.engine}
 
-	x := g.Image(s.batch, s.height, s.width, m.Config.InChannels)
+	x := g.Image(s.run.Batch, s.run.Height, s.run.Width, m.Config.InChannels)
 	g.Add(program.Op{Name: "input", Kind: "copy", Dst: x, Bind: func(mem program.Memory) func() {
 		dst := mem.Image(x)
-		return func() { s.readInput(dst) }
+		return func() { s.run.ReadInput(dst) }
 	}})
 	c := s.buildCondition(g)
 	h := m.patches.Build(g, x)
@@ -31,9 +31,9 @@ func (s *Session) build() {
 	m.out.Build(g, y, h, blocks.Fuse{})
 	g.Add(program.Op{Name: "output", Kind: "copy", Src: []program.Value{y}, Bind: func(mem program.Memory) func() {
 		src := mem.Image(y)
-		return func() { blocks.Unpatchify(s.out, src, m.Config.Patch) }
+		return func() { blocks.Unpatchify(s.run.Out, src, m.Config.Patch) }
 	}})
-	s.program, s.prompts = g.Build(), g.Prompts
+	s.run.Plan(g)
 }
 
 // buildCondition appends what depends on time and vectors alone: the modulations of all blocks. It
@@ -45,11 +45,11 @@ func (s *Session) buildCondition(g *blocks.Graph) (last program.Value) {
 		if m.Config.Sizes {
 			v = s.vectors
 		}
-		return m.single.Build(g, s.times, v)
+		return m.single.Build(g, s.run.Times, v)
 	}
 	width := m.Config.Width()
 	for i, condition := range m.conditions {
-		c := condition.embedding.Build(g, s.times, s.vectors.Columns(i*width, (i+1)*width))
+		c := condition.embedding.Build(g, s.run.Times, s.vectors.Columns(i*width, (i+1)*width))
 		g.Activate("silu", c, c, kernels.SiLU)
 		for _, p := range condition.blocks {
 			p.Build(g, c)

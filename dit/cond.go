@@ -3,11 +3,11 @@ package dit
 import (
 	"errors"
 	"fmt"
-	"math"
-	"slices"
 
 	"github.com/lanewise/lanewise/attention"
+	"github.com/lanewise/lanewise/blocks"
 	"github.com/lanewise/lanewise/cond"
+	"github.com/lanewise/lanewise/internal/denoiser"
 	"github.com/lanewise/lanewise/tensor"
 )
 
@@ -16,11 +16,8 @@ import (
 // bounds run in turns.
 type Bound struct {
 	session *Session
-	vectors tensor.Mat       // a row for each image
-	prompts [][]attention.KV // for each of the session's prompts
-
-	concat         []tensor.NHWC // of each image, nil where no condition has any
-	concatChannels int
+	inputs  *denoiser.Binding // contexts and maps
+	vectors tensor.Mat        // a row for each image
 }
 
 // Bind checks conditions and computes what depends on them alone. There is one for each image of the
@@ -37,33 +34,23 @@ type Bound struct {
 // as it would alone. Anything that the model has no place for is an error, and so is a value that is not
 // finite.
 func (s *Session) Bind(conds ...cond.Cond) (*Bound, error) {
-	if len(conds) == 0 || s.batch%len(conds) != 0 {
-		return nil, fmt.Errorf("dit: %d conditions for a batch of %d", len(conds), s.batch)
+	inputs, err := s.run.Bind(conds)
+	if err != nil {
+		return nil, err
 	}
-	images := s.batch / len(conds) // of each condition
-	b := &Bound{session: s, vectors: tensor.MakeMat(s.batch, s.vectors.Cols)}
-	each := make([]cond.Cond, s.batch)
+	b := &Bound{s, inputs, tensor.MakeMat(s.run.Batch, s.vectors.Cols)}
+	images := s.run.Batch / len(conds) // of each condition
 	for i := range conds {
-		c := &conds[i]
-		if err := s.check(c, images); err != nil {
-			return nil, fmt.Errorf("dit: condition %d: %w", i, err)
-		}
-		v := s.model.vector(c)
+		v := s.model.vector(&conds[i])
 		for n := i * images; n < (i+1)*images; n++ {
-			each[n] = *c
 			copy(b.vectors.Row(n), v)
 		}
 	}
-	if err := b.bindConcat(conds, images); err != nil {
-		return nil, err
-	}
-	b.bindContexts(each)
 	return b, nil
 }
 
-// check returns an error unless so many images of the session can be conditioned on c.
-func (s *Session) check(c *cond.Cond, images int) error {
-	m := s.model
+// check returns an error unless there is a place for all of c in the model.
+func (m *Model) check(c *cond.Cond, _ int) error {
 	for _, nowhere := range []struct {
 		name string
 		is   bool
@@ -80,17 +67,6 @@ func (s *Session) check(c *cond.Cond, images int) error {
 	}
 	if len(c.Context) == 0 && m.Config.ContextDim > 0 {
 		return fmt.Errorf("no context, want tokens of %d values", m.Config.ContextDim)
-	}
-	for i := range c.Context {
-		if err := m.checkContext(&c.Context[i]); err != nil {
-			return fmt.Errorf("context %d: %w", i, err)
-		}
-	}
-	if x := c.Concat; x.Data != nil {
-		x.Check("dit: concat")
-		if x.H != s.height || x.W != s.width || x.N != 1 && x.N != images || x.C < 1 || x.C >= m.Config.InChannels {
-			return fmt.Errorf("concat is %s, want 1 or %d×%d×%d, 1 to %d channels", x.Shape(), images, s.height, s.width, m.Config.InChannels-1)
-		}
 	}
 	return nil
 }
@@ -112,41 +88,6 @@ func (m *Model) checkVector(c *cond.Cond) error {
 	case m.Config.Sizes && len(c.Sizes) != 3:
 		return fmt.Errorf("%d sizes, want 3: height, width and aspect ratio", len(c.Sizes))
 	}
-	for i, v := range c.Vector {
-		if v-v != 0 { // NaN or infinite
-			return fmt.Errorf("vector is %v at value %d", v, i)
-		}
-	}
-	for _, v := range c.Sizes {
-		if v-v != 0 {
-			return fmt.Errorf("size %v", v)
-		}
-	}
-	return nil
-}
-
-// checkContext returns an error unless the model can attend to t.
-func (m *Model) checkContext(t *cond.Context) error {
-	t.Tokens.Check("dit: tokens")
-	switch {
-	case t.Slot != 0:
-		return fmt.Errorf("slot %d, which the model has not", t.Slot)
-	case t.Tokens.Rows < 1 || t.Tokens.Cols != m.Config.ContextDim:
-		return fmt.Errorf("%d tokens of %d values, want at least 1 of %d", t.Tokens.Rows, t.Tokens.Cols, m.Config.ContextDim)
-	case t.Mask != nil && len(t.Mask) != t.Tokens.Rows:
-		return fmt.Errorf("mask of %d values for %d tokens", len(t.Mask), t.Tokens.Rows)
-	case slices.ContainsFunc(t.Mask, func(v float32) bool { return v != v || v > math.MaxFloat32 }):
-		return errors.New("mask with a value that is NaN or +Inf")
-	case t.Scale-t.Scale != 0:
-		return fmt.Errorf("scale %v", t.Scale)
-	}
-	for r := range t.Tokens.Rows {
-		for c, v := range t.Tokens.Row(r) {
-			if v-v != 0 {
-				return fmt.Errorf("token %d is %v at value %d", r, v, c)
-			}
-		}
-	}
 	return nil
 }
 
@@ -166,118 +107,15 @@ func (m *Model) vector(c *cond.Cond) []float32 {
 	return nil
 }
 
-// bindConcat keeps the channels that stand behind those of each image. All conditions that have such
-// have as many.
-func (b *Bound) bindConcat(conds []cond.Cond, images int) error {
-	for i := range conds {
-		c := conds[i].Concat.C
-		if conds[i].Concat.Data == nil {
-			continue
-		}
-		if b.concatChannels != 0 && c != b.concatChannels {
-			return fmt.Errorf("dit: condition %d: concat of %d channels beside one of %d", i, c, b.concatChannels)
-		}
-		b.concatChannels = c
+// tokens returns what blocks see of a caption's tokens.
+func (m *Model) tokens(_ *cond.Cond, given tensor.Mat) tensor.Mat {
+	if m.projection == nil {
+		return given
 	}
-	if b.concatChannels == 0 {
-		return nil
-	}
-	b.concat = make([]tensor.NHWC, b.session.batch)
-	for n := range b.concat {
-		if x := conds[n/images].Concat; x.Data != nil {
-			at := n % images % x.N
-			b.concat[n] = x.Images(at, at+1)
-		}
-	}
-	return nil
+	return m.projection.Project(m.engine, given)
 }
 
-// bindContexts computes the keys and values of every image's contexts, the first of all images
-// together, then the second.
-func (b *Bound) bindContexts(images []cond.Cond) {
-	s := b.session
-	b.prompts = make([][]attention.KV, len(s.prompts))
-	for k := 0; ; k++ {
-		contexts := make([]cond.Context, len(images))
-		some := false
-		for i, c := range images {
-			if k < len(c.Context) {
-				contexts[i], some = c.Context[k], true
-			}
-		}
-		if !some {
-			return
-		}
-		tokens := pad(contexts, s.model.Config.ContextDim)
-		masked, unmasked := maskOf(contexts, true), maskOf(contexts, false)
-		if p := s.model.projection; p != nil {
-			tokens = p.Project(s.model.engine, tokens)
-		}
-		for i, p := range s.prompts {
-			kv := p.Layer.Project(s.model.engine, tokens)
-			if kv.Mask = masked; p.Layer.Unmasked {
-				kv.Mask = unmasked
-			}
-			weigh(kv.V, contexts)
-			b.prompts[i] = append(b.prompts[i], kv)
-		}
-	}
-}
-
-// longest returns how many tokens the longest of contexts has.
-func longest(contexts []cond.Context) int {
-	rows := 0
-	for _, c := range contexts {
-		rows = max(rows, c.Tokens.Rows)
-	}
-	return rows
-}
-
-// pad puts the tokens of contexts of the given columns one behind the other, as many rows for each as
-// the longest has.
-func pad(contexts []cond.Context, columns int) tensor.Mat {
-	rows := longest(contexts)
-	tokens := tensor.MakeMat(len(contexts)*rows, columns)
-	for i, c := range contexts {
-		for r := range c.Tokens.Rows {
-			copy(tokens.Row(i*rows+r), c.Tokens.Row(r))
-		}
-	}
-	return tokens
-}
-
-// maskOf returns the mask of padded contexts: that of each, if it is asked for, and −Inf for what pads. It
-// is nothing where there is neither.
-func maskOf(contexts []cond.Context, own bool) tensor.Mat {
-	rows := longest(contexts)
-	masked := func(c cond.Context) bool { return own && c.Mask != nil }
-	if !slices.ContainsFunc(contexts, func(c cond.Context) bool { return masked(c) || c.Tokens.Rows < rows }) {
-		return tensor.Mat{}
-	}
-	mask := tensor.MakeMat(len(contexts), rows)
-	for i, c := range contexts {
-		row := mask.Row(i)
-		if masked(c) {
-			copy(row, c.Mask)
-		}
-		for r := c.Tokens.Rows; r < rows; r++ {
-			row[r] = float32(math.Inf(-1))
-		}
-	}
-	return mask
-}
-
-// weigh multiplies the values of each context by its scale.
-func weigh(values tensor.Mat, contexts []cond.Context) {
-	rows := values.Rows / len(contexts)
-	for i, c := range contexts {
-		if c.Scale == 0 || c.Scale == 1 {
-			continue
-		}
-		for r := i * rows; r < (i+1)*rows; r++ {
-			for j, v := range values.Row(r) {
-				values.Row(r)[j] = v * c.Scale
-			}
-		}
-	}
+// projector returns what makes a layer's keys and values of tokens.
+func (m *Model) projector(_ int, layer *blocks.KeyValue) func(tensor.Mat) attention.KV {
+	return func(tokens tensor.Mat) attention.KV { return layer.Project(m.engine, tokens) }
 }

@@ -164,6 +164,8 @@ func TestBindErrors(t *testing.T) {
 		change(&c.Context[0])
 		return c
 	}
+	spoiled := tensor.Make(1, 8, 8, 3)
+	spoiled.Pixel(0, 2, 3)[1] = nan
 	sized := func(sizes ...float64) cond.Cond {
 		c := cond.Text(mat(1, 3, 10))
 		c.Sizes = sizes
@@ -184,15 +186,16 @@ func TestBindErrors(t *testing.T) {
 		{classes, cond.Cond{Pooled: make([]float32, 3)}, "pooled, which the model has no place for"},
 		{classes, cond.Cond{Guidance: make([]float32, 3)}, "guidance, which the model has no place for"},
 		{classes, cond.Cond{Residual: make([]cond.Residual, 1)}, "residual, which the model has no place for"},
-		{classes, cond.Cond{Concat: tensor.Make(1, 8, 8, 4)}, "concat is 1×8×8×4, want 1 or 2×8×8, 1 to 3 channels"},
+		{classes, cond.Cond{Concat: tensor.Make(1, 8, 8, 4)}, "concat is 1×8×8×4, want n×8×8×c with n 1 or 2 and c from 1 to 3"},
 		{classes, cond.Cond{Concat: tensor.Make(3, 8, 8, 1)}, "concat is 3×8×8×1"},
 		{classes, cond.Cond{Concat: tensor.Make(1, 8, 6, 1)}, "concat is 1×8×6×1"},
+		{classes, cond.Cond{Concat: spoiled}, "concat is NaN at channel 1 of image 0, row 2, column 3"},
 		{alpha, cond.Cond{Sizes: []float64{8, 8, 1}}, "no context, want tokens of 10 values"},
 		{alpha, cond.Cond{Class: 1}, "class 1, but the model has no classes"},
 		{alpha, cond.Cond{Vector: make([]float32, 3)}, "vector, which the model has no place for"},
 		{alpha, sized(8, 8), "2 sizes, want 3: height, width and aspect ratio"},
 		{alpha, sized(), "0 sizes, want 3"},
-		{alpha, sized(8, math.NaN(), 1), "size NaN"},
+		{alpha, sized(8, math.NaN(), 1), "size 1 is NaN"},
 		{alpha, text(func(c *cond.Context) { c.Slot = 1 }), "context 0: slot 1, which the model has not"},
 		{alpha, text(func(c *cond.Context) { c.Tokens = mat(1, 3, 9) }), "context 0: 3 tokens of 9 values, want at least 1 of 10"},
 		{alpha, text(func(c *cond.Context) { c.Tokens = mat(1, 0, 10) }), "0 tokens of 10 values"},

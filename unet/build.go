@@ -52,22 +52,22 @@ func (s *Session) build() {
 		src := mem.Image(y)
 		return func() { s.writeOutput(src) }
 	}})
-	s.program, s.prompts = g.Build(), g.Prompts
+	s.run.Plan(g)
 }
 
 // buildTime appends what depends on time: the projections that the residual blocks take their
 // columns of.
 func (s *session) buildTime(g *blocks.Graph) {
 	c, b := &s.trunk.config, &s.trunk.embedding
-	features := g.Mat(s.batch, b.width)
+	features := g.Mat(s.run.Batch, b.width)
 	g.Add(program.Op{Name: "time_proj", Kind: "embedding", Dst: features, Bind: func(m program.Memory) func() {
 		dst := m.Mat(features)
 		return func() { s.embedTimes(dst) }
 	}})
-	whole := g.Mat(s.batch, c.blockTimeDim())
+	whole := g.Mat(s.run.Batch, c.blockTimeDim())
 	e := whole.Channels(0, c.TimeDim)
 	if c.GuidanceDim > 0 {
-		guidance := g.Mat(s.batch, c.GuidanceDim)
+		guidance := g.Mat(s.run.Batch, c.GuidanceDim)
 		s.buildRows(g, "guidance", guidance, false, func(b *binding) [][]float32 { return b.guidance })
 		b.time.BuildCond(g, e, features, guidance)
 	} else {
@@ -92,8 +92,8 @@ func (s *session) buildTime(g *blocks.Graph) {
 
 // embedTimes fills dst with the features of the session's times.
 func (s *session) embedTimes(dst tensor.Mat) {
-	for i, t := range s.times {
-		if i > 0 && t == s.times[i-1] {
+	for i, t := range s.run.Times {
+		if i > 0 && t == s.run.Times[i-1] {
 			copy(dst.Row(i), dst.Row(i-1))
 			continue
 		}
@@ -132,7 +132,7 @@ func (s *session) buildDown(g *blocks.Graph, f blocks.Fuse, place func(i int) pr
 	t := s.trunk
 	skips := 0
 	skip := func() program.Value { skips++; return place(skips - 1) }
-	x := g.Image(s.batch, s.height, s.width, t.config.InChannels)
+	x := g.Image(s.run.Batch, s.run.Height, s.run.Width, t.config.InChannels)
 	g.Add(program.Op{Name: "input", Kind: "copy", Dst: x, Bind: func(m program.Memory) func() {
 		dst := m.Image(x)
 		return func() { s.readInput(dst) }
@@ -203,7 +203,7 @@ func (s *Session) joints(g *blocks.Graph) []joint {
 		for range levels[i].Layers + 1 {
 			at--
 			sk := s.shapes.skips[at]
-			whole := g.Image(s.batch, sk.H, sk.W, hidden+sk.C)
+			whole := g.Image(s.run.Batch, sk.H, sk.W, hidden+sk.C)
 			joints[at] = joint{whole, whole.Channels(0, hidden), whole.Channels(hidden, whole.C)}
 			hidden = levels[i].Channels
 		}

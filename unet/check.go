@@ -3,22 +3,18 @@ package unet
 import (
 	"errors"
 	"fmt"
-	"math"
-	"slices"
 
 	"github.com/lanewise/lanewise/cond"
+	"github.com/lanewise/lanewise/internal/denoiser"
 	"github.com/lanewise/lanewise/tensor"
 )
 
-// check returns an error unless the session can be conditioned on c, for so many of its images.
+// check returns an error unless there is a place for all of c in the session's model, for so many images.
 func (s *session) check(c *cond.Cond, images int) error {
 	if err := s.trunk.checkContexts(c); err != nil {
 		return err
 	}
 	if err := s.trunk.checkVectors(c); err != nil {
-		return err
-	}
-	if err := s.checkConcat(c.Concat, images); err != nil {
 		return err
 	}
 	for i := range c.Residual {
@@ -41,42 +37,21 @@ func (t *trunk) checkContexts(c *cond.Cond) error {
 	case k.PooledKind == PooledTokens && ownTokens(c).Rows == 0:
 		return errors.New("no context in slot 0, whose tokens are pooled")
 	}
-	for i := range c.Context {
-		if err := t.checkContext(&c.Context[i]); err != nil {
-			return err
+	for _, x := range c.Context {
+		if x.Slot == 0 && k.ContextDim == 0 {
+			return errors.New("context of slot 0, but the model makes its tokens of an image")
 		}
 	}
 	return nil
 }
 
-// checkContext returns an error unless there is a place for x.
-func (t *trunk) checkContext(x *cond.Context) error {
-	x.Tokens.Check(t.name + ": tokens")
-	if x.Slot < 0 || x.Slot > len(t.slots) {
-		return fmt.Errorf("context of slot %d, want 0 to %d: one for each adapter besides the model's own", x.Slot, len(t.slots))
+// tokenWidths returns how wide the tokens are that each slot of contexts takes.
+func (t *trunk) tokenWidths() []int {
+	widths := []int{t.config.ContextDim}
+	for _, s := range t.slots {
+		widths = append(widths, s.width)
 	}
-	width := t.config.ContextDim
-	if x.Slot > 0 {
-		width = t.slots[x.Slot-1].width
-	}
-	switch {
-	case width == 0:
-		return errors.New("context of slot 0, but the model makes its tokens of an image")
-	case x.Tokens.Rows < 1 || x.Tokens.Cols != width:
-		return fmt.Errorf("context of %d tokens of %d values, want at least 1 of %d", x.Tokens.Rows, x.Tokens.Cols, width)
-	case x.Mask != nil && len(x.Mask) != x.Tokens.Rows:
-		return fmt.Errorf("mask of %d values for %d tokens", len(x.Mask), x.Tokens.Rows)
-	case slices.ContainsFunc(x.Mask, func(v float32) bool { return v != v || v > math.MaxFloat32 }):
-		return errors.New("mask with a value that is NaN or +Inf")
-	case x.Scale-x.Scale != 0:
-		return fmt.Errorf("context with scale %v", x.Scale)
-	}
-	for r := range x.Tokens.Rows {
-		if at, v := notFinite(x.Tokens.Row(r)); at >= 0 {
-			return fmt.Errorf("token %d is %v at value %d", r, v, at)
-		}
-	}
-	return nil
+	return widths
 }
 
 // checkVectors returns an error unless there is a place for all that joins the time embedding.
@@ -113,36 +88,10 @@ func (t *trunk) checkVectors(c *cond.Cond) error {
 			return fmt.Errorf("%d sizes, want none", len(c.Sizes))
 		}
 	}
-	for i, size := range c.Sizes {
-		if size-size != 0 {
-			return fmt.Errorf("size %d is %v", i, size)
-		}
-	}
 	if c.Guidance != nil && len(c.Guidance) != k.GuidanceDim {
 		return fmt.Errorf("guidance of %d values, want %d", len(c.Guidance), k.GuidanceDim)
 	}
-	for _, v := range []struct {
-		name string
-		data []float32
-	}{{"vector", c.Vector}, {"pooled", c.Pooled}, {"guidance", c.Guidance}} {
-		if at, x := notFinite(v.data); at >= 0 {
-			return fmt.Errorf("%s is %v at value %d", v.name, x, at)
-		}
-	}
 	return nil
-}
-
-// checkConcat returns an error unless maps can be put behind the session's input.
-func (s *session) checkConcat(maps tensor.NHWC, images int) error {
-	if maps.Data == nil {
-		return nil
-	}
-	maps.Check(s.trunk.name + ": concat")
-	most := s.trunk.config.InChannels - 1
-	if maps.H != s.height || maps.W != s.width || maps.C < 1 || maps.C > most || maps.N != 1 && maps.N != images {
-		return fmt.Errorf("concat is %s, want n×%d×%d×c with n 1 or %d and c from 1 to %d", maps.Shape(), s.height, s.width, images, most)
-	}
-	return finite("concat", maps)
 }
 
 // checkResidual returns an error unless r is a residual of the session's model.
@@ -181,30 +130,8 @@ func (s *session) checkResidual(r *cond.Residual, images int) error {
 		if p.got.C != p.want.C || !whole && !pooled || p.got.N != 1 && p.got.N != images {
 			return fmt.Errorf("%s is %s, want n×%d×%d×%d or n×1×1×%d with n 1 or %d", p.name, p.got.Shape(), p.want.H, p.want.W, p.want.C, p.want.C, images)
 		}
-		if err := finite(p.name, p.got); err != nil {
+		if err := denoiser.Finite(p.name, p.got); err != nil {
 			return err
-		}
-	}
-	return nil
-}
-
-// notFinite returns the first value that is NaN or infinite, and its place; −1 if there is none.
-func notFinite(v []float32) (int, float32) {
-	for i, x := range v {
-		if x-x != 0 {
-			return i, x
-		}
-	}
-	return -1, 0
-}
-
-// finite returns an error that names the first value of an image that is NaN or infinite.
-func finite(name string, t tensor.NHWC) error {
-	rows := t.Tokens()
-	for r := range rows.Rows {
-		if at, v := notFinite(rows.Row(r)); at >= 0 {
-			n, y, x := r/(t.H*t.W), r/t.W%t.H, r%t.W
-			return fmt.Errorf("%s is %v at channel %d of image %d, row %d, column %d", name, v, at, n, y, x)
 		}
 	}
 	return nil

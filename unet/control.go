@@ -7,6 +7,7 @@ import (
 	"github.com/lanewise/lanewise/blocks"
 	"github.com/lanewise/lanewise/cond"
 	"github.com/lanewise/lanewise/engine"
+	"github.com/lanewise/lanewise/internal/denoiser"
 	"github.com/lanewise/lanewise/internal/portable"
 	"github.com/lanewise/lanewise/program"
 	"github.com/lanewise/lanewise/tensor"
@@ -16,16 +17,14 @@ import (
 // has one user at a time.
 type ControlSession struct {
 	session
-	net *ControlNet
-
-	control   *BoundControl // of the run in progress
+	net       *ControlNet
 	residuals cond.Residual // of all images
 }
 
 // Session prepares the ControlNet for batch images of height × width, sizes of what is denoised.
 func (n *ControlNet) Session(batch, height, width int) (*ControlSession, error) {
 	s := &ControlSession{net: n}
-	if err := s.prepare(&n.trunk, batch, height, width); err != nil {
+	if err := s.prepare(&n.trunk, batch, height, width, 0); err != nil {
 		return nil, err
 	}
 	s.build()
@@ -47,10 +46,10 @@ func (s *ControlSession) build() {
 	g := &blocks.Graph{Engine: s.trunk.engine}
 	s.buildTime(g)
 	first := s.shapes.skips[0]
-	features := g.Image(s.batch, first.H, first.W, first.C)
+	features := g.Image(s.run.Batch, first.H, first.W, first.C)
 	g.Add(program.Op{Name: "controlnet_cond_embedding", Kind: "copy", Dst: features, Bind: func(m program.Memory) func() {
 		dst := m.Image(features)
-		return func() { repeat(dst, s.control.features) }
+		return func() { repeat(dst, s.bound.control.features) }
 	}})
 	skips := make([]program.Value, len(s.shapes.skips))
 	finish := func(i int) {
@@ -61,14 +60,14 @@ func (s *ControlSession) build() {
 			finish(i - 1)
 		}
 		shape := s.shapes.skips[i]
-		skips[i] = g.Image(s.batch, shape.H, shape.W, shape.C)
+		skips[i] = g.Image(s.run.Batch, shape.H, shape.W, shape.C)
 		return skips[i]
 	}, func(int, program.Value) {})
 	finish(len(skips) - 1)
 	mid := g.Image(h.N, h.H, h.W, h.C)
 	s.buildMid(g, mid, h)
 	s.residuals.Mid = s.buildResidual(g, s.net.middle, mid, len(skips))
-	s.program, s.prompts = g.Build(), g.Prompts
+	s.run.Plan(g)
 }
 
 // buildResidual appends the i-th residual, which a layer makes of src, and returns the memory that it is
@@ -83,7 +82,7 @@ func (s *ControlSession) buildResidual(g *blocks.Graph, layer *blocks.Linear, sr
 	g.Add(program.Op{Name: layer.Name + ".residual", Kind: "residual", Src: []program.Value{y}, Bind: func(m program.Memory) func() {
 		job := &weighing{dst: out, src: m.Image(y)}
 		return func() {
-			job.scale = s.control.scale(i)
+			job.scale = s.bound.control.scale(i)
 			g.Engine.For(out.N*out.H, engine.Scratch{}, job)
 		}
 	}})
@@ -158,10 +157,10 @@ func (s *ControlSession) Bind(image tensor.NHWC, conds ...cond.Cond) (*BoundCont
 	n := s.net
 	image.Check("controlnet: image")
 	h, w := n.size(image.H, image.W)
-	if image.N < 1 || s.batch%image.N != 0 || image.C != n.ImageChannels || h != s.height || w != s.width {
-		return nil, n.errorf("image is %s, want n×%d×%d×%d with n a divisor of %d", image.Shape(), n.Factor*s.height, n.Factor*s.width, n.ImageChannels, s.batch)
+	if image.N < 1 || s.run.Batch%image.N != 0 || image.C != n.ImageChannels || h != s.run.Height || w != s.run.Width {
+		return nil, n.errorf("image is %s, want n×%d×%d×%d with n a divisor of %d", image.Shape(), n.Factor*s.run.Height, n.Factor*s.run.Width, n.ImageChannels, s.run.Batch)
 	}
-	if err := finite("image", image); err != nil {
+	if err := denoiser.Finite("image", image); err != nil {
 		return nil, n.errorf("%w", err)
 	}
 	own := make([]cond.Cond, len(conds))
@@ -175,7 +174,8 @@ func (s *ControlSession) Bind(image tensor.NHWC, conds ...cond.Cond) (*BoundCont
 	if n.Reversed {
 		image = reversed(image)
 	}
-	return &BoundControl{session: s, binding: b, features: n.computeImage(image, n.image.build)}, nil
+	b.control = &BoundControl{session: s, binding: b, features: n.computeImage(image, n.image.build)}
+	return b.control, nil
 }
 
 // own returns what there is a place for of a U-Net's condition.
@@ -227,45 +227,20 @@ func (b *BoundControl) scale(i int) float32 {
 // Once bound, Forward neither allocates nor fails, but for an x that does not fit, a session in use,
 // and a context that is canceled: that is looked at between ops, and leaves residuals undefined.
 func (b *BoundControl) Forward(ctx context.Context, x tensor.NHWC, t float64) error {
-	if err := b.begin(x); err != nil {
-		return err
-	}
-	for i := range b.session.times {
-		b.session.times[i] = t
-	}
-	return b.run(ctx)
+	return b.forward(ctx, x, denoiser.All(t))
 }
 
 // ForwardEach is Forward with a time for each image of the batch.
 func (b *BoundControl) ForwardEach(ctx context.Context, x tensor.NHWC, times []float64) error {
-	if len(times) != b.session.batch {
-		return b.session.trunk.errorf("%d times for a batch of %d", len(times), b.session.batch)
-	}
-	if err := b.begin(x); err != nil {
-		return err
-	}
-	copy(b.session.times, times)
-	return b.run(ctx)
+	return b.forward(ctx, x, denoiser.Each(times))
 }
 
-// begin makes the session this bound's.
-func (b *BoundControl) begin(x tensor.NHWC) error {
+// forward runs the program once.
+func (b *BoundControl) forward(ctx context.Context, x tensor.NHWC, at denoiser.Times) error {
 	if s := b.Scale; s-s != 0 {
-		return b.session.trunk.errorf("scale %v", s)
+		return b.session.run.Errorf("scale %v", s)
 	}
-	if err := b.session.begin(b.binding, x); err != nil {
-		return err
-	}
-	b.session.control = b
-	return nil
-}
-
-// run runs the program, and gives the session free.
-func (b *BoundControl) run(ctx context.Context) error {
-	err := b.session.run(ctx)
-	b.session.control = nil
-	b.session.end()
-	return err
+	return b.session.forward(ctx, b.binding, tensor.NHWC{}, x, at)
 }
 
 // Controlled is a U-Net with ControlNets that run before it in every step. The U-Net's conditions have

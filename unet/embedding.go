@@ -155,11 +155,10 @@ func (t *trunk) pooled(c *cond.Cond) []float32 {
 	return nil
 }
 
-// tokens returns what cross-attention sees of a context of slot 0; given may have no rows where an
-// image makes all tokens.
+// tokens returns what cross-attention sees of a context of slot 0, of no rows where c has none.
 func (t *trunk) tokens(c *cond.Cond, given tensor.Mat) tensor.Mat {
 	b, k := &t.embedding, &t.config
-	if k.ContextKind == GivenTokens {
+	if k.ContextKind == GivenTokens || given.Rows == 0 && !k.ContextKind.ofImage() {
 		return given
 	}
 	if k.ContextKind == ProjectedTokens {

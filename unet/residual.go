@@ -7,6 +7,7 @@ import (
 	"github.com/lanewise/lanewise/blocks"
 	"github.com/lanewise/lanewise/cond"
 	"github.com/lanewise/lanewise/engine"
+	"github.com/lanewise/lanewise/internal/denoiser"
 	"github.com/lanewise/lanewise/program"
 	"github.com/lanewise/lanewise/tensor"
 )
@@ -24,9 +25,9 @@ func levelName(i int) string { return fmt.Sprintf("level.%d.residual", i) }
 
 // bindResiduals sorts what conditions add by where they add it.
 func (s *session) bindResiduals(b *binding, conds []cond.Cond) {
-	images := s.batch / len(conds)
+	images := s.run.Batch / len(conds)
 	collect := func(part func(r *cond.Residual) tensor.NHWC) [][]term {
-		terms := make([][]term, s.batch)
+		terms := make([][]term, s.run.Batch)
 		for i := range terms {
 			residuals := conds[i/images].Residual
 			for k := range residuals {
@@ -36,7 +37,7 @@ func (s *session) bindResiduals(b *binding, conds []cond.Cond) {
 					scale = 1
 				}
 				if t := part(r); t.Data != nil {
-					terms[i] = append(terms[i], term{imageOf(t, i%images), scale})
+					terms[i] = append(terms[i], term{denoiser.Image(t, i%images), scale})
 				}
 			}
 		}

@@ -2,11 +2,9 @@ package unet
 
 import (
 	"context"
-	"fmt"
-	"sync/atomic"
 
-	"github.com/lanewise/lanewise/blocks"
 	"github.com/lanewise/lanewise/cond"
+	"github.com/lanewise/lanewise/internal/denoiser"
 	"github.com/lanewise/lanewise/program"
 	"github.com/lanewise/lanewise/tensor"
 )
@@ -16,51 +14,42 @@ import (
 type Session struct {
 	session
 	model *Model
-	out   tensor.NHWC // of the run in progress
 }
 
 // session is what the sessions of U-Nets and ControlNets have in common.
 type session struct {
-	trunk                *trunk
-	batch, height, width int
-	shapes               shapes
-
-	program *program.Program
-	prompts []*blocks.Prompt
-
-	// What the program reads on a run.
-	busy  atomic.Bool
-	bound *binding
-	x     tensor.NHWC
-	times []float64
+	trunk  *trunk
+	shapes shapes
+	run    *denoiser.Run
+	bound  *binding // of the run in progress
 }
 
 // Session prepares the model for batch images of height × width.
 func (m *Model) Session(batch, height, width int) (*Session, error) {
 	s := &Session{model: m}
-	if err := s.prepare(&m.trunk, batch, height, width); err != nil {
+	if err := s.prepare(&m.trunk, batch, height, width, m.Config.OutChannels); err != nil {
 		return nil, err
 	}
 	s.build()
 	return s, nil
 }
 
-// maxPixels is the most pixels in all images of a session. It keeps sizes far from overflow.
-const maxPixels = 1 << 26
-
-// prepare fills in all but the program.
-func (s *session) prepare(t *trunk, batch, height, width int) (err error) {
-	if batch < 1 || height < 1 || width < 1 || batch > maxPixels || height > maxPixels/batch || width > maxPixels/batch/height {
-		return t.errorf("session for %d images of %d×%d, want at least 1 pixel and at most %d in all", batch, height, width, maxPixels)
+// prepare fills in all but the program. out is how many channels come out.
+func (s *session) prepare(t *trunk, batch, height, width, out int) (err error) {
+	s.trunk = t
+	s.run, err = denoiser.New(denoiser.Model{
+		Name: t.name, InChannels: t.config.InChannels, OutChannels: out, Tokens: t.tokenWidths(),
+		CheckTime: t.config.checkTime, Check: s.check, See: t.tokens, Projector: t.projector,
+	}, batch, height, width)
+	if err != nil {
+		return err
 	}
-	s.trunk, s.batch, s.height, s.width = t, batch, height, width
-	s.times = make([]float64, batch)
 	s.shapes, err = t.shapes(height, width)
 	return err
 }
 
 // Program returns the session's program, to observe or measure its ops.
-func (s *session) Program() *program.Program { return s.program }
+func (s *session) Program() *program.Program { return s.run.Program }
 
 // shapes are those of what residuals are added to, without memory: one image each.
 type shapes struct {
@@ -136,100 +125,29 @@ func (s *Session) Bind(conds ...cond.Cond) (*Bound, error) {
 // Once bound, Forward neither allocates nor fails, but for operands that do not fit, a session in
 // use, and a context that is canceled: that is looked at between ops, and leaves out as it was.
 func (b *Bound) Forward(ctx context.Context, out, x tensor.NHWC, t float64) error {
-	if err := b.begin(out, x); err != nil {
-		return err
-	}
-	for i := range b.session.times {
-		b.session.times[i] = t
-	}
-	return b.run(ctx)
+	return b.session.forward(ctx, b.binding, out, x, denoiser.All(t))
 }
 
 // ForwardEach is Forward with a time for each image of the batch.
 func (b *Bound) ForwardEach(ctx context.Context, out, x tensor.NHWC, times []float64) error {
-	if len(times) != b.session.batch {
-		return fmt.Errorf("unet: %d times for a batch of %d", len(times), b.session.batch)
-	}
-	if err := b.begin(out, x); err != nil {
-		return err
-	}
-	copy(b.session.times, times)
-	return b.run(ctx)
+	return b.session.forward(ctx, b.binding, out, x, denoiser.Each(times))
 }
 
-// begin makes the session this bound's, and its input and output those given.
-func (b *Bound) begin(out, x tensor.NHWC) error {
-	s := b.session
-	if c := s.model.Config.OutChannels; out.N != s.batch || out.H != s.height || out.W != s.width || out.C != c {
-		return fmt.Errorf("unet: out is %s, want %d×%d×%d×%d", out.Shape(), s.batch, s.height, s.width, c)
-	}
-	out.Check("unet: out")
-	if err := s.begin(b.binding, x); err != nil {
+// forward runs the program once for what is bound.
+func (s *session) forward(ctx context.Context, b *binding, out, x tensor.NHWC, at denoiser.Times) error {
+	if err := s.run.Begin(b.inputs, out, x, at); err != nil {
 		return err
 	}
-	s.out = out
-	return nil
-}
-
-// run runs the program, and gives the session free.
-func (b *Bound) run(ctx context.Context) error {
-	err := b.session.run(ctx)
-	b.session.out = tensor.NHWC{}
-	b.session.end()
+	s.bound = b
+	err := s.run.Program.Run(ctx)
+	s.bound = nil
+	s.run.End()
 	return err
 }
 
-// begin makes the session a binding's, and x its input.
-func (s *session) begin(b *binding, x tensor.NHWC) error {
-	if c := s.trunk.config.InChannels - b.concatChannels; x.H != s.height || x.W != s.width || x.C != c || x.N < 1 || s.batch%x.N != 0 {
-		return s.trunk.errorf("x is %s, want n×%d×%d×%d with n a divisor of %d", x.Shape(), s.height, s.width, c, s.batch)
-	}
-	x.Check("unet: x")
-	if s.busy.Swap(true) {
-		return s.trunk.errorf("the session is in use")
-	}
-	s.bound, s.x = b, x
-	for i, p := range s.prompts {
-		p.KV = b.prompts[i]
-	}
-	return nil
-}
-
-// run checks the session's times and runs the program.
-func (s *session) run(ctx context.Context) error {
-	for _, t := range s.times {
-		if err := s.trunk.config.checkTime(t); err != nil {
-			return s.trunk.errorf("%w", err)
-		}
-	}
-	return s.program.Run(ctx)
-}
-
-// end gives the session free.
-func (s *session) end() {
-	s.bound, s.x = nil, tensor.NHWC{}
-	for _, p := range s.prompts {
-		p.KV = nil
-	}
-	s.busy.Store(false)
-}
-
-// readInput fills dst with the session's x, repeated to the batch, and what is put behind its channels.
+// readInput fills dst with the run's input.
 func (s *session) readInput(dst tensor.NHWC) {
-	x := dst.Channels(0, s.x.C)
-	for n := 0; n < dst.N; n += s.x.N {
-		tensor.Copy(x.Images(n, n+s.x.N), s.x)
-	}
-	for n, behind := range s.bound.concat {
-		to := dst.Channels(s.x.C, dst.C).Images(n, n+1)
-		if behind.Data != nil {
-			tensor.Copy(to, behind)
-			continue
-		}
-		for p := range to.H * to.W {
-			clear(to.Tokens().Row(p))
-		}
-	}
+	s.run.ReadInput(dst)
 	if s.trunk.config.CenterInput {
 		for i, v := range dst.Data {
 			dst.Data[i] = float32(2*v) - 1
@@ -237,15 +155,16 @@ func (s *session) readInput(dst tensor.NHWC) {
 	}
 }
 
-// writeOutput fills the session's out.
+// writeOutput fills the run's output.
 func (s *Session) writeOutput(src tensor.NHWC) {
-	tensor.Copy(s.out, src)
+	out := s.run.Out
+	tensor.Copy(out, src)
 	if !s.model.Config.DivideByTime {
 		return
 	}
-	for n := range s.out.N {
-		rows := s.out.Images(n, n+1).Tokens()
-		t := float32(s.times[n])
+	for n := range out.N {
+		rows := out.Images(n, n+1).Tokens()
+		t := float32(s.run.Times[n])
 		for r := range rows.Rows {
 			row := rows.Row(r)
 			for c := range row {

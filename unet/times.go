@@ -63,11 +63,9 @@ type learned struct{ table *blocks.Table }
 
 func (f *learned) Embed(dst []float32, t float64) { copy(dst, f.table.Row(int(t))) }
 
-// checkTime returns an error unless the model knows the time t.
+// checkTime returns an error unless the model knows the time t, which is finite.
 func (c *Config) checkTime(t float64) error {
 	switch {
-	case math.IsNaN(t) || math.IsInf(t, 0):
-		return fmt.Errorf("time %v", t)
 	case c.TimeKind == LearnedTime && (t != math.Trunc(t) || t < 0 || t >= float64(c.TimeSteps)):
 		return fmt.Errorf("time %v, want a whole one from 0 to %d: times are learned", t, c.TimeSteps-1)
 	case c.TimeKind == LogFourierTime && t <= 0:

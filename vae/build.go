@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/lanewise/lanewise/blocks"
+	"github.com/lanewise/lanewise/internal/size"
 	"github.com/lanewise/lanewise/program"
 	"github.com/lanewise/lanewise/tensor"
 )
@@ -14,8 +15,8 @@ func (m *Model) Space() Latents { return m.Config.Latents }
 // Encoder prepares to encode batch images of height × width. Every level halves the size, rounded
 // down; it is an error where nothing is left.
 func (m *Model) Encoder(batch, height, width int) (*Encoder, error) {
-	if err := checkSize("images", batch, height, width, 1); err != nil {
-		return nil, err
+	if err := size.Check("images", batch, height, width, 1); err != nil {
+		return nil, fmt.Errorf("vae: %w", err)
 	}
 	if least := m.Config.Factor; height < least || width < least {
 		return nil, fmt.Errorf("vae: images of %d×%d are too small, want at least %d×%d", height, width, least, least)
@@ -35,8 +36,8 @@ func (m *Model) Encoder(batch, height, width int) (*Encoder, error) {
 // Decoder prepares to decode batch latents of height × width, every one Config.Factor pixels wide and
 // high.
 func (m *Model) Decoder(batch, height, width int) (*Decoder, error) {
-	if err := checkSize("latents", batch, height, width, m.Config.Factor); err != nil {
-		return nil, err
+	if err := size.Check("latents", batch, height, width, m.Config.Factor); err != nil {
+		return nil, fmt.Errorf("vae: %w", err)
 	}
 	g := &blocks.Graph{Engine: m.engine}
 	latents := tensor.NHWC{N: batch, H: height, W: width, C: m.Config.LatentChannels}

@@ -111,18 +111,6 @@ func fits(what string, x, shape tensor.NHWC) error {
 	return nil
 }
 
-// maxPixels is the most pixels in all images of a session. It keeps sizes far from overflow.
-const maxPixels = 1 << 26
-
-// checkSize is an error unless a session can have as many images of a size, which grow by a factor.
-func checkSize(what string, batch, height, width, factor int) error {
-	most := maxPixels / factor / factor
-	if batch < 1 || height < 1 || width < 1 || batch > most || height > most/batch || width > most/batch/height {
-		return fmt.Errorf("vae: %d %s of %d×%d, want at least 1 pixel and at most %d in all", batch, what, height, width, most)
-	}
-	return nil
-}
-
 // input appends what brings a session's input into the program, and returns it.
 func (s *session) input(g *blocks.Graph) program.Value {
 	x := g.Image(s.in.N, s.in.H, s.in.W, s.in.C)

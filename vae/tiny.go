@@ -8,6 +8,7 @@ import (
 	"github.com/lanewise/lanewise/config"
 	"github.com/lanewise/lanewise/conv"
 	"github.com/lanewise/lanewise/engine"
+	"github.com/lanewise/lanewise/internal/size"
 	"github.com/lanewise/lanewise/kernels"
 	"github.com/lanewise/lanewise/program"
 	"github.com/lanewise/lanewise/resample"
@@ -144,8 +145,8 @@ func (m *Tiny) Space() Latents { return m.Config.Latents }
 // Encoder prepares to encode batch images of height × width. Every stage halves the size, rounded
 // up.
 func (m *Tiny) Encoder(batch, height, width int) (*Encoder, error) {
-	if err := checkSize("images", batch, height, width, 1); err != nil {
-		return nil, err
+	if err := size.Check("images", batch, height, width, 1); err != nil {
+		return nil, fmt.Errorf("vae: %w", err)
 	}
 	g := &blocks.Graph{Engine: m.engine}
 	images := tensor.NHWC{N: batch, H: height, W: width, C: m.Config.InChannels}
@@ -164,8 +165,8 @@ func (m *Tiny) Encoder(batch, height, width int) (*Encoder, error) {
 // Decoder prepares to decode batch latents of height × width, every one Config.Factor pixels wide and
 // high.
 func (m *Tiny) Decoder(batch, height, width int) (*Decoder, error) {
-	if err := checkSize("latents", batch, height, width, m.Config.Factor); err != nil {
-		return nil, err
+	if err := size.Check("latents", batch, height, width, m.Config.Factor); err != nil {
+		return nil, fmt.Errorf("vae: %w", err)
 	}
 	g := &blocks.Graph{Engine: m.engine}
 	latents := tensor.NHWC{N: batch, H: height, W: width, C: m.Config.LatentChannels}
