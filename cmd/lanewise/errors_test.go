@@ -53,6 +53,7 @@ func TestGenerateErrors(t *testing.T) {
 		{[]string{"a", "--interpolate", ""}, []string{"--interpolate is empty"}},
 		{[]string{"a", "--interpolate", "noto,oil"}, []string{`--interpolate: unknown style "oil"`}},
 		{[]string{"a", "--interpolate", "noto,flat", "--frames", "1"}, []string{"--frames is 1", "2 to"}},
+		{[]string{"a", "--interpolate", "noto,flat,blob", "--frames", "2"}, []string{"--frames is 2", "at least 3"}},
 		{[]string{"a", "--interpolate", "noto,flat", "--style", "blob"}, []string{"leave --style out"}},
 		{[]string{"a", "--frames", "3"}, []string{"--interpolate"}},
 		{[]string{"--mix", "cat"}, []string{`--mix: "cat" has no weight`, `"cat:0.5"`}},

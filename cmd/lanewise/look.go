@@ -155,6 +155,9 @@ func interpolate(stops string, frames int, known []string) ([]look, error) {
 	if len(styles) < 2 {
 		return nil, fmt.Errorf("--interpolate is %q; it must name two styles or more, such as %s", stops, strings.Join(known[:min(2, len(known))], ","))
 	}
+	if frames < len(styles) {
+		return nil, fmt.Errorf("--frames is %d; it must be at least %d, as many as styles of --interpolate", frames, len(styles))
+	}
 	looks := make([]look, frames)
 	for i := range looks {
 		// In units of frames-1, so that the styles themselves are met exactly.
