@@ -14,6 +14,7 @@ const (
 // predictions are the names that diffusers gives them.
 var predictions = [...]string{Epsilon: "epsilon", Velocity: "v_prediction", Sample: "sample"}
 
+// String returns diffusers' name.
 func (k Prediction) String() string {
 	if int(k) < len(predictions) {
 		return predictions[k]

@@ -9,9 +9,9 @@ import (
 
 // A Schedule spreads a number of steps over the levels that a model was trained at.
 type Schedule struct {
-	Levels  Levels
-	Spacing Spacing
-	Offset  int // added to the times of Leading
+	Levels  Levels  // of the training steps
+	Spacing Spacing // how their times are chosen
+	Offset  int     // added to the times of Leading
 
 	// FinalNoise lets the last step end at the level of the first training step, which has a
 	// little noise, instead of at none.
@@ -39,6 +39,7 @@ const (
 // spacings are the names that diffusers gives them.
 var spacings = [...]string{Leading: "leading", Linspace: "linspace", Trailing: "trailing"}
 
+// String returns diffusers' name.
 func (s Spacing) String() string {
 	if int(s) < len(spacings) {
 		return spacings[s]
