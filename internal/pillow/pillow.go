@@ -44,12 +44,12 @@ func Of(img image.Image) *Picture {
 type Filter uint8
 
 const (
-	Nearest Filter = iota
-	Lanczos
-	Bilinear
-	Bicubic
-	Box
-	Hamming
+	Nearest  Filter = iota // the pixel under the middle, alone
+	Lanczos                // sinc(x)·sinc(x/3) for |x| < 3
+	Bilinear               // a triangle
+	Bicubic                // the cubic convolution of Keys (1981) with a = −½
+	Box                    // the mean of what a pixel covers
+	Hamming                // sinc under a cosine window, of the width of Bilinear
 )
 
 // Filters is how many filters there are.
