@@ -27,6 +27,9 @@ func main() {
 	size := flag.Int("size", 64, "rows and columns of the latents")
 	workers := flag.Int("workers", runtime.GOMAXPROCS(0), "goroutines of the engine")
 	flag.Parse()
+	if *rounds < 1 {
+		log.Fatal("conditioning: -rounds must be at least 1")
+	}
 	e, err := engine.New(engine.Options{Workers: *workers})
 	if err != nil {
 		log.Fatal(err)
