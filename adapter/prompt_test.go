@@ -104,7 +104,7 @@ func TestNegative(t *testing.T) {
 		p := load(t, e, w)
 		got, err := p.Negative(t.Context())
 		if kind != "Plain" && kind != "Face" {
-			says(t, err, "adapter: ", p.Kind.String(), "picture of zeros")
+			modeltest.Says(t, err, "adapter: ", p.Kind.String(), "picture of zeros")
 			continue
 		}
 		if err != nil {
@@ -156,16 +156,6 @@ func TestLayers(t *testing.T) {
 	}
 }
 
-// says fails the test unless the error holds all the texts.
-func says(t testing.TB, err error, texts ...string) {
-	t.Helper()
-	for _, text := range texts {
-		if err == nil || !strings.Contains(err.Error(), text) {
-			t.Errorf("error %v does not say %q", err, text)
-		}
-	}
-}
-
 func TestLoadImagePromptErrors(t *testing.T) {
 	e := kerneltest.Engine(t, kernels.Available()[0], 1)
 	nan := modeltest.Random("x", 1, width)
@@ -197,10 +187,10 @@ func TestLoadImagePromptErrors(t *testing.T) {
 		w := prompts[test.kind]()
 		test.change(w)
 		_, err := adapter.LoadImagePrompt(e, w.files(), file)
-		says(t, err, append(test.want, "adapter: ")...)
+		modeltest.Says(t, err, append(test.want, "adapter: ")...)
 	}
 	_, err := adapter.LoadImagePrompt(e, fstest.MapFS{}, file)
-	says(t, err, "adapter: ", file)
+	modeltest.Says(t, err, "adapter: ", file)
 
 	w := prompts["Plain"]()
 	w.add("ip_adapter.0.to_q_lora.down.weight", 2, 8)
@@ -238,7 +228,7 @@ func TestTokensErrors(t *testing.T) {
 		},
 	} {
 		_, err := f()
-		says(t, err, want)
+		modeltest.Says(t, err, want)
 	}
 }
 

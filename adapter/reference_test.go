@@ -2,7 +2,6 @@ package adapter_test
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -189,26 +188,7 @@ func (x matrix) plus(y matrix) matrix {
 
 // attend is attention of two heads.
 func attend(q, k, v matrix) matrix {
-	const heads, size = 2, 64
-	out := matrix{q.cols, make([]float64, len(q.data))}
-	for h := range heads {
-		for i := range q.rows() {
-			scores, sum := make([]float64, k.rows()), 0.0
-			for j := range scores {
-				for c := range size {
-					scores[j] += q.data[i*q.cols+h*size+c] * k.data[j*k.cols+h*size+c] / 8
-				}
-				scores[j] = math.Exp(scores[j])
-				sum += scores[j]
-			}
-			for j, s := range scores {
-				for c := range size {
-					out.data[i*q.cols+h*size+c] += s / sum * v.data[j*v.cols+h*size+c]
-				}
-			}
-		}
-	}
-	return out
+	return matrix{q.cols, ref.Attend(q.data, k.data, v.data, nil, q.cols, 2, 1.0/8)}
 }
 
 // resample is the resampler from h.

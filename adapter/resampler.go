@@ -60,12 +60,12 @@ func loadResampler(l *blocks.Loader, s *sizes, module string) (r *resampler, tok
 	}
 	for i := 0; ; i++ {
 		name := fmt.Sprintf("%slayers.%d.", module, i)
+		if i > 0 && !s.hasAny(name) {
+			return r, out[0], in[1]
+		}
 		names := authorsNames
 		if s.has(name + diffusersNames.attention + ".to_q.weight") {
 			names = diffusersNames
-		}
-		if i > 0 && !s.has(name+names.attention+".to_q.weight") {
-			return r, out[0], in[1]
 		}
 		r.layers = append(r.layers, loadResamplerLayer(l, s, name, names, r.width))
 	}

@@ -21,6 +21,11 @@ func (s *sizes) has(name string) bool {
 	return ok
 }
 
+// hasAny says whether there is a tensor whose name begins with prefix.
+func (s *sizes) hasAny(prefix string) bool {
+	return slices.ContainsFunc(s.from.Names(), func(name string) bool { return strings.HasPrefix(name, prefix) })
+}
+
 // of returns the shape of a tensor, which must have the given number of sizes, all at least 1.
 // Where it has not, that is an error and the sizes returned are 1.
 func (s *sizes) of(name string, rank int) []int {

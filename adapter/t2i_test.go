@@ -17,7 +17,6 @@ import (
 	"github.com/lanewise/lanewise/internal/modeltest"
 	"github.com/lanewise/lanewise/internal/ref"
 	"github.com/lanewise/lanewise/kernels"
-	"github.com/lanewise/lanewise/safetensors"
 	"github.com/lanewise/lanewise/tensor"
 )
 
@@ -62,7 +61,7 @@ func picture(seed uint64, n, h, w, c int) tensor.NHWC {
 // t2iReference is an adapter in float64, written after diffusers' models/adapter.py.
 type t2iReference struct {
 	t       testing.TB
-	weights *safetensors.Checkpoint
+	weights map[string]modeltest.Tensor
 }
 
 // planes are images in float64.
@@ -75,15 +74,11 @@ type planes struct {
 func (r *t2iReference) conv(name string, x planes) planes {
 	r.t.Helper()
 	read := func(name string) ([]int, []float64) {
-		info, ok := r.weights.Tensor(name)
+		w, ok := r.weights[name]
 		if !ok {
 			r.t.Fatalf("no %s", name)
 		}
-		v := make([]float32, info.Elements())
-		if err := r.weights.Float32(name, v); err != nil {
-			r.t.Fatal(err)
-		}
-		return info.Shape, kerneltest.Float64s(v)
+		return w.Shape, kerneltest.Float64s(w.Data)
 	}
 	shape, w := read(name + ".weight")
 	_, bias := read(name + ".bias")
@@ -170,13 +165,8 @@ func TestT2I(t *testing.T) {
 			channels := strings.Join(strings.Fields(fmt.Sprint(test.channels)), ", ")
 			fsys := t2i(t, 3, fmt.Sprintf(`{"_class_name": "T2IAdapter", "adapter_type": %q, "in_channels": %d, "channels": %s, "downscale_factor": %d, "num_res_blocks": %d}`,
 				test.kind, test.in, channels, test.factor, test.layers))
-			weights, err := safetensors.OpenSharded(fsys, checkpoint)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer weights.Close()
 			x := picture(5, 2, test.h, test.w, test.in)
-			r := &t2iReference{t, weights}
+			r := &t2iReference{t, modeltest.Read(fsys, checkpoint)}
 			want := r.features(test.kind, test.channels, test.factor, test.layers, x)
 			var first []float32 // of the best Set
 			kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
@@ -289,7 +279,7 @@ func TestMultiT2I(t *testing.T) {
 		if !tried {
 			tried = true
 			_, err := s.Forward(t.Context(), pictures, nil)
-			says(t, err, "adapter: the session is in use")
+			modeltest.Says(t, err, "adapter: the session is in use")
 		}
 	}}
 	if _, err := s.Forward(during, pictures, nil); err != nil || !tried {
@@ -314,7 +304,7 @@ func TestMultiT2I(t *testing.T) {
 		"adapter: open nothing": func() error { _, err := adapter.LoadMultiT2I(e, dirs, "nothing"); return err },
 		"adapter: broken: ":     func() error { _, err := adapter.LoadMultiT2I(e, fstest.MapFS{"broken/x": {}}, "broken"); return err },
 	} {
-		says(t, f(), want)
+		modeltest.Says(t, f(), want)
 	}
 }
 
@@ -337,20 +327,10 @@ func TestT2IForward(t *testing.T) {
 		if _, err := s.Forward(ctx, x); !errors.Is(err, context.Canceled) {
 			t.Errorf("canceled: %v", err)
 		}
-		tried := false
-		s.Program().Observe(func(string, tensor.NHWC) {
-			if !tried {
-				tried = true
-				_, err := s.Forward(t.Context(), x)
-				says(t, err, "in use")
-			}
-		})
-		if _, err := s.Forward(t.Context(), x); err != nil || !tried {
-			t.Errorf("tried %v: %v", tried, err)
-		}
+		modeltest.OneUser(t, s.Program(), func() error { _, err := s.Forward(t.Context(), x); return err })
 		for _, wrong := range []tensor.NHWC{picture(1, 1, 8, 6, 3), picture(1, 2, 6, 8, 3), picture(1, 2, 8, 6, 4)} {
 			_, err := s.Forward(t.Context(), wrong)
-			says(t, err, "adapter: picture is "+wrong.Shape(), "want 2×8×6×3")
+			modeltest.Says(t, err, "adapter: picture is "+wrong.Shape(), "want 2×8×6×3")
 		}
 		for _, size := range [][3]int{{0, 8, 8}, {1, 0, 8}, {1, 8, -2}, {1, 7, 8}, {1, 8, 7}, {1, 1 << 20, 1 << 20}, {1 << 62, 8, 8}} {
 			if _, err := a.Session(size[0], size[1], size[2]); err == nil {
@@ -374,20 +354,20 @@ func TestLoadT2IErrors(t *testing.T) {
 		`{"adapter_type": "light_adapter", "channels": [320,3]}`:              {"channels", "at least 4"},
 	} {
 		_, err := adapter.LoadT2I(e, fstest.MapFS{"config.json": {Data: []byte(config)}})
-		says(t, err, append(want, "adapter: ", "config.json")...)
+		modeltest.Says(t, err, append(want, "adapter: ", "config.json")...)
 	}
 	_, err := adapter.LoadT2I(e, fstest.MapFS{})
-	says(t, err, "adapter: ", "config.json")
+	modeltest.Says(t, err, "adapter: ", "config.json")
 	_, err = adapter.LoadT2I(e, fstest.MapFS{"config.json": {Data: []byte("{}")}})
-	says(t, err, "adapter: ", checkpoint)
+	modeltest.Says(t, err, "adapter: ", checkpoint)
 
 	fsys := t2i(t, 1, small)
 	fsys["config.json"] = &fstest.MapFile{Data: []byte(strings.Replace(small, "[8, 16]", "[8, 12]", 1))}
 	_, err = adapter.LoadT2I(e, fsys)
-	says(t, err, "adapter: adapter.body.1.in_conv.weight: shape [16 8 1 1], want [12 8 1 1]", "adapter.body.1.resnets.0.block2.bias: shape [16], want [12]")
+	modeltest.Says(t, err, "adapter: adapter.body.1.in_conv.weight: shape [16 8 1 1], want [12 8 1 1]", "adapter.body.1.resnets.0.block2.bias: shape [16], want [12]")
 	fsys["config.json"] = &fstest.MapFile{Data: []byte(strings.Replace(small, `"num_res_blocks": 1`, `"num_res_blocks": 2, "extra": 1`, 1))}
 	_, err = adapter.LoadT2I(e, fsys)
-	says(t, err, "adapter: adapter.body.0.resnets.1.block1.weight: missing, want [8 8 3 3]")
+	modeltest.Says(t, err, "adapter: adapter.body.0.resnets.1.block1.weight: missing, want [8 8 3 3]")
 	fsys["config.json"] = &fstest.MapFile{Data: []byte(strings.Replace(small, `"num_res_blocks": 1`, `"num_res_blocks": 0, "extra": 1`, 1))}
 	a := loadT2I(t, e, fsys)
 	if !slices.Equal(a.Unknown, []string{"extra"}) || len(a.Unused) != 8 || !strings.HasPrefix(a.Unused[0], "adapter.body.0.resnets.0.block1.bias") {

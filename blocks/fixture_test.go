@@ -37,19 +37,9 @@ func load[B any](t *testing.T, e *engine.Engine, f func(l *blocks.Loader) B) (bl
 		}
 		return l.Err()
 	})
-	c, err := safetensors.OpenSharded(files, "model")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
 	w = make(weights)
-	for _, name := range c.Names() {
-		info, _ := c.Tensor(name)
-		v := make([]float32, info.Elements())
-		if err := c.Float32(name, v); err != nil {
-			t.Fatal(err)
-		}
-		w[name] = kerneltest.Float64s(v)
+	for name, v := range modeltest.Read(files, "model") {
+		w[name] = kerneltest.Float64s(v.Data)
 	}
 	return block, w
 }
@@ -213,29 +203,7 @@ func (p picture) halved() picture {
 
 // attend is the attention of the pixels to keys and values, whose masks are added.
 func (p picture) attend(k, v picture, heads int, scale float64, mask []float64) picture {
-	y := picture{p.h, p.w, p.c, make([]float64, len(p.v))}
-	queries, keys, size := p.h*p.w, k.h*k.w, p.c/heads
-	for h := range heads {
-		for i := range queries {
-			scores, total := make([]float64, keys), 0.0
-			for j := range scores {
-				for c := range size {
-					scores[j] += scale * p.v[i*p.c+h*size+c] * k.v[j*p.c+h*size+c]
-				}
-				if mask != nil {
-					scores[j] += mask[j]
-				}
-				scores[j] = math.Exp(scores[j])
-				total += scores[j]
-			}
-			for j, s := range scores {
-				for c := range size {
-					y.v[i*p.c+h*size+c] += s / total * v.v[j*p.c+h*size+c]
-				}
-			}
-		}
-	}
-	return y
+	return picture{p.h, p.w, p.c, ref.Attend(p.v, k.v, v.v, mask, p.c, heads, scale)}
 }
 
 // stacked is the pixels of p and then those of q.

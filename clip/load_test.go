@@ -62,8 +62,8 @@ func TestLoadTextNames(t *testing.T) {
 	if want := []string{"logit_scale [1]", "lora of another model"}; !slices.Equal(m.Unused, want) {
 		t.Errorf("unused %q, want %q", m.Unused, want)
 	}
-	for i := range files.weights[fc2].data {
-		files.weights[fc2].data[i] *= 2
+	for i := range files.weights[fc2].Data {
+		files.weights[fc2].Data[i] *= 2
 	}
 	want, _ = encode(files.weights)
 	kerneltest.Same(t, "merged", merged, want)
@@ -74,7 +74,7 @@ func TestEncodeHalfWidth(t *testing.T) {
 	for _, ty := range []kernels.HalfType{kernels.BFloat16, kernels.Float16} {
 		files := newModel()
 		for _, w := range files.weights {
-			kerneltest.Truncate(w.data, ty)
+			kerneltest.Truncate(w.Data, ty)
 		}
 		encode := func(storage engine.Storage) ([]float32, int) {
 			m, err := clip.LoadText(kerneltest.EngineOf(t, engine.Options{Storage: storage}), files.files(files.config()))
@@ -114,7 +114,7 @@ func TestLoadTextErrors(t *testing.T) {
 		{"eps", func(_ *model, c map[string]any) { c["layer_norm_eps"] = 0 }, []string{"layer_norm_eps"}},
 		{"missing", func(m *model, _ map[string]any) { delete(m.weights, fc1) }, []string{fc1, "missing"}},
 		{"shape", func(_ *model, c map[string]any) { c["intermediate_size"] = 41 }, []string{fc1, "[40 24]", "[41 24]"}},
-		{"not finite", func(m *model, _ map[string]any) { m.weights[fc1].data[3] = float32(math.NaN()) }, []string{fc1, "NaN"}},
+		{"not finite", func(m *model, _ map[string]any) { m.weights[fc1].Data[3] = float32(math.NaN()) }, []string{fc1, "NaN"}},
 		{"projection", func(m *model, _ map[string]any) { delete(m.weights, "text_projection.weight") }, []string{"text_projection.weight", "missing"}},
 	} {
 		m := newModel()

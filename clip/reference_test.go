@@ -1,10 +1,8 @@
 package clip_test
 
 import (
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -12,33 +10,12 @@ import (
 	"testing/fstest"
 
 	"github.com/lanewise/lanewise/internal/kerneltest"
+	"github.com/lanewise/lanewise/internal/modeltest"
 	"github.com/lanewise/lanewise/internal/ref"
 )
 
 // weights are tensors by name.
-type weights map[string]weight
-
-type weight struct {
-	shape []int
-	data  []float32
-}
-
-// file returns the tensors as a safetensors file.
-func (ws weights) file() []byte {
-	header, data := map[string]any{}, []byte{}
-	for _, name := range slices.Sorted(maps.Keys(ws)) {
-		begin := len(data)
-		for _, v := range ws[name].data {
-			data = binary.LittleEndian.AppendUint32(data, math.Float32bits(v))
-		}
-		header[name] = map[string]any{"dtype": "F32", "shape": ws[name].shape, "data_offsets": []int{begin, len(data)}}
-	}
-	h, err := json.Marshal(header)
-	if err != nil {
-		panic(err)
-	}
-	return append(append(binary.LittleEndian.AppendUint64(nil, uint64(len(h))), h...), data...)
-}
+type weights map[string]modeltest.Tensor
 
 // files returns a model's directory.
 func (ws weights) files(config map[string]any) fstest.MapFS {
@@ -46,7 +23,7 @@ func (ws weights) files(config map[string]any) fstest.MapFS {
 	if err != nil {
 		panic(err)
 	}
-	return fstest.MapFS{"config.json": {Data: text}, "model.safetensors": {Data: ws.file()}}
+	return fstest.MapFS{"config.json": {Data: text}, "model.safetensors": {Data: modeltest.Safetensors(ws)}}
 }
 
 // add adds a tensor of random values about a center.
@@ -59,7 +36,7 @@ func (ws weights) add(name string, center, spread float32, shape ...int) {
 	for i := range data {
 		data[i] = center + spread*data[i]
 	}
-	ws[name] = weight{shape, data}
+	ws[name] = modeltest.Tensor{Shape: shape, Data: data}
 }
 
 // without returns the tensors with a prefix left out of their names.
@@ -88,7 +65,7 @@ func (ws weights) tensor(name string) []float64 {
 	if !ok {
 		panic("no tensor " + name)
 	}
-	return kerneltest.Float64s(w.data)
+	return kerneltest.Float64s(w.Data)
 }
 
 // stack is the layers of an encoder in float64.

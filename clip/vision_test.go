@@ -247,7 +247,7 @@ func TestLoadVisionErrors(t *testing.T) {
 		{"size", func(_ *visionModel, c map[string]any) { c["image_size"] = 1 << 20 }, []string{"image_size", "65536 patches"}},
 		{"missing", func(m *visionModel, _ map[string]any) { delete(m.weights, norm) }, []string{norm, "missing", "[24]"}},
 		{"tokens", func(_ *visionModel, c map[string]any) { c["image_size"] = 12 }, []string{"position_embedding.weight", "[10 24]", "[17 24]"}},
-		{"not finite", func(m *visionModel, _ map[string]any) { m.weights[norm].data[3] = float32(math.Inf(1)) }, []string{norm, "+Inf"}},
+		{"not finite", func(m *visionModel, _ map[string]any) { m.weights[norm].Data[3] = float32(math.Inf(1)) }, []string{norm, "+Inf"}},
 		{"projection", func(m *visionModel, _ map[string]any) { delete(m.weights, "visual_projection.weight") }, []string{"visual_projection.weight", "missing"}},
 		{"spelling", func(m *visionModel, _ map[string]any) {
 			m.weights["vision_model.pre_layernorm.bias"] = m.weights[norm]

@@ -7,6 +7,7 @@ import (
 
 	"github.com/lanewise/lanewise/cond"
 	"github.com/lanewise/lanewise/internal/kerneltest"
+	"github.com/lanewise/lanewise/internal/modeltest"
 	"github.com/lanewise/lanewise/kernels"
 	"github.com/lanewise/lanewise/tensor"
 )
@@ -101,7 +102,7 @@ func distance(a, b tensor.NHWC) (d float64) {
 func TestSharedEmbedding(t *testing.T) {
 	e := kerneltest.Engine(t, kernels.Available()[0], 2)
 	once := shared(t, files(t, classes))
-	weights := tensors(t, once)
+	weights := modeltest.Read(once, weightsBase)
 	const table = "transformer_blocks.1.norm1.emb.class_embedder.embedding_table.weight"
 	other := weights[table]
 	other.Data = append([]float32(nil), other.Data...)

@@ -12,7 +12,6 @@ import (
 	"github.com/lanewise/lanewise/internal/kerneltest"
 	"github.com/lanewise/lanewise/internal/modeltest"
 	"github.com/lanewise/lanewise/kernels"
-	"github.com/lanewise/lanewise/safetensors"
 	"github.com/lanewise/lanewise/tensor"
 )
 
@@ -36,42 +35,26 @@ const (
 
 var layouts = map[string]string{"classes": classes, "alpha": alpha, "sigma": sigma, "captions": captions}
 
-const weightsFile = "diffusion_pytorch_model.safetensors"
+// The checkpoint, without and with its extension.
+const (
+	weightsBase = "diffusion_pytorch_model"
+	weightsFile = weightsBase + ".safetensors"
+)
 
 // files writes a model directory with random weights.
 func files(t testing.TB, config string) fstest.MapFS {
 	t.Helper()
 	e := kerneltest.Engine(t, kernels.Available()[0], 1)
-	return modeltest.Files(config, strings.TrimSuffix(weightsFile, ".safetensors"), 1, func(fsys fs.FS) error {
+	return modeltest.Files(config, weightsBase, 1, func(fsys fs.FS) error {
 		_, err := dit.Load(e, fsys)
 		return err
 	})
 }
 
-// tensors reads the weights of a model directory.
-func tensors(t testing.TB, files fstest.MapFS) map[string]modeltest.Tensor {
-	t.Helper()
-	f, err := safetensors.Open(files, weightsFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	all := make(map[string]modeltest.Tensor)
-	for _, name := range f.Names() {
-		info, _ := f.Tensor(name)
-		w := modeltest.Tensor{Shape: info.Shape, Data: make([]float32, info.Elements())}
-		if err := f.Float32(name, w.Data); err != nil {
-			t.Fatal(err)
-		}
-		all[name] = w
-	}
-	return all
-}
-
 // shared makes the embeddings of all blocks those of the first, as published checkpoints have them.
 func shared(t testing.TB, files fstest.MapFS) fstest.MapFS {
 	t.Helper()
-	weights := tensors(t, files)
+	weights := modeltest.Read(files, weightsBase)
 	for name := range weights {
 		if rest, ok := strings.CutPrefix(name, "transformer_blocks.1.norm1.emb."); ok {
 			weights[name] = weights["transformer_blocks.0.norm1.emb."+rest]

@@ -28,7 +28,7 @@ func withWeights(files fstest.MapFS, weights map[string]modeltest.Tensor) fstest
 // what is there and what should be.
 func TestLoadListsBadTensors(t *testing.T) {
 	good := files(t, alpha)
-	weights := tensors(t, good)
+	weights := modeltest.Read(good, weightsBase)
 	delete(weights, "transformer_blocks.1.scale_shift_table")
 	delete(weights, "adaln_single.linear.bias")
 	weights["pos_embed.proj.weight"] = modeltest.Tensor{Shape: []int{24, 4, 4}, Data: make([]float32, 24*16)}
@@ -57,7 +57,7 @@ func TestLoadListsBadTensors(t *testing.T) {
 // What is merely too much is ignored and listed: older files hold the positions.
 func TestLoadListsUnused(t *testing.T) {
 	good := files(t, classes)
-	weights := tensors(t, good)
+	weights := modeltest.Read(good, weightsBase)
 	weights["pos_embed.pos_embed"] = modeltest.Tensor{Shape: []int{1, 16, 24}, Data: make([]float32, 16*24)}
 	fsys := withWeights(good, weights)
 	fsys["config.json"] = &fstest.MapFile{Data: []byte(strings.Replace(classes, "{", `{"_diffusers_version": "0.31.0", "novelty": 3,`, 1))}

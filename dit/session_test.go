@@ -2,7 +2,6 @@ package dit_test
 
 import (
 	"context"
-	"errors"
 	"math"
 	"strings"
 	"sync"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/lanewise/lanewise/cond"
 	"github.com/lanewise/lanewise/internal/kerneltest"
+	"github.com/lanewise/lanewise/internal/modeltest"
 	"github.com/lanewise/lanewise/kernels"
 	"github.com/lanewise/lanewise/tensor"
 )
@@ -144,19 +144,6 @@ func TestForwardDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// canceled becomes canceled when Err was called n times.
-type canceled struct {
-	context.Context
-	n int
-}
-
-func (c *canceled) Err() error {
-	if c.n--; c.n < 0 {
-		return context.Canceled
-	}
-	return nil
-}
-
 func TestForwardStopsWithinOneOp(t *testing.T) {
 	m := load(t, kerneltest.Engine(t, kernels.Available()[0], 2), files(t, classes))
 	s := session(t, m, 1, 4, 4)
@@ -165,27 +152,7 @@ func TestForwardStopsWithinOneOp(t *testing.T) {
 		t.Fatal(err)
 	}
 	x, out := images(2, 1, 4, 4, 4), tensor.Make(1, 4, 4, 8)
-	ran := 0
-	s.Program().Observe(func(string, tensor.NHWC) { ran++ })
-	ops := len(s.Program().Names())
-	for n := range ops {
-		ran = 0
-		kerneltest.Fill(out.Data)
-		if err := b.Forward(&canceled{t.Context(), n}, out, x, 1); !errors.Is(err, context.Canceled) {
-			t.Fatalf("canceled after %d ops: error %v", n, err)
-		}
-		if ran != n {
-			t.Errorf("canceled after %d ops, %d ran", n, ran)
-		}
-		for i, v := range out.Data {
-			if !kerneltest.Untouched(v) {
-				t.Fatalf("canceled after %d ops: out[%d] was written", n, i)
-			}
-		}
-	}
-	if err := b.Forward(&canceled{t.Context(), ops}, out, x, 1); err != nil {
-		t.Errorf("canceled after the last op: %v", err)
-	}
+	modeltest.StopsWithinOneOp(t, s.Program(), func(ctx context.Context) error { return b.Forward(ctx, out, x, 1) }, out)
 }
 
 // Sessions of one model run at the same time; one session does not.
@@ -223,20 +190,8 @@ func TestConcurrentSessions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, tried := tensor.Make(1, 8, 8, 8), false
-	s.Program().Observe(func(string, tensor.NHWC) {
-		if !tried {
-			tried = true
-			if err := b.Forward(t.Context(), out, x, 1); err == nil || !strings.Contains(err.Error(), "in use") {
-				t.Errorf("Forward within Forward: %v", err)
-			}
-		}
-	})
-	for range 2 {
-		if err := b.Forward(t.Context(), out, x, 1); err != nil {
-			t.Error(err)
-		}
-	}
+	out := tensor.Make(1, 8, 8, 8)
+	modeltest.OneUser(t, s.Program(), func() error { return b.Forward(t.Context(), out, x, 1) })
 }
 
 func TestSessionErrors(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/lanewise/lanewise/blocks"
 	"github.com/lanewise/lanewise/internal/kerneltest"
+	"github.com/lanewise/lanewise/internal/modeltest"
 	"github.com/lanewise/lanewise/kernels"
 	"github.com/lanewise/lanewise/lora"
 	"github.com/lanewise/lanewise/safetensors"
@@ -68,21 +69,21 @@ func TestSpellings(t *testing.T) {
 	for _, s := range spellings {
 		t.Run(s.down, func(t *testing.T) {
 			down, up, w := random(1, rank, 10), random(2, 7, rank), random(3, 7, 10)
-			f := open(t, map[string]weight{s.down: down, s.up: up})
+			f := open(t, map[string]modeltest.Tensor{s.down: down, s.up: up})
 			m := s.of(f, scale)
 			if unused := m.Unused(); len(unused) != 1 {
 				t.Errorf("unused before: %v", unused)
 			}
-			got := slices.Clone(w.data)
+			got := slices.Clone(w.Data)
 			if err := m.Add(e, got, "conv_in.weight", []int{7, 10}); err != nil {
 				t.Fatal(err)
 			}
-			kerneltest.Same(t, "another weight", got, w.data)
-			says(t, m.Err(), "none of its 1 layers is one of the model's")
+			kerneltest.Same(t, "another weight", got, w.Data)
+			modeltest.Says(t, m.Err(), "none of its 1 layers is one of the model's")
 			if err := m.Add(e, got, s.name, []int{7, 10}); err != nil {
 				t.Fatal(err)
 			}
-			want, bound := merged(w.data, up.data, nil, down.data, scale, rank)
+			want, bound := merged(w.Data, up.Data, nil, down.Data, scale, rank)
 			near(t, s.name, got, want, bound)
 			if unused := m.Unused(); len(unused) != 0 || m.Err() != nil {
 				t.Errorf("unused %v, error %v", unused, m.Err())
@@ -118,23 +119,23 @@ func TestShapes(t *testing.T) {
 			kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
 				for _, dtype := range []string{"", "F16", "BF16"} {
 					down, up, w := random(1, test.down...), random(2, test.up...), random(3, test.w...)
-					weights := map[string]weight{module + ".alpha": {[]int{}, []float32{3}, "I64"}}
-					var mid weight
+					weights := map[string]modeltest.Tensor{module + ".alpha": {Shape: []int{}, Data: []float32{3}, Type: "I64"}}
+					var mid modeltest.Tensor
 					if test.mid != nil {
 						mid = random(4, test.mid...)
 					}
-					for name, p := range map[string]*weight{".lora_down.weight": &down, ".lora_up.weight": &up, ".lora_mid.weight": &mid} {
-						if p.data == nil {
+					for name, p := range map[string]*modeltest.Tensor{".lora_down.weight": &down, ".lora_up.weight": &up, ".lora_mid.weight": &mid} {
+						if p.Data == nil {
 							continue
 						}
-						if p.dtype = dtype; dtype != "" {
-							kerneltest.Truncate(p.data, map[string]kernels.HalfType{"F16": kernels.Float16, "BF16": kernels.BFloat16}[dtype])
+						if p.Type = dtype; dtype != "" {
+							kerneltest.Truncate(p.Data, map[string]kernels.HalfType{"F16": kernels.Float16, "BF16": kernels.BFloat16}[dtype])
 						}
 						weights[module+name] = *p
 					}
-					want, bound := merged(w.data, up.data, mid.data, down.data, 0.5*3/rank, rank)
+					want, bound := merged(w.Data, up.Data, mid.Data, down.Data, 0.5*3/rank, rank)
 					for _, workers := range []int{1, 2, 7} {
-						got := slices.Clone(w.data)
+						got := slices.Clone(w.Data)
 						if err := open(t, weights).UNet(0.5).Add(kerneltest.Engine(t, set, workers), got, "conv_in.weight", test.w); err != nil {
 							t.Fatal(err)
 						}
@@ -156,20 +157,20 @@ func TestShapes(t *testing.T) {
 // Every tensor that a loader reads is changed by all merges in order, and no other.
 func TestSeveral(t *testing.T) {
 	e := kerneltest.Engine(t, kernels.Available()[0], 2)
-	base := map[string]weight{"a.weight": random(1, 6, 8), "b.weight": random(2, 6, 8), "c.weight": random(3, 6, 8), "a.bias": random(4, 6)}
+	base := map[string]modeltest.Tensor{"a.weight": random(1, 6, 8), "b.weight": random(2, 6, 8), "c.weight": random(3, 6, 8), "a.bias": random(4, 6)}
 	half := base["a.weight"]
-	half.dtype = "F16"
-	kerneltest.Truncate(half.data, kernels.Float16)
+	half.Type = "F16"
+	kerneltest.Truncate(half.Data, kernels.Float16)
 	base["a.weight"] = half
-	first := map[string]weight{
+	first := map[string]modeltest.Tensor{
 		"unet.a.lora_A.weight": random(5, 2, 8), "unet.a.lora_B.weight": random(6, 6, 2),
 		"unet.z.lora_A.weight": random(5, 2, 8), "unet.z.lora_B.weight": random(6, 6, 2),
 	}
-	second := map[string]weight{
+	second := map[string]modeltest.Tensor{
 		"lora_unet_a.lora_down.weight": random(7, 3, 8), "lora_unet_a.lora_up.weight": random(8, 6, 3), "lora_unet_a.alpha": one(1.5),
 		"lora_unet_b.lora_down.weight": random(9, 1, 8), "lora_unet_b.lora_up.weight": random(10, 6, 1), "lora_unet_b.alpha": one(-1),
 	}
-	checkpoint, err := safetensors.OpenSharded(fstest.MapFS{"model.safetensors": {Data: encode(t, base, nil)}}, "model")
+	checkpoint, err := safetensors.OpenSharded(fstest.MapFS{"model.safetensors": {Data: modeltest.Safetensors(base)}}, "model")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,17 +179,17 @@ func TestSeveral(t *testing.T) {
 	if err := l.Err(); err != nil {
 		t.Fatal(err)
 	}
-	want, bound := merged(base["a.weight"].data, first["unet.a.lora_B.weight"].data, nil, first["unet.a.lora_A.weight"].data, 0.25, 2)
+	want, bound := merged(base["a.weight"].Data, first["unet.a.lora_B.weight"].Data, nil, first["unet.a.lora_A.weight"].Data, 0.25, 2)
 	middle := make([]float32, len(want))
 	for i, v := range want {
 		middle[i] = float32(v)
 	}
-	want, bound2 := merged(middle, second["lora_unet_a.lora_up.weight"].data, nil, second["lora_unet_a.lora_down.weight"].data, 2*1.5/3, 3)
+	want, bound2 := merged(middle, second["lora_unet_a.lora_up.weight"].Data, nil, second["lora_unet_a.lora_down.weight"].Data, 2*1.5/3, 3)
 	kerneltest.Near(t, "a", a, want, func(i int) float64 { return bound[i] + 2*bound2[i] })
-	want, bound = merged(base["b.weight"].data, second["lora_unet_b.lora_up.weight"].data, nil, second["lora_unet_b.lora_down.weight"].data, -2, 1)
+	want, bound = merged(base["b.weight"].Data, second["lora_unet_b.lora_up.weight"].Data, nil, second["lora_unet_b.lora_down.weight"].Data, -2, 1)
 	near(t, "b", b, want, bound)
-	kerneltest.Same(t, "c", c, base["c.weight"].data)
-	kerneltest.Same(t, "bias", bias, base["a.bias"].data)
+	kerneltest.Same(t, "c", c, base["c.weight"].Data)
+	kerneltest.Same(t, "bias", bias, base["a.bias"].Data)
 	if unused := l.Unused(); !slices.Equal(unused, []string{"unet.z (" + name + ")"}) {
 		t.Errorf("unused: %q", unused)
 	}
@@ -203,26 +204,26 @@ func TestAlpha(t *testing.T) {
 		file     string
 		metadata string
 		beside   string // adapter_config.json
-		alpha    *weight
+		alpha    *modeltest.Tensor
 		want     float64
 	}{
 		{"no alpha", name, "", "", nil, 1},
-		{"a tensor", name, "", "", &weight{[]int{}, []float32{2}, ""}, 0.5},
-		{"one value", name, "", "", &weight{[]int{1}, []float32{8}, "BF16"}, 2},
-		{"an integer", name, "", "", &weight{[]int{}, []float32{1}, "I64"}, 0.25},
-		{"nothing of it", name, "", "", &weight{[]int{}, []float32{0}, ""}, 0},
+		{"a tensor", name, "", "", &modeltest.Tensor{Shape: []int{}, Data: []float32{2}}, 0.5},
+		{"one value", name, "", "", &modeltest.Tensor{Shape: []int{1}, Data: []float32{8}, Type: "BF16"}, 2},
+		{"an integer", name, "", "", &modeltest.Tensor{Shape: []int{}, Data: []float32{1}, Type: "I64"}, 0.25},
+		{"nothing of it", name, "", "", &modeltest.Tensor{Shape: []int{}, Data: []float32{0}}, 0},
 		{"diffusers", name, `{"unet.r": 4, "unet.lora_alpha": 8, "text_encoder.lora_alpha": 1}`, "", nil, 2},
 		{"diffusers, another model", name, `{"text_encoder.lora_alpha": 1}`, "", nil, 1},
 		{"a pattern", name, `{"unet.lora_alpha": 8, "unet.alpha_pattern": {"to_q": 1, "mid.to_q": 2, "o_q": 7, "other": 3}}`, "", nil, 0.5},
 		{"rank-stabilised", name, `{"unet.lora_alpha": 8, "unet.use_rslora": true}`, "", nil, 4},
 		{"rank-stabilised by default", name, `{"unet.use_rslora": true}`, "", nil, 2},
-		{"a tensor and metadata", name, `{"unet.lora_alpha": 8}`, "", &weight{[]int{}, []float32{2}, ""}, 0.5},
+		{"a tensor and metadata", name, `{"unet.lora_alpha": 8}`, "", &modeltest.Tensor{Shape: []int{}, Data: []float32{2}}, 0.5},
 		{"PEFT", "dir/adapter_model.safetensors", "", `{"peft_type": "LORA", "r": 4, "lora_alpha": 16, "alpha_pattern": {}}`, nil, 4},
 		{"another's configuration", "dir/style.safetensors", "", `{"lora_alpha": 16}`, nil, 1},
 	} {
 		t.Run(test.what, func(t *testing.T) {
 			down, up, w := random(1, 4, 5), random(2, 3, 4), random(3, 3, 5)
-			weights := map[string]weight{pair + ".lora_A.weight": down, pair + ".lora_B.weight": up}
+			weights := map[string]modeltest.Tensor{pair + ".lora_A.weight": down, pair + ".lora_B.weight": up}
 			if test.alpha != nil {
 				weights[pair+".alpha"] = *test.alpha
 			}
@@ -230,7 +231,7 @@ func TestAlpha(t *testing.T) {
 			if test.metadata != "" {
 				metadata = map[string]string{"lora_adapter_metadata": test.metadata, "format": "pt"}
 			}
-			fsys := fstest.MapFS{test.file: {Data: encode(t, weights, metadata)}}
+			fsys := fstest.MapFS{test.file: {Data: modeltest.SafetensorsWith(metadata, weights)}}
 			if test.beside != "" {
 				fsys["dir/adapter_config.json"] = &fstest.MapFile{Data: []byte(test.beside)}
 			}
@@ -239,11 +240,11 @@ func TestAlpha(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer f.Close()
-			got := slices.Clone(w.data)
+			got := slices.Clone(w.Data)
 			if err := f.UNet(1).Add(e, got, "mid.to_q.weight", []int{3, 5}); err != nil {
 				t.Fatal(err)
 			}
-			want, bound := merged(w.data, up.data, nil, down.data, test.want, 4)
+			want, bound := merged(w.Data, up.Data, nil, down.Data, test.want, 4)
 			near(t, "merged", got, want, bound)
 		})
 	}
@@ -263,18 +264,18 @@ func TestMagnitudes(t *testing.T) {
 		{[3]string{"a.lora_A.weight", "a.lora_B.weight", "a.lora_magnitude_vector.weight"}, []int{7, 10, 3, 3}, []int{rank, 10, 3, 3}, []int{7, rank, 1, 1}, []int{1, 7, 1, 1}},
 	} {
 		down, up, vectors, w := random(1, test.down...), random(2, test.up...), random(3, test.vectors...), random(4, test.w...)
-		f := open(t, map[string]weight{test.names[0]: down, test.names[1]: up, test.names[2]: vectors})
-		got := slices.Clone(w.data)
+		f := open(t, map[string]modeltest.Tensor{test.names[0]: down, test.names[1]: up, test.names[2]: vectors})
+		got := slices.Clone(w.Data)
 		columns := len(got) / 7
 		for range 2 {
-			want, _ := merged(got, up.data, nil, down.data, scale, rank)
+			want, _ := merged(got, up.Data, nil, down.Data, scale, rank)
 			for r := range 7 {
 				norm := 0.0
 				for _, v := range want[r*columns : (r+1)*columns] {
 					norm += v * v
 				}
 				for c := range columns {
-					want[r*columns+c] *= float64(vectors.data[r]) / math.Sqrt(norm)
+					want[r*columns+c] *= float64(vectors.Data[r]) / math.Sqrt(norm)
 				}
 			}
 			if err := f.UNet(scale).Add(e, got, "a.weight", test.w); err != nil {
@@ -287,15 +288,15 @@ func TestMagnitudes(t *testing.T) {
 
 func TestAddErrors(t *testing.T) {
 	e := kerneltest.Engine(t, kernels.Available()[0], 1)
-	pair := func(down, up weight) map[string]weight {
-		return map[string]weight{"lora_unet_a.lora_down.weight": down, "lora_unet_a.lora_up.weight": up}
+	pair := func(down, up modeltest.Tensor) map[string]modeltest.Tensor {
+		return map[string]modeltest.Tensor{"lora_unet_a.lora_down.weight": down, "lora_unet_a.lora_up.weight": up}
 	}
 	nan := random(1, 2, 5)
-	nan.data[3] = float32(math.NaN())
+	nan.Data[3] = float32(math.NaN())
 	inf := random(1, 3, 2)
-	inf.data[5] = float32(math.Inf(-1))
+	inf.Data[5] = float32(math.Inf(-1))
 	for _, test := range []struct {
-		weights map[string]weight
+		weights map[string]modeltest.Tensor
 		shape   []int
 		want    []string
 	}{
@@ -311,16 +312,16 @@ func TestAddErrors(t *testing.T) {
 		for _, size := range test.shape {
 			n *= size
 		}
-		says(t, open(t, test.weights).UNet(1).Add(e, make([]float32, n), "a.weight", test.shape), test.want...)
+		modeltest.Says(t, open(t, test.weights).UNet(1).Add(e, make([]float32, n), "a.weight", test.shape), test.want...)
 	}
 }
 
 // A closed file is an error, not a crash.
 func TestAddAfterClose(t *testing.T) {
-	f := open(t, map[string]weight{"a.lora_A.weight": random(1, 2, 5), "a.lora_B.weight": random(2, 3, 2)})
+	f := open(t, map[string]modeltest.Tensor{"a.lora_A.weight": random(1, 2, 5), "a.lora_B.weight": random(2, 3, 2)})
 	m := f.UNet(1)
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	says(t, m.Add(kerneltest.Engine(t, kernels.Available()[0], 1), make([]float32, 15), "a.weight", []int{3, 5}), "closed")
+	modeltest.Says(t, m.Add(kerneltest.Engine(t, kernels.Available()[0], 1), make([]float32, 15), "a.weight", []int{3, 5}), "closed")
 }

@@ -89,39 +89,19 @@ func peft(prefix, module string) (down, up, alpha string) {
 	return prefix + module + ".lora_A.weight", prefix + module + ".lora_B.weight", ""
 }
 
-// weightsOf reads a checkpoint.
-func weightsOf(t *testing.T, fsys fs.FS, base string) map[string]weight {
-	t.Helper()
-	c, err := safetensors.OpenSharded(fsys, base)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	weights := make(map[string]weight)
-	for _, name := range c.Names() {
-		info, _ := c.Tensor(name)
-		w := weight{shape: info.Shape, data: make([]float32, info.Elements())}
-		if err := c.Float32(name, w.data); err != nil {
-			t.Fatal(err)
-		}
-		weights[name] = w
-	}
-	return weights
-}
-
 // full makes a LoRA for the linear layers and convolutions among the weights that want says, and
 // merges it into them in float64.
-func full(weights map[string]weight, seed uint64, scale float64, want func(name string) bool, spell func(module string) (down, up, alpha string)) (pairs map[string]weight) {
+func full(weights map[string]modeltest.Tensor, seed uint64, scale float64, want func(name string) bool, spell func(module string) (down, up, alpha string)) (pairs map[string]modeltest.Tensor) {
 	const rank = 2
-	pairs = make(map[string]weight)
+	pairs = make(map[string]modeltest.Tensor)
 	for i, name := range slices.Sorted(maps.Keys(weights)) {
 		w := weights[name]
 		module, ok := strings.CutSuffix(name, ".weight")
-		if !ok || len(w.shape) < 2 || !want(name) {
+		if !ok || len(w.Shape) < 2 || !want(name) {
 			continue
 		}
-		down := random(seed+uint64(2*i), append([]int{rank}, w.shape[1:]...)...)
-		up := random(seed+uint64(2*i+1), append([]int{w.shape[0], rank}, slices.Repeat([]int{1}, len(w.shape)-2)...)...)
+		down := random(seed+uint64(2*i), append([]int{rank}, w.Shape[1:]...)...)
+		up := random(seed+uint64(2*i+1), append([]int{w.Shape[0], rank}, slices.Repeat([]int{1}, len(w.Shape)-2)...)...)
 		downName, upName, alphaName := spell(module)
 		pairs[downName], pairs[upName] = down, up
 		factor := scale
@@ -129,9 +109,9 @@ func full(weights map[string]weight, seed uint64, scale float64, want func(name 
 			pairs[alphaName] = one(1)
 			factor /= rank
 		}
-		merged, _ := merged(w.data, up.data, nil, down.data, factor, rank)
+		merged, _ := merged(w.Data, up.Data, nil, down.Data, factor, rank)
 		for j, v := range merged {
-			w.data[j] = float32(v)
+			w.Data[j] = float32(v)
 		}
 	}
 	return pairs
@@ -143,10 +123,10 @@ func attention(name string) bool  { return strings.Contains(name, "attn") }
 func textLayers(name string) bool { return !strings.Contains(name, "embedding") }
 
 // replaced returns a model directory with another checkpoint.
-func replaced(t *testing.T, fsys fstest.MapFS, base string, weights map[string]weight) fstest.MapFS {
+func replaced(t *testing.T, fsys fstest.MapFS, base string, weights map[string]modeltest.Tensor) fstest.MapFS {
 	t.Helper()
 	other := maps.Clone(fsys)
-	other[base+".safetensors"] = &fstest.MapFile{Data: encode(t, weights, nil)}
+	other[base+".safetensors"] = &fstest.MapFile{Data: modeltest.Safetensors(weights)}
 	return other
 }
 
@@ -202,7 +182,7 @@ func TestUNet(t *testing.T) {
 			}},
 		} {
 			t.Run(fmt.Sprintf("%s, %d layers", test.name, layers), func(t *testing.T) {
-				weights := weightsOf(t, fsys, base)
+				weights := modeltest.Read(fsys, base)
 				first := full(weights, 10, scale, test.want, test.of)
 				want := run(t, replaced(t, fsys, base, weights))
 				f := open(t, first)
@@ -242,7 +222,7 @@ func TestFace(t *testing.T) {
 	if !slices.Equal(layers, want) {
 		t.Fatalf("attention layers %q, want %q", layers, want)
 	}
-	weights := weightsOf(t, fsys, base)
+	weights := modeltest.Read(fsys, base)
 	pairs := full(weights, 10, scale, attention, func(module string) (string, string, string) {
 		at := strings.LastIndex(module, ".to_")
 		label := fmt.Sprintf("ip_adapter.%d%s_lora", slices.Index(want, module[:at]), strings.TrimSuffix(module[at:], ".0"))
@@ -250,7 +230,7 @@ func TestFace(t *testing.T) {
 	})
 	pairs["image_proj.norm.weight"] = random(1, 3)
 	pairs["ip_adapter.1.to_k_ip.weight"], pairs["ip_adapter.1.to_v_ip.weight"] = random(1, 3, 3), random(2, 3, 3)
-	f, err := lora.OpenFace(fstest.MapFS{name: {Data: encode(t, pairs, nil)}}, name, layers)
+	f, err := lora.OpenFace(fstest.MapFS{name: {Data: modeltest.Safetensors(pairs)}}, name, layers)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -261,7 +241,7 @@ func TestFace(t *testing.T) {
 	}
 	l := newLoader(t, e, fsys, base, merge)
 	for name, w := range weights {
-		got, near := l.Tensor(name, w.shape...), kerneltest.Float64s(w.data)
+		got, near := l.Tensor(name, w.Shape...), kerneltest.Float64s(w.Data)
 		kerneltest.Near(t, name, got, near, func(i int) float64 { return 1e-6 * (1 + math.Abs(near[i])) })
 	}
 	if err := l.Err(); err != nil || len(l.Unused()) > 0 {
@@ -323,7 +303,7 @@ func TestText(t *testing.T) {
 		{"kohya, first", func(m string) (string, string, string) { return kohya("lora_te_", m) }, textOf},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			weights := weightsOf(t, fsys, base)
+			weights := modeltest.Read(fsys, base)
 			pairs := full(weights, 10, scale, textLayers, test.spelling)
 			f := open(t, pairs)
 			sameModel(t, run(fsys, test.of(f, scale)), run(replaced(t, fsys, base, weights)), plain)
@@ -341,14 +321,14 @@ type spelling = func(module string) (down, up, alpha string)
 func TestNothingMatches(t *testing.T) {
 	e := kerneltest.Engine(t, kernels.Available()[0], 1)
 	fsys := modeltest.Files(fmt.Sprintf(sdxl, 1), "diffusion_pytorch_model", 1, func(fsys fs.FS) error { _, err := unet.Load(e, fsys); return err })
-	pairs := map[string]weight{"transformer.blocks.0.q.lora_A.weight": random(1, 2, 8), "transformer.blocks.0.q.lora_B.weight": random(2, 8, 2)}
+	pairs := map[string]modeltest.Tensor{"transformer.blocks.0.q.lora_A.weight": random(1, 2, 8), "transformer.blocks.0.q.lora_B.weight": random(2, 8, 2)}
 	_, err := unet.Load(e, fsys, open(t, pairs).UNet(1))
-	says(t, err, "unet: ", name, "none of its 1 layers", "transformer.blocks.0.q")
+	modeltest.Says(t, err, "unet: ", name, "none of its 1 layers", "transformer.blocks.0.q")
 
 	// Two names that are of one layer once blocks are counted.
 	for _, module := range []string{"lora_unet_input_blocks_4_1_proj_in", "lora_unet_down_blocks_1_attentions_0_proj_in"} {
 		pairs[module+".lora_down.weight"], pairs[module+".lora_up.weight"] = random(1, 2, 16), random(2, 16, 2)
 	}
 	_, err = unet.Load(e, fsys, open(t, pairs).UNet(1))
-	says(t, err, "lora_unet_input_blocks_4_1_proj_in", "lora_unet_down_blocks_1_attentions_0_proj_in", "are one layer")
+	modeltest.Says(t, err, "lora_unet_input_blocks_4_1_proj_in", "lora_unet_down_blocks_1_attentions_0_proj_in", "are one layer")
 }

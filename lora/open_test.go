@@ -9,6 +9,7 @@ import (
 	"testing/fstest"
 
 	"github.com/lanewise/lanewise/internal/kerneltest"
+	"github.com/lanewise/lanewise/internal/modeltest"
 	"github.com/lanewise/lanewise/kernels"
 	"github.com/lanewise/lanewise/lora"
 )
@@ -16,44 +17,44 @@ import (
 func TestOpenErrors(t *testing.T) {
 	down, up := random(1, 2, 5), random(2, 3, 2)
 	for _, test := range []struct {
-		weights map[string]weight
+		weights map[string]modeltest.Tensor
 		want    []string
 	}{
-		{map[string]weight{}, []string{name, "no tensors of a LoRA"}},
-		{map[string]weight{"lora_unet_a.lora_down.weight": down}, []string{name, "lora_unet_a.lora_down.weight: the other half"}},
-		{map[string]weight{"unet.a.lora_B.weight": up}, []string{"unet.a.lora_B.weight: the other half"}},
-		{map[string]weight{"lora_unet_a.alpha": one(1)}, []string{"lora_unet_a.alpha: the other half"}},
-		{map[string]weight{"unet.a.lora_A.weight": down, "unet.a.lora_B.weight": up, "unet.b.lora_A.weight": down, "c.alpha": one(2)},
+		{map[string]modeltest.Tensor{}, []string{name, "no tensors of a LoRA"}},
+		{map[string]modeltest.Tensor{"lora_unet_a.lora_down.weight": down}, []string{name, "lora_unet_a.lora_down.weight: the other half"}},
+		{map[string]modeltest.Tensor{"unet.a.lora_B.weight": up}, []string{"unet.a.lora_B.weight: the other half"}},
+		{map[string]modeltest.Tensor{"lora_unet_a.alpha": one(1)}, []string{"lora_unet_a.alpha: the other half"}},
+		{map[string]modeltest.Tensor{"unet.a.lora_A.weight": down, "unet.a.lora_B.weight": up, "unet.b.lora_A.weight": down, "c.alpha": one(2)},
 			[]string{"unet.b.lora_A.weight: the other half", "c.alpha: the other half"}},
-		{map[string]weight{"unet.a.lora_A.weight": down, "unet.a.lora_B.weight": random(2, 3, 4)}, []string{"unet.a.lora_B.weight: shape [3 4], want out × 2", "[2 5]"}},
-		{map[string]weight{"unet.a.lora_A.weight": down, "unet.a.lora_B.weight": random(2, 3, 2, 3, 3)}, []string{"unet.a.lora_B.weight: shape [3 2 3 3]"}},
-		{map[string]weight{"unet.a.lora_A.weight": down, "unet.a.lora_B.weight": random(2, 6)}, []string{"unet.a.lora_B.weight: shape [6]"}},
-		{map[string]weight{"unet.a.lora_A.weight": random(1, 10), "unet.a.lora_B.weight": up}, []string{"unet.a.lora_A.weight: shape [10], want rank × in"}},
-		{map[string]weight{"unet.a.lora_A.weight": random(1, 0, 5), "unet.a.lora_B.weight": random(1, 3, 0)}, []string{"unet.a.lora_A.weight: shape [0 5]"}},
-		{map[string]weight{"a.lora_down.weight": random(1, 2, 5, 3, 3), "a.lora_up.weight": up, "a.lora_mid.weight": random(1, 2, 2, 3, 3)}, []string{"a.lora_mid.weight: shape [2 2 3 3]", "[2 5 3 3]"}},
-		{map[string]weight{"a.lora_down.weight": down, "a.lora_up.weight": up, "a.lora_mid.weight": random(1, 2, 3, 3, 3)}, []string{"a.lora_mid.weight: shape [2 3 3 3]"}},
-		{map[string]weight{"a.lora_down.weight": down, "a.lora_up.weight": up, "a.alpha": random(1, 2)}, []string{"a.alpha: shape [2], want one number"}},
-		{map[string]weight{"a.lora_down.weight": down, "a.lora_up.weight": up, "lora_unet_a.lora_up.weight": up, "unet.a.lora.down.weight": down},
+		{map[string]modeltest.Tensor{"unet.a.lora_A.weight": down, "unet.a.lora_B.weight": random(2, 3, 4)}, []string{"unet.a.lora_B.weight: shape [3 4], want out × 2", "[2 5]"}},
+		{map[string]modeltest.Tensor{"unet.a.lora_A.weight": down, "unet.a.lora_B.weight": random(2, 3, 2, 3, 3)}, []string{"unet.a.lora_B.weight: shape [3 2 3 3]"}},
+		{map[string]modeltest.Tensor{"unet.a.lora_A.weight": down, "unet.a.lora_B.weight": random(2, 6)}, []string{"unet.a.lora_B.weight: shape [6]"}},
+		{map[string]modeltest.Tensor{"unet.a.lora_A.weight": random(1, 10), "unet.a.lora_B.weight": up}, []string{"unet.a.lora_A.weight: shape [10], want rank × in"}},
+		{map[string]modeltest.Tensor{"unet.a.lora_A.weight": random(1, 0, 5), "unet.a.lora_B.weight": random(1, 3, 0)}, []string{"unet.a.lora_A.weight: shape [0 5]"}},
+		{map[string]modeltest.Tensor{"a.lora_down.weight": random(1, 2, 5, 3, 3), "a.lora_up.weight": up, "a.lora_mid.weight": random(1, 2, 2, 3, 3)}, []string{"a.lora_mid.weight: shape [2 2 3 3]", "[2 5 3 3]"}},
+		{map[string]modeltest.Tensor{"a.lora_down.weight": down, "a.lora_up.weight": up, "a.lora_mid.weight": random(1, 2, 3, 3, 3)}, []string{"a.lora_mid.weight: shape [2 3 3 3]"}},
+		{map[string]modeltest.Tensor{"a.lora_down.weight": down, "a.lora_up.weight": up, "a.alpha": random(1, 2)}, []string{"a.alpha: shape [2], want one number"}},
+		{map[string]modeltest.Tensor{"a.lora_down.weight": down, "a.lora_up.weight": up, "lora_unet_a.lora_up.weight": up, "unet.a.lora.down.weight": down},
 			[]string{"the same layer's as a.lora_up.weight", "the same layer's as a.lora_down.weight"}},
-		{map[string]weight{"a.lora_A.weight": down, "a.lora_B.weight": up, "a.lora_magnitude_vector": random(1, 5)}, []string{"a.lora_magnitude_vector: shape [5], want 3 values"}},
-		{map[string]weight{"a.lora_A.weight": down, "a.lora_B.weight": up, "a.lora_magnitude_vector": one(1)}, []string{"a.lora_magnitude_vector: shape [], want 3 values"}},
-		{map[string]weight{"a.lora_magnitude_vector.default.weight": random(1, 3)}, []string{"a.lora_magnitude_vector.default.weight: the other half"}},
-		{map[string]weight{"a.lora_magnitude_vector.b.c.weight": random(1, 3), "a.lora_A.b": down}, []string{"none of 2", "a.lora_A.b: not"}},
-		{map[string]weight{"a.lora_magnitude_vector.b.c.weight": random(1, 3), "a.alpha": one(1)}, []string{"a.lora_magnitude_vector.b.c.weight: not"}},
-		{map[string]weight{"lora_unet_a.dora_scale": random(1, 3, 1)}, []string{"lora_unet_a.dora_scale: this is DoRA"}},
-		{map[string]weight{"lora_unet_a.hada_w1_a": down}, []string{"LoHa"}},
-		{map[string]weight{"lora_unet_a.lokr_w1": down}, []string{"LoKr"}},
-		{map[string]weight{"lora_unet_a.oft_blocks": down}, []string{"OFT"}},
-		{map[string]weight{"lora_unet_a.diff": down}, []string{"a difference of whole weights"}},
-		{map[string]weight{"lora_unet_a.diff_b": down}, []string{"a difference of whole biases"}},
-		{map[string]weight{"model.diffusion_model.out.0.weight": down}, []string{"model.diffusion_model.out.0.weight: not the name of a LoRA's tensor"}},
-		{map[string]weight{"unet.a.lora_embedding_A": down}, []string{"embedding"}},
-		{map[string]weight{"unet.a.lora_B.bias": up}, []string{"biases"}},
-		{map[string]weight{"conv_in.weight": down, "lora_unet_": down}, []string{"none of 2 tensors is of a LoRA, the first: conv_in.weight: not the name of a LoRA's tensor"}},
-		{map[string]weight{"conv_in.weight": down, "lora_unet_": down, "a.alpha": one(1)}, []string{"conv_in.weight: not the name of a LoRA's tensor", "lora_unet_: not"}},
-		{map[string]weight{".alpha": one(1)}, []string{".alpha: not"}},
+		{map[string]modeltest.Tensor{"a.lora_A.weight": down, "a.lora_B.weight": up, "a.lora_magnitude_vector": random(1, 5)}, []string{"a.lora_magnitude_vector: shape [5], want 3 values"}},
+		{map[string]modeltest.Tensor{"a.lora_A.weight": down, "a.lora_B.weight": up, "a.lora_magnitude_vector": one(1)}, []string{"a.lora_magnitude_vector: shape [], want 3 values"}},
+		{map[string]modeltest.Tensor{"a.lora_magnitude_vector.default.weight": random(1, 3)}, []string{"a.lora_magnitude_vector.default.weight: the other half"}},
+		{map[string]modeltest.Tensor{"a.lora_magnitude_vector.b.c.weight": random(1, 3), "a.lora_A.b": down}, []string{"none of 2", "a.lora_A.b: not"}},
+		{map[string]modeltest.Tensor{"a.lora_magnitude_vector.b.c.weight": random(1, 3), "a.alpha": one(1)}, []string{"a.lora_magnitude_vector.b.c.weight: not"}},
+		{map[string]modeltest.Tensor{"lora_unet_a.dora_scale": random(1, 3, 1)}, []string{"lora_unet_a.dora_scale: this is DoRA"}},
+		{map[string]modeltest.Tensor{"lora_unet_a.hada_w1_a": down}, []string{"LoHa"}},
+		{map[string]modeltest.Tensor{"lora_unet_a.lokr_w1": down}, []string{"LoKr"}},
+		{map[string]modeltest.Tensor{"lora_unet_a.oft_blocks": down}, []string{"OFT"}},
+		{map[string]modeltest.Tensor{"lora_unet_a.diff": down}, []string{"a difference of whole weights"}},
+		{map[string]modeltest.Tensor{"lora_unet_a.diff_b": down}, []string{"a difference of whole biases"}},
+		{map[string]modeltest.Tensor{"model.diffusion_model.out.0.weight": down}, []string{"model.diffusion_model.out.0.weight: not the name of a LoRA's tensor"}},
+		{map[string]modeltest.Tensor{"unet.a.lora_embedding_A": down}, []string{"embedding"}},
+		{map[string]modeltest.Tensor{"unet.a.lora_B.bias": up}, []string{"biases"}},
+		{map[string]modeltest.Tensor{"conv_in.weight": down, "lora_unet_": down}, []string{"none of 2 tensors is of a LoRA, the first: conv_in.weight: not the name of a LoRA's tensor"}},
+		{map[string]modeltest.Tensor{"conv_in.weight": down, "lora_unet_": down, "a.alpha": one(1)}, []string{"conv_in.weight: not the name of a LoRA's tensor", "lora_unet_: not"}},
+		{map[string]modeltest.Tensor{".alpha": one(1)}, []string{".alpha: not"}},
 	} {
-		says(t, openError(t, test.weights), test.want...)
+		modeltest.Says(t, openError(t, test.weights), test.want...)
 	}
 }
 
@@ -69,16 +70,16 @@ func TestOpenFaceErrors(t *testing.T) {
 		"ip_adapter.0.to_q_lora.up.weight":    "ip_adapter.0.to_q_lora.up.weight: the other half",
 		"ip_adapter.1.to_k_ip.weight":         "no tensors of a LoRA",
 	} {
-		text := encode(t, map[string]weight{name1: random(1, 2, 2), "image_proj.norm.weight": random(1, 2)}, nil)
+		text := modeltest.Safetensors(map[string]modeltest.Tensor{name1: random(1, 2, 2), "image_proj.norm.weight": random(1, 2)})
 		_, err := lora.OpenFace(fstest.MapFS{name: {Data: text}}, name, layers)
-		says(t, err, "lora: ", name, want)
+		modeltest.Says(t, err, "lora: ", name, want)
 	}
 }
 
 func TestOpenWrongFiles(t *testing.T) {
-	pair := map[string]weight{"a.lora_A.weight": random(1, 2, 5), "a.lora_B.weight": random(2, 3, 2)}
+	pair := map[string]modeltest.Tensor{"a.lora_A.weight": random(1, 2, 5), "a.lora_B.weight": random(2, 3, 2)}
 	metadata := func(text string) []byte {
-		return encode(t, pair, map[string]string{"lora_adapter_metadata": text})
+		return modeltest.SafetensorsWith(map[string]string{"lora_adapter_metadata": text}, pair)
 	}
 	for _, test := range []struct {
 		fsys fstest.MapFS
@@ -89,11 +90,11 @@ func TestOpenWrongFiles(t *testing.T) {
 		{fstest.MapFS{name: {Data: []byte("short")}}, name, []string{name, "truncated"}},
 		{fstest.MapFS{name: {Data: metadata("[]")}}, name, []string{name, "lora_adapter_metadata"}},
 		{fstest.MapFS{name: {Data: metadata(`{"unet.lora_alpha": "much"}`)}}, name, []string{name, "lora_adapter_metadata"}},
-		{fstest.MapFS{"adapter_model.safetensors": {Data: encode(t, pair, nil)}, "adapter_config.json": {Data: []byte("{")}},
+		{fstest.MapFS{"adapter_model.safetensors": {Data: modeltest.Safetensors(pair)}, "adapter_config.json": {Data: []byte("{")}},
 			"adapter_model.safetensors", []string{"adapter_model.safetensors", "adapter_config.json"}},
 	} {
 		_, err := lora.Open(test.fsys, test.file)
-		says(t, err, append(test.want, "lora: ")...)
+		modeltest.Says(t, err, append(test.want, "lora: ")...)
 	}
 	if _, err := lora.Open(fstest.MapFS{}, name); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("%v is not fs.ErrNotExist", err)
@@ -110,7 +111,7 @@ func FuzzOpen(f *testing.F) {
 	f.Add("lora_unet_middle_block_99999999999999999999_.alpha\nlora_unet_input_blocks_0.lora_A..weight 1", 0)
 	e := kerneltest.Engine(f, kernels.Available()[0], 1)
 	f.Fuzz(func(t *testing.T, text string, layers int) {
-		weights := map[string]weight{}
+		weights := map[string]modeltest.Tensor{}
 		for line := range strings.Lines(text) {
 			words := strings.Fields(line)
 			if len(words) == 0 || words[0] == "__metadata__" {
@@ -124,9 +125,9 @@ func FuzzOpen(f *testing.F) {
 			}
 			weights[strings.ToValidUTF8(words[0], "")] = random(1, shape...)
 		}
-		file, err := lora.Open(fstest.MapFS{name: {Data: encode(t, weights, nil)}}, name)
+		file, err := lora.Open(fstest.MapFS{name: {Data: modeltest.Safetensors(weights)}}, name)
 		if err != nil {
-			says(t, err, name)
+			modeltest.Says(t, err, name)
 			return
 		}
 		defer file.Close()
@@ -141,7 +142,7 @@ func FuzzOpen(f *testing.F) {
 			}
 			for _, s := range spellings {
 				if err := m.Add(e, make([]float32, 12), s.name, []int{4, 3}); err != nil {
-					says(t, err, name)
+					modeltest.Says(t, err, name)
 				}
 			}
 		}

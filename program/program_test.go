@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lanewise/lanewise/internal/modeltest"
 	"github.com/lanewise/lanewise/program"
 	"github.com/lanewise/lanewise/tensor"
 )
@@ -140,19 +141,6 @@ func TestStrides(t *testing.T) {
 	}
 }
 
-// canceled becomes canceled when Err was called n times.
-type canceled struct {
-	context.Context
-	n int
-}
-
-func (c *canceled) Err() error {
-	if c.n--; c.n < 0 {
-		return context.Canceled
-	}
-	return nil
-}
-
 func TestRunStopsWithinOneOp(t *testing.T) {
 	for _, watched := range []bool{false, true} {
 		var ran int
@@ -160,13 +148,13 @@ func TestRunStopsWithinOneOp(t *testing.T) {
 		p.Measure(watched)
 		for n := range 10 {
 			ran = 0
-			err := p.Run(&canceled{t.Context(), n})
+			err := p.Run(modeltest.Canceled(t.Context(), n))
 			if !errors.Is(err, context.Canceled) || ran != n {
 				t.Errorf("watched %t, canceled after %d ops: %d ran, error %v", watched, n, ran, err)
 			}
 		}
 		ran = 0
-		if err := p.Run(&canceled{t.Context(), 10}); err != nil || ran != 10 {
+		if err := p.Run(modeltest.Canceled(t.Context(), 10)); err != nil || ran != 10 {
 			t.Errorf("watched %t, canceled during the last op: %d ran, error %v", watched, ran, err)
 		}
 	}

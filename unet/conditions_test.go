@@ -14,7 +14,6 @@ import (
 	"github.com/lanewise/lanewise/internal/kerneltest"
 	"github.com/lanewise/lanewise/internal/modeltest"
 	"github.com/lanewise/lanewise/kernels"
-	"github.com/lanewise/lanewise/safetensors"
 	"github.com/lanewise/lanewise/tensor"
 	"github.com/lanewise/lanewise/unet"
 )
@@ -81,22 +80,13 @@ func imagePrompt(t testing.TB, e *engine.Engine, inners ...int) *adapter.ImagePr
 // attention modules.
 func imagePromptOf(t testing.TB, e *engine.Engine, model fs.FS, modules ...string) *adapter.ImagePrompt {
 	t.Helper()
-	file, err := safetensors.OpenSharded(model, "diffusion_pytorch_model")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	weights := make(map[string]modeltest.Tensor)
+	all, weights := modeltest.Read(model, checkpoint), make(map[string]modeltest.Tensor)
 	for i, module := range modules {
 		for _, part := range []string{"k", "v"} {
 			from := fmt.Sprintf("%s.transformer_blocks.0.attn2.to_%s.weight", module, part)
-			info, ok := file.Tensor(from)
+			w, ok := all[from]
 			if !ok {
 				t.Fatalf("no %s", from)
-			}
-			w := modeltest.Tensor{Shape: info.Shape, Data: make([]float32, info.Elements())}
-			if err := file.Float32(from, w.Data); err != nil {
-				t.Fatal(err)
 			}
 			weights[fmt.Sprintf("ip_adapter.%d.to_%s_ip.weight", 2*i+1, part)] = w
 		}

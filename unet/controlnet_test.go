@@ -11,6 +11,7 @@ import (
 	"github.com/lanewise/lanewise/cond"
 	"github.com/lanewise/lanewise/engine"
 	"github.com/lanewise/lanewise/internal/kerneltest"
+	"github.com/lanewise/lanewise/internal/modeltest"
 	"github.com/lanewise/lanewise/kernels"
 	"github.com/lanewise/lanewise/tensor"
 	"github.com/lanewise/lanewise/unet"
@@ -177,7 +178,7 @@ func TestControlNetOptions(t *testing.T) {
 	}
 }
 
-// A U-Net with several ControlNets is what their residuals make of it, each with its weight, in every step.
+// A U-Net with several ControlNets is what their residuals make of it, each with its modeltest.Tensor, in every step.
 func TestControlled(t *testing.T) {
 	const h, w = 6, 4
 	e := kerneltest.Engine(t, kernels.Available()[0], 2)
@@ -304,18 +305,7 @@ func TestControlNetErrors(t *testing.T) {
 			t.Errorf("error %v, want %s", err, want)
 		}
 	}
-	tried := false
-	s.Program().Observe(func(string, tensor.NHWC) {
-		if !tried {
-			tried = true
-			if err := b.Forward(t.Context(), x, 1); err == nil || !strings.Contains(err.Error(), "in use") {
-				t.Errorf("Forward within Forward: %v", err)
-			}
-		}
-	})
-	if err := b.Forward(t.Context(), x, 1); err != nil || !tried {
-		t.Errorf("afterwards: %v", err)
-	}
+	modeltest.OneUser(t, s.Program(), func() error { return b.Forward(t.Context(), x, 1) })
 }
 
 // A ControlNet's loader says what is wrong as a U-Net's does.

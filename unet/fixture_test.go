@@ -1,21 +1,15 @@
 package unet_test
 
 import (
-	"bytes"
-	"encoding/binary"
 	"encoding/json"
-	"fmt"
 	"io/fs"
-	"maps"
-	"math"
-	"slices"
-	"strings"
 	"testing"
 	"testing/fstest"
 
 	"github.com/lanewise/lanewise/cond"
 	"github.com/lanewise/lanewise/engine"
 	"github.com/lanewise/lanewise/internal/kerneltest"
+	"github.com/lanewise/lanewise/internal/modeltest"
 	"github.com/lanewise/lanewise/kernels"
 	"github.com/lanewise/lanewise/tensor"
 	"github.com/lanewise/lanewise/unet"
@@ -88,103 +82,27 @@ func varied() diffusers {
 	return c
 }
 
-// weight is a tensor of a checkpoint.
-type weight struct {
-	shape []int
-	data  []float32
-}
+const checkpoint = "diffusion_pytorch_model"
 
 // files writes a model directory.
-func files(t testing.TB, c any, weights map[string]weight) fstest.MapFS {
-	t.Helper()
-	return filesOf(t, c, weights, "F32")
-}
-
-// filesOf writes a model directory whose checkpoint is of the given type, which has every value of the
-// weights.
-func filesOf(t testing.TB, c any, weights map[string]weight, dtype string) fstest.MapFS {
+func files(t testing.TB, c any, weights map[string]modeltest.Tensor) fstest.MapFS {
 	t.Helper()
 	text, err := json.MarshalIndent(c, "", "  ")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return fstest.MapFS{
-		"config.json":                         {Data: text},
-		"diffusion_pytorch_model.safetensors": {Data: encode(t, weights, dtype)},
-	}
+	return fstest.MapFS{"config.json": {Data: text}, checkpoint + ".safetensors": {Data: modeltest.Safetensors(weights)}}
 }
 
-// halfTypes are the types of 16 bits that checkpoints have.
-var halfTypes = map[string]kernels.HalfType{"BF16": kernels.BFloat16, "F16": kernels.Float16}
-
-// encode writes a safetensors file of the given type.
-func encode(t testing.TB, weights map[string]weight, dtype string) []byte {
+// randomWeights makes a tensor of every name that a configuration asks for.
+func randomWeights(t testing.TB, c diffusers, seed uint64) map[string]modeltest.Tensor {
 	t.Helper()
-	header := map[string]any{}
-	var data bytes.Buffer
-	for _, name := range slices.Sorted(maps.Keys(weights)) {
-		w := weights[name]
-		from := data.Len()
-		var values any = w.data
-		if half, ok := halfTypes[dtype]; ok {
-			if !half.Holds(w.data) {
-				t.Fatalf("%s: not of type %s", name, dtype)
-			}
-			narrow := make([]uint16, len(w.data))
-			half.Narrow(narrow, w.data)
-			values = narrow
-		}
-		if err := binary.Write(&data, binary.LittleEndian, values); err != nil {
-			t.Fatal(err)
-		}
-		header[name] = map[string]any{"dtype": dtype, "shape": w.shape, "data_offsets": []int{from, data.Len()}}
-	}
-	text, err := json.Marshal(header)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return slices.Concat(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text, data.Bytes())
-}
-
-// randomWeights makes a tensor of every name that a configuration asks for: what loading it from an
-// empty checkpoint says is missing.
-func randomWeights(t testing.TB, c diffusers, seed uint64) map[string]weight {
-	t.Helper()
-	_, err := unet.Load(kerneltest.Engine(t, kernels.Available()[0], 1), files(t, c, nil))
-	if err == nil {
-		t.Fatal("no error from an empty checkpoint")
-	}
-	weights := map[string]weight{}
-	for line := range strings.Lines(err.Error()) {
-		name, rest, ok := strings.Cut(strings.TrimPrefix(line, "unet: "), ": missing, want [")
-		sizes, _, ok2 := strings.Cut(rest, "]")
-		if !ok || !ok2 {
-			t.Fatalf("from an empty checkpoint: %s", line)
-		}
-		var w weight
-		n := 1
-		for _, s := range strings.Fields(sizes) {
-			var size int
-			if _, err := fmt.Sscan(s, &size); err != nil {
-				t.Fatal(err)
-			}
-			w.shape = append(w.shape, size)
-			n *= size
-		}
-		w.data = kerneltest.Random(seed+uint64(len(weights)), n)
-		scale, shift := 1/math.Sqrt(float64(n/w.shape[0])), 0.0 // of a layer's weight
-		if len(w.shape) == 1 {                                  // of a bias
-			scale = 0.2
-			if strings.HasSuffix(name, "weight") { // of a norm
-				shift = 1
-			}
-		}
-		for i, v := range w.data {
-			w.data[i] = float32(float64(v)*scale + shift)
-		}
-		weights[name] = w
-	}
-	return weights
+	e := kerneltest.Engine(t, kernels.Available()[0], 1)
+	text := string(files(t, c, nil)["config.json"].Data)
+	return modeltest.Read(modeltest.Files(text, checkpoint, seed, func(fsys fs.FS) error {
+		_, err := unet.Load(e, fsys)
+		return err
+	}), checkpoint)
 }
 
 // randomModel writes the directory of a model with random weights.

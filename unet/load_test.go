@@ -14,6 +14,7 @@ import (
 	"github.com/lanewise/lanewise/blocks"
 	"github.com/lanewise/lanewise/config"
 	"github.com/lanewise/lanewise/internal/kerneltest"
+	"github.com/lanewise/lanewise/internal/modeltest"
 	"github.com/lanewise/lanewise/kernels"
 	"github.com/lanewise/lanewise/unet"
 )
@@ -27,14 +28,14 @@ func TestLoadListsBadTensors(t *testing.T) {
 	const file = "(diffusion_pytorch_model.safetensors)"
 
 	proj := weights["down_blocks.0.attentions.0.proj_in.weight"]
-	weights["down_blocks.0.attentions.0.proj_in.weight"] = weight{[]int{8, 8, 1, 1}, proj.data}
-	weights["mid_block.resnets.1.time_emb_proj.bias"] = weight{[]int{8}, make([]float32, 8)}
+	weights["down_blocks.0.attentions.0.proj_in.weight"] = modeltest.Tensor{Shape: []int{8, 8, 1, 1}, Data: proj.Data}
+	weights["mid_block.resnets.1.time_emb_proj.bias"] = modeltest.Tensor{Shape: []int{8}, Data: make([]float32, 8)}
 	delete(weights, "mid_block.attentions.0.transformer_blocks.0.attn1.to_k.weight")
 	delete(weights, "up_blocks.0.resnets.0.conv1.weight")
 	delete(weights, "conv_norm_out.bias")
-	weights["conv_in.weight"].data[17] = float32(math.NaN())
-	weights["time_embedding.linear_2.bias"].data[3] = float32(math.Inf(-1))
-	weights["up_blocks.0.resnets.0.conv_1.weight"] = weight{[]int{1}, []float32{1}}
+	weights["conv_in.weight"].Data[17] = float32(math.NaN())
+	weights["time_embedding.linear_2.bias"].Data[3] = float32(math.Inf(-1))
+	weights["up_blocks.0.resnets.0.conv_1.weight"] = modeltest.Tensor{Shape: []int{1}, Data: []float32{1}}
 
 	_, err := unet.Load(kerneltest.Engine(t, kernels.Available()[0], 1), files(t, c, weights))
 	if err == nil {
@@ -62,7 +63,7 @@ func TestLoadListsBadTensors(t *testing.T) {
 func TestLoadListsUnused(t *testing.T) {
 	c := small()
 	weights := randomWeights(t, c, 1)
-	weights["position_net.weight"] = weight{[]int{2}, []float32{1, 2}}
+	weights["position_net.weight"] = modeltest.Tensor{Shape: []int{2}, Data: []float32{1, 2}}
 	fsys := files(t, c, weights)
 	text := string(fsys["config.json"].Data)
 	fsys["config.json"].Data = []byte(strings.Replace(text, "{", `{"_diffusers_version": "0.31.0", "novelty": 3,`, 1))
@@ -252,10 +253,10 @@ func TestProjectionShapes(t *testing.T) {
 	linear := maps.Clone(conv)
 	for name, w := range conv {
 		if strings.HasSuffix(name, "proj_in.weight") || strings.HasSuffix(name, "proj_out.weight") {
-			if len(w.shape) != 4 {
-				t.Fatalf("%s has shape %v", name, w.shape)
+			if len(w.Shape) != 4 {
+				t.Fatalf("%s has shape %v", name, w.Shape)
 			}
-			linear[name] = weight{w.shape[:2], w.data}
+			linear[name] = modeltest.Tensor{Shape: w.Shape[:2], Data: w.Data}
 		}
 	}
 	e := kerneltest.Engine(t, kernels.Available()[0], 1)

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/lanewise/lanewise/internal/kerneltest"
+	"github.com/lanewise/lanewise/internal/modeltest"
 	"github.com/lanewise/lanewise/internal/ref"
 	"github.com/lanewise/lanewise/kernels"
 )
@@ -16,7 +17,7 @@ import (
 // words of diffusers' code, so that it shares no idea of the layout with what it judges.
 type reference struct {
 	diffusers
-	weights map[string]weight
+	weights map[string]modeltest.Tensor
 	used    map[string]bool
 
 	context []float64 // tokens × ContextDim
@@ -47,7 +48,7 @@ func (r *reference) tensor(name string) ([]float64, []int) {
 		panic("the model did not ask for " + name)
 	}
 	r.used[name] = true
-	return float64s(w.data), w.shape
+	return float64s(w.Data), w.Shape
 }
 
 func (r *reference) act(name any, x []float64) []float64 {
@@ -150,31 +151,7 @@ func (r *reference) attention(name string, x, context, mask []float64, heads int
 
 // attend is softmax(q·kᵀ/√d + mask)·v for heads that lie side by side in rows of inner values.
 func attend(q, k, v, mask []float64, inner, heads int) []float64 {
-	size := inner / heads
-	queries, keys := len(q)/inner, len(k)/inner
-	out := make([]float64, len(q))
-	for head := range heads {
-		for i := range queries {
-			scores, sum := make([]float64, keys), 0.0
-			for j := range scores {
-				for d := range size {
-					scores[j] += q[i*inner+head*size+d] * k[j*inner+head*size+d]
-				}
-				scores[j] /= math.Sqrt(float64(size))
-				if mask != nil {
-					scores[j] += mask[j]
-				}
-				scores[j] = math.Exp(scores[j])
-				sum += scores[j]
-			}
-			for j, p := range scores {
-				for d := range size {
-					out[i*inner+head*size+d] += p / sum * v[j*inner+head*size+d]
-				}
-			}
-		}
-	}
-	return out
+	return ref.Attend(q, k, v, mask, inner, heads, 1/math.Sqrt(float64(inner/heads)))
 }
 
 func (r *reference) transformer2d(name string, x state, layers, heads int, onlyCross bool) state {

@@ -2,7 +2,6 @@ package unet_test
 
 import (
 	"context"
-	"errors"
 	"math"
 	"strings"
 	"sync"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/lanewise/lanewise/cond"
 	"github.com/lanewise/lanewise/internal/kerneltest"
+	"github.com/lanewise/lanewise/internal/modeltest"
 	"github.com/lanewise/lanewise/kernels"
 	"github.com/lanewise/lanewise/tensor"
 	"github.com/lanewise/lanewise/unet"
@@ -162,8 +162,8 @@ func TestContextScale(t *testing.T) {
 
 	for name, w := range weights {
 		if strings.HasSuffix(name, "attn2.to_out.0.weight") {
-			for i := range w.data {
-				w.data[i] *= 0.5
+			for i := range w.Data {
+				w.Data[i] *= 0.5
 			}
 		}
 	}
@@ -211,19 +211,6 @@ func TestForwardDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// canceled becomes canceled when Err was called n times.
-type canceled struct {
-	context.Context
-	n int
-}
-
-func (c *canceled) Err() error {
-	if c.n--; c.n < 0 {
-		return context.Canceled
-	}
-	return nil
-}
-
 func TestForwardStopsWithinOneOp(t *testing.T) {
 	c := small()
 	m := loadModel(t, kerneltest.Engine(t, kernels.Available()[0], 2), randomModel(t, c))
@@ -237,27 +224,7 @@ func TestForwardStopsWithinOneOp(t *testing.T) {
 	}
 	x := randomImages(2, 1, 4, 4, c.InChannels)
 	out := tensor.Make(1, 4, 4, c.OutChannels)
-	ran := 0
-	s.Program().Observe(func(string, tensor.NHWC) { ran++ })
-	ops := len(s.Program().Names())
-	for n := range ops {
-		ran = 0
-		kerneltest.Fill(out.Data)
-		if err := b.Forward(&canceled{t.Context(), n}, out, x, 1); !errors.Is(err, context.Canceled) {
-			t.Fatalf("canceled after %d ops: error %v", n, err)
-		}
-		if ran != n {
-			t.Errorf("canceled after %d ops, %d ran", n, ran)
-		}
-		for i, v := range out.Data {
-			if !kerneltest.Untouched(v) {
-				t.Fatalf("canceled after %d ops: out[%d] was written", n, i)
-			}
-		}
-	}
-	if err := b.Forward(&canceled{t.Context(), ops}, out, x, 1); err != nil {
-		t.Errorf("canceled after the last op: %v", err)
-	}
+	modeltest.StopsWithinOneOp(t, s.Program(), func(ctx context.Context) error { return b.Forward(ctx, out, x, 1) }, out)
 }
 
 // Sessions of one model run at the same time; one session does not.
@@ -310,21 +277,7 @@ func TestSessionInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	x, out := randomImages(1, 1, 4, 4, c.InChannels), tensor.Make(1, 4, 4, c.OutChannels)
-	tried := false
-	s.Program().Observe(func(string, tensor.NHWC) {
-		if !tried {
-			tried = true
-			if err := b.Forward(t.Context(), out, x, 1); err == nil || !strings.Contains(err.Error(), "in use") {
-				t.Errorf("Forward within Forward: %v", err)
-			}
-		}
-	})
-	if err := b.Forward(t.Context(), out, x, 1); err != nil {
-		t.Error(err)
-	}
-	if err := b.Forward(t.Context(), out, x, 1); err != nil {
-		t.Errorf("afterwards: %v", err)
-	}
+	modeltest.OneUser(t, s.Program(), func() error { return b.Forward(t.Context(), out, x, 1) })
 }
 
 func TestSessionErrors(t *testing.T) {

@@ -13,16 +13,20 @@ import (
 func TestHalfWidthCheckpoint(t *testing.T) {
 	const h, w = 9, 8
 	c := varied()
-	for dtype, ty := range halfTypes {
+	for dtype, ty := range map[string]kernels.HalfType{"BF16": kernels.BFloat16, "F16": kernels.Float16} {
 		weights := randomWeights(t, c, 1)
 		for _, w := range weights {
-			kerneltest.Truncate(w.data, ty)
+			kerneltest.Truncate(w.Data, ty)
 		}
 		t.Run(dtype, func(t *testing.T) {
 			kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
 				run := func(storage engine.Storage, dtype string) ([]float32, int) {
 					e := kerneltest.EngineOf(t, engine.Options{Set: set, Workers: 2, Storage: storage})
-					m := loadModel(t, e, filesOf(t, c, weights, dtype))
+					for name, w := range weights {
+						w.Type = dtype
+						weights[name] = w
+					}
+					m := loadModel(t, e, files(t, c, weights))
 					b := bind(t, m, 2, h, w, randomCond(2, m, 7), randomCond(3, m, 7))
 					return forward(t, b, randomImages(1, 2, h, w, c.InChannels), c.OutChannels, 981, 20.5).Data, m.Bytes
 				}

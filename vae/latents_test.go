@@ -95,7 +95,7 @@ func TestMoments(t *testing.T) {
 // Logarithms of variances are cut to what diffusers allows.
 func TestLogVarIsCut(t *testing.T) {
 	fsys := files(t, kl)
-	weights := read(t, fsys)
+	weights := modeltest.Read(fsys, checkpoint)
 	const bias = "quant_conv.bias"
 	weights[bias] = modeltest.Tensor{Shape: []int{8}, Data: []float32{50, -50, 50, -50, 50, -50, 0, 0}}
 	write(fsys, weights)

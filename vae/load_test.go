@@ -30,7 +30,7 @@ func TestLoadLegacy(t *testing.T) {
 	fsys := files(t, kl.with(keys{"down_block_types": []string{"DownEncoderBlock2D", "AttnDownEncoderBlock2D"}}))
 	x, z := random(1, 1, 6, 4, 3), random(2, 1, 2, 3, 4)
 	moments, images := run(t, open(t, e, fsys), x, z)
-	weights := read(t, fsys)
+	weights := modeltest.Read(fsys, checkpoint)
 	for name, change := range map[string]func(name string, w modeltest.Tensor) (string, modeltest.Tensor){
 		"names": func(name string, w modeltest.Tensor) (string, modeltest.Tensor) { return legacy.Replace(name), w },
 		"convolutions": func(name string, w modeltest.Tensor) (string, modeltest.Tensor) {
@@ -175,7 +175,7 @@ func TestWeightErrors(t *testing.T) {
 		{"quant", func(w map[string]modeltest.Tensor) { delete(w, "quant_conv.weight") }, []string{"quant_conv.weight: missing, want [8 8 1 1]"}},
 	} {
 		fsys := files(t, kl)
-		weights := read(t, fsys)
+		weights := modeltest.Read(fsys, checkpoint)
 		c.change(weights)
 		write(fsys, weights)
 		_, err := vae.Load(e, fsys)
@@ -186,7 +186,7 @@ func TestWeightErrors(t *testing.T) {
 		}
 	}
 	fsys := files(t, tiny)
-	weights := read(t, fsys)
+	weights := modeltest.Read(fsys, checkpoint)
 	delete(weights, "decoder.layers.5.weight")
 	write(fsys, weights)
 	if _, err := vae.LoadTiny(e, fsys); err == nil || !strings.Contains(err.Error(), "vae: decoder.layers.5.weight: missing, want [12 12 3 3]") {
@@ -198,7 +198,7 @@ func TestWeightErrors(t *testing.T) {
 func TestUnused(t *testing.T) {
 	e := kerneltest.Engine(t, kernels.Available()[0], 1)
 	fsys := files(t, kl.with(keys{"sample_size": 512, "force_upcast": true, "latents_mean": nil, "patch": 2}))
-	weights := read(t, fsys)
+	weights := modeltest.Read(fsys, checkpoint)
 	weights["loss.logvar"] = modeltest.Random("loss.logvar", 1, 1)
 	write(fsys, weights)
 	m, err := vae.Load(e, fsys)
@@ -213,7 +213,7 @@ func TestUnused(t *testing.T) {
 // Weights of a half-width format take half the memory, and no image tells.
 func TestHalfWidth(t *testing.T) {
 	fsys := files(t, kl)
-	weights := read(t, fsys)
+	weights := modeltest.Read(fsys, checkpoint)
 	for _, w := range weights {
 		kerneltest.Truncate(w.Data, kernels.BFloat16)
 	}

@@ -13,7 +13,6 @@ import (
 	"github.com/lanewise/lanewise/internal/modeltest"
 	"github.com/lanewise/lanewise/internal/ref"
 	"github.com/lanewise/lanewise/kernels"
-	"github.com/lanewise/lanewise/safetensors"
 	"github.com/lanewise/lanewise/tensor"
 	"github.com/lanewise/lanewise/vae"
 )
@@ -95,26 +94,6 @@ type reference struct {
 	weights map[string]modeltest.Tensor
 	act     string // in ref's words
 	groups  int
-}
-
-// read reads a model's weights.
-func read(t testing.TB, fsys fs.FS) map[string]modeltest.Tensor {
-	t.Helper()
-	c, err := safetensors.OpenSharded(fsys, checkpoint)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	all := map[string]modeltest.Tensor{}
-	for _, name := range c.Names() {
-		info, _ := c.Tensor(name)
-		w := modeltest.Tensor{Shape: info.Shape, Data: make([]float32, info.Elements())}
-		if err := c.Float32(name, w.Data); err != nil {
-			t.Fatal(err)
-		}
-		all[name] = w
-	}
-	return all
 }
 
 // picture is one image.
@@ -204,24 +183,7 @@ func (r *reference) attention(name string, x picture) picture {
 	}
 	y := r.norm(name+".group_norm", x, "identity")
 	q, k, v := r.same(name+".to_q", y), r.same(name+".to_k", y), r.same(name+".to_v", y)
-	out := picture{x.h, x.w, x.c, make([]float64, len(x.v))}
-	pixels := x.h * x.w
-	for i := range pixels {
-		weights, sum := make([]float64, pixels), 0.0
-		for j := range weights {
-			dot := 0.0
-			for c := range x.c {
-				dot += q.v[i*x.c+c] * k.v[j*x.c+c]
-			}
-			weights[j] = math.Exp(dot / math.Sqrt(float64(x.c)))
-			sum += weights[j]
-		}
-		for j, w := range weights {
-			for c := range x.c {
-				out.v[i*x.c+c] += w / sum * v.v[j*x.c+c]
-			}
-		}
-	}
+	out := picture{x.h, x.w, x.c, ref.Attend(q.v, k.v, v.v, nil, x.c, 1, 1/math.Sqrt(float64(x.c)))}
 	return x.plus(r.same(name+".to_out.0", out))
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/lanewise/lanewise/internal/kerneltest"
+	"github.com/lanewise/lanewise/internal/modeltest"
 	"github.com/lanewise/lanewise/internal/ref"
 	"github.com/lanewise/lanewise/kernels"
 	"github.com/lanewise/lanewise/tensor"
@@ -73,7 +74,7 @@ func TestModel(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				r := &reference{weights: read(t, fsys), act: c.act, groups: m.Config.Groups}
+				r := &reference{weights: modeltest.Read(fsys, checkpoint), act: c.act, groups: m.Config.Groups}
 				x, z := random(1, 2, c.h, c.w, m.Config.InChannels), random(2, 2, 3, 2, m.Config.LatentChannels)
 				moments, images := run(t, m, x, z)
 				for i := range 2 {
@@ -127,7 +128,7 @@ func TestTiny(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				r := &reference{weights: read(t, fsys), act: c.act}
+				r := &reference{weights: modeltest.Read(fsys, checkpoint), act: c.act}
 				enlarged := func(x picture) picture {
 					k := m.Config.Upsampling
 					kernel := map[vae.Interpolation]func(float64) float64{vae.Bilinear: ref.Triangle, vae.Bicubic: ref.Cubic}[m.Config.Interpolation]
@@ -225,19 +226,6 @@ func TestDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// canceled becomes canceled when Err was called n times.
-type canceled struct {
-	context.Context
-	n int
-}
-
-func (c *canceled) Err() error {
-	if c.n--; c.n < 0 {
-		return context.Canceled
-	}
-	return nil
-}
-
 func TestStopsWithinOneOp(t *testing.T) {
 	m := open(t, kerneltest.Engine(t, kernels.Available()[0], 2), files(t, kl))
 	enc, err := m.Encoder(1, 4, 4)
@@ -249,29 +237,11 @@ func TestStopsWithinOneOp(t *testing.T) {
 		t.Fatal(err)
 	}
 	moments, images := enc.Moments(), dec.Images()
-	stops := func(ops int, outs [][]float32, run func(ctx context.Context) error) {
-		for _, out := range outs {
-			kerneltest.Fill(out)
-		}
-		for n := range ops {
-			if err := run(&canceled{t.Context(), n}); !errors.Is(err, context.Canceled) {
-				t.Fatalf("canceled after %d ops: error %v", n, err)
-			}
-		}
-		for _, out := range outs {
-			for i, v := range out {
-				if !kerneltest.Untouched(v) {
-					t.Fatalf("canceled, but value %d of the output was written", i)
-				}
-			}
-		}
-		if err := run(&canceled{t.Context(), ops}); err != nil {
-			t.Errorf("canceled after the last op: %v", err)
-		}
-	}
 	x, z := random(1, 1, 4, 4, 3), random(2, 1, 2, 2, 4)
-	stops(len(enc.Program().Names()), [][]float32{moments.Mean.Data, moments.LogVar.Data}, func(ctx context.Context) error { return enc.Encode(ctx, moments, x) })
-	stops(len(dec.Program().Names()), [][]float32{images.Data}, func(ctx context.Context) error { return dec.Decode(ctx, images, z) })
+	modeltest.StopsWithinOneOp(t, enc.Program(), func(ctx context.Context) error { return enc.Encode(ctx, moments, x) }, moments.Mean, moments.LogVar)
+	modeltest.StopsWithinOneOp(t, dec.Program(), func(ctx context.Context) error { return dec.Decode(ctx, images, z) }, images)
+	modeltest.OneUser(t, enc.Program(), func() error { return enc.Encode(t.Context(), moments, x) })
+	modeltest.OneUser(t, dec.Program(), func() error { return dec.Decode(t.Context(), images, z) })
 }
 
 func TestSessionErrors(t *testing.T) {
@@ -295,13 +265,6 @@ func TestSessionErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, moments := t.Context(), enc.Moments()
-	busy := func(ctx context.Context) error { return nil }
-	var whileRunning error
-	dec.Program().Observe(func(string, tensor.NHWC) { whileRunning = busy(ctx) })
-	busy = func(ctx context.Context) error { return dec.Decode(ctx, dec.Images(), random(1, 2, 4, 6, 4)) }
-	if err := dec.Decode(ctx, dec.Images(), random(1, 2, 4, 6, 4)); err != nil {
-		t.Fatal(err)
-	}
 	variances := tinyEnc.Moments()
 	variances.LogVar = tensor.Make(1, 2, 2, 4)
 	for _, c := range []struct {
@@ -319,7 +282,6 @@ func TestSessionErrors(t *testing.T) {
 		{dec.Decode(ctx, dec.Images(), random(1, 2, 4, 6, 3)), "vae: latents are 2×4×6×3, want 2×4×6×4"},
 		{dec.Decode(ctx, random(1, 2, 4, 6, 3), random(1, 2, 4, 6, 4)), "vae: images are 2×4×6×3, want 2×8×12×3"},
 		{tinyEnc.Encode(ctx, variances, random(1, 1, 4, 4, 3)), "vae: there are no variances to encode"},
-		{whileRunning, "vae: the session is in use"},
 	} {
 		if c.err == nil || !strings.HasPrefix(c.err.Error(), c.want) {
 			t.Errorf("%v, want %q", c.err, c.want)

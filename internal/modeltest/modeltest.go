@@ -1,15 +1,13 @@
-// Package modeltest makes small random models, for tests and Examples of packages that load some.
+// Package modeltest makes small random models, for tests and Examples of packages that load some, and checks
+// what holds for the sessions of all.
 package modeltest
 
 import (
-	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"hash/fnv"
 	"io/fs"
 	"math"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"testing/fstest"
 
@@ -58,12 +56,6 @@ func missingIn(err error) []*blocks.MissingError {
 	return nil
 }
 
-// Tensor is a tensor to be written, as PyTorch has it.
-type Tensor struct {
-	Shape []int
-	Data  []float32
-}
-
 // Random returns a tensor of random values: a matrix or convolution that keeps the magnitude of what it
 // multiplies, a norm's scale near 1, a bias near 0.
 func Random(name string, seed uint64, shape ...int) Tensor {
@@ -81,41 +73,9 @@ func Random(name string, seed uint64, shape ...int) Tensor {
 	case strings.HasSuffix(name, "weight"):
 		middle = 1
 	}
-	t := Tensor{shape, make([]float32, size)}
+	t := Tensor{Shape: shape, Data: make([]float32, size)}
 	for i := range t.Data {
 		t.Data[i] = float32(middle + spread*(2*r.Float64()-1))
 	}
 	return t
-}
-
-// entry is a tensor in the header of a file.
-type entry struct {
-	DType   string `json:"dtype"`
-	Shape   []int  `json:"shape"`
-	Offsets [2]int `json:"data_offsets"`
-}
-
-// Safetensors returns a file of float32 tensors.
-func Safetensors(weights map[string]Tensor) []byte {
-	names := make([]string, 0, len(weights))
-	for name := range weights {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	header := make(map[string]entry)
-	var data []byte
-	for _, name := range names {
-		t := weights[name]
-		from := len(data)
-		for _, v := range t.Data {
-			data = binary.LittleEndian.AppendUint32(data, math.Float32bits(v))
-		}
-		header[name] = entry{"F32", append([]int{}, t.Shape...), [2]int{from, len(data)}}
-	}
-	text, err := json.Marshal(header)
-	if err != nil {
-		panic(err)
-	}
-	file := binary.LittleEndian.AppendUint64(nil, uint64(len(text)))
-	return append(append(file, text...), data...)
 }
