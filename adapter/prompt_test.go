@@ -180,6 +180,7 @@ func TestLoadImagePromptErrors(t *testing.T) {
 		{"Full", func(w weights) { w.add("image_proj.proj.2.weight", 12, 21) }, []string{"image_proj.proj.2.weight: shape [12 21], want [12 20]"}},
 		{"Plus", func(w weights) { w.add("image_proj.layers.1.0.to_q.weight", 96, hidden) }, []string{"image_proj.layers.1.0.to_q.weight: 96 rows, want a multiple of 64"}},
 		{"Plus", func(w weights) { delete(w, "image_proj.layers.0.0.to_q.weight") }, []string{"image_proj.layers.0.0.to_q.weight: missing"}},
+		{"Plus", func(w weights) { delete(w, "image_proj.layers.1.0.to_q.weight") }, []string{"image_proj.layers.1.0.to_q.weight: missing"}},
 		{"Plus", func(w weights) { w.add("image_proj.latents", 1, 3, 17) }, []string{"image_proj.latents: shape [1 3 17], want [1 3 16]"}},
 		{"Plus", func(w weights) { w.add("image_proj.layers.1.0.to_kv.weight", 128, hidden) }, []string{"image_proj.layers.1.0.to_kv.weight: shape [128 16], want [256 16]"}},
 		{"FacePlus", func(w weights) { delete(w, "image_proj.proj.2.weight") }, []string{"image_proj.proj.2.weight: missing"}},
