@@ -170,15 +170,23 @@ func (l *Loader) read(dst []float32, name string, shape ...int) bool {
 		l.problems = append(l.problems, fmt.Errorf("%s: %w", l.model, err))
 		return false
 	}
+	if !l.finite(dst, name, info.File) {
+		return false
+	}
 	for _, m := range l.merges {
 		if err := m.Add(l.Engine, dst, name, shape); err != nil {
 			l.problems = append(l.problems, fmt.Errorf("%s: %w", l.model, err))
 			return false
 		}
 	}
-	for i, v := range dst {
+	return len(l.merges) == 0 || l.finite(dst, name, "after what was merged")
+}
+
+// finite says whether all values of a tensor are numbers; of says where it is from.
+func (l *Loader) finite(values []float32, name, of string) bool {
+	for i, v := range values {
 		if v-v != 0 { // NaN or infinite
-			l.Fail(name, "value %d is %v (%s)", i, v, info.File)
+			l.Fail(name, "value %d is %v (%s)", i, v, of)
 			return false
 		}
 	}

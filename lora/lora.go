@@ -110,6 +110,9 @@ func (f *File) Text2(scale float64) *Merge { return f.merge(text2, scale) }
 // merge returns a merge of one model's modules.
 func (f *File) merge(which model, scale float64) *Merge {
 	m := &Merge{file: f, scale: scale, modules: make(map[string]*module), used: make(map[*module]bool)}
+	if scale-scale != 0 { // NaN or infinite
+		m.err = fmt.Errorf("lora: %s: scale %v", f.file.Name(), scale)
+	}
 	layers := f.LayersPerBlock
 	if layers < 1 {
 		layers = 2

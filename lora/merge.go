@@ -32,10 +32,11 @@ type Merge struct {
 // (Liu et al. 2024, "DoRA: Weight-decomposed low-rank adaptation") every row of the result is then
 // scaled to have its magnitude for a norm.
 //
-// It is an error where a shape does not fit, or a factor holds values that are not finite.
+// It is an error where a shape does not fit, or a factor holds values that are not finite. A merge that
+// is wrong as a whole (see Err) adds nothing.
 func (m *Merge) Add(e *engine.Engine, w []float32, name string, shape []int) error {
 	layer, ok := strings.CutSuffix(name, ".weight")
-	if !ok {
+	if !ok || m.err != nil {
 		return nil
 	}
 	module := m.modules[flatten(layer)]
@@ -151,8 +152,8 @@ func (m *Merge) Unused() []string {
 	return unused
 }
 
-// Err returns an error where the LoRA has something for a model, and none of it was for the one that
-// was loaded.
+// Err returns an error where the scale is not a number, where two of the LoRA's names mean one layer, or
+// where it has something for a model and none of it was for the one that was loaded.
 func (m *Merge) Err() error {
 	if m.err != nil || len(m.modules) == 0 || len(m.used) > 0 {
 		return m.err
