@@ -22,6 +22,7 @@ var layers = [][]string{
 	{"conv", "lora"},
 	{"program"},
 	{"blocks"},
+	{"internal/checkpoint"},
 	{"adapter", "internal/denoiser", "internal/modeltest"},
 	{"unet", "dit", "clip", "vae"},
 	{"pipeline"},

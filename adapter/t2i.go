@@ -8,8 +8,8 @@ import (
 	"github.com/lanewise/lanewise/config"
 	"github.com/lanewise/lanewise/conv"
 	"github.com/lanewise/lanewise/engine"
+	"github.com/lanewise/lanewise/internal/checkpoint"
 	"github.com/lanewise/lanewise/program"
-	"github.com/lanewise/lanewise/safetensors"
 )
 
 // T2I makes features of a picture: a T2I-Adapter. It is immutable and safe for concurrent use: any
@@ -83,26 +83,12 @@ type layer interface {
 // An error names every key whose value is not supported, or else every tensor that is missing, has
 // another shape than the configuration says, or holds values that are not finite.
 func LoadT2I(e *engine.Engine, fsys fs.FS) (*T2I, error) {
-	file, err := config.Open(fsys, "config.json")
+	a := &T2I{engine: e}
+	about, err := checkpoint.Read(e, fsys, "adapter", checkpoint.Diffusers, readT2IConfig, a.load)
 	if err != nil {
-		return nil, fmt.Errorf("adapter: %w", err)
-	}
-	c, err := readT2IConfig(file)
-	if err != nil {
-		return nil, fmt.Errorf("adapter: %w", err)
-	}
-	weights, err := safetensors.OpenSharded(fsys, "diffusion_pytorch_model")
-	if err != nil {
-		return nil, fmt.Errorf("adapter: %w", err)
-	}
-	defer weights.Close()
-	l := blocks.NewLoader(e, weights, "adapter")
-	a := &T2I{Config: c, engine: e}
-	a.load(l)
-	if err := l.Err(); err != nil {
 		return nil, err
 	}
-	a.Unknown, a.Unused, a.Bytes = file.Unknown(), l.Unused(), l.Bytes()
+	a.Unknown, a.Unused, a.Bytes = about.Unknown, about.Unused, about.Bytes
 	return a, nil
 }
 
@@ -144,8 +130,8 @@ const mostLayers = 1 << 10
 const lightShare = 4
 
 // load reads the weights.
-func (a *T2I) load(l *blocks.Loader) {
-	c := &a.Config
+func (a *T2I) load(l *blocks.Loader, c T2IConfig) {
+	a.Config = c
 	in := c.InChannels * c.Factor * c.Factor
 	channels := c.Channels
 	if c.Type == LightT2I {

@@ -14,15 +14,13 @@
 package clip
 
 import (
-	"fmt"
 	"io/fs"
 	"slices"
 	"strings"
 
 	"github.com/lanewise/lanewise/blocks"
-	"github.com/lanewise/lanewise/config"
 	"github.com/lanewise/lanewise/engine"
-	"github.com/lanewise/lanewise/safetensors"
+	"github.com/lanewise/lanewise/internal/checkpoint"
 )
 
 // TextModel is a text encoder with its weights. It is immutable and safe for concurrent use.
@@ -50,23 +48,20 @@ type TextModel struct {
 //
 // A tensor that is missing, of another shape or not finite is an error that names all of them.
 func LoadText(e *engine.Engine, fsys fs.FS, merges ...blocks.Merge) (*TextModel, error) {
+	m := &TextModel{engine: e}
+	about, err := checkpoint.Read(e, fsys, "clip", checkpoint.Transformers, readTextConfig, m.load, merges...)
+	if err != nil {
+		return nil, err
+	}
+	m.Unknown, m.Unused, m.Bytes = about.Unknown, withoutPositions(about.Unused), about.Bytes
+	return m, nil
+}
+
+// load reads the weights.
+func (m *TextModel) load(l *blocks.Loader, c TextConfig) {
 	const prefix = "text_model"
-	file, err := config.Open(fsys, "config.json")
-	if err != nil {
-		return nil, fmt.Errorf("clip: %w", err)
-	}
-	c, err := readTextConfig(file)
-	if err != nil {
-		return nil, fmt.Errorf("clip: %w", err)
-	}
-	weights, err := safetensors.OpenSharded(fsys, checkpointName)
-	if err != nil {
-		return nil, fmt.Errorf("clip: %w", err)
-	}
-	defer weights.Close()
-	l := blocks.NewLoader(e, weights, "clip", merges...)
 	l.Alias = without(prefix)
-	m := &TextModel{Config: c, engine: e}
+	m.Config = c
 	eps := float64(c.Eps)
 	m.token = l.Table(prefix+".embeddings.token_embedding", c.Vocabulary, c.Width)
 	m.position = l.Table(prefix+".embeddings.position_embedding", c.Positions, c.Width)
@@ -75,25 +70,17 @@ func LoadText(e *engine.Engine, fsys fs.FS, merges ...blocks.Merge) (*TextModel,
 	if c.Projection > 0 {
 		m.projection = l.Linear("text_projection", c.Width, c.Projection, false)
 	}
-	if err := l.Err(); err != nil {
-		return nil, err
-	}
-	m.Unknown, m.Unused, m.Bytes = file.Unknown(), unused(l), l.Bytes()
-	return m, nil
 }
-
-// checkpointName is what transformers calls the weights of a model.
-const checkpointName = "model"
 
 // without returns how a file names a tensor that leaves out the name of the model.
 func without(prefix string) func(name string) string {
 	return func(name string) string { return strings.TrimPrefix(name, prefix+".") }
 }
 
-// unused lists the tensors that nothing asked for, but for lists of positions: older files hold
+// withoutPositions returns tensors that nothing asked for but for lists of positions: older files hold
 // them, in any type, and they say 0, 1, 2, ….
-func unused(l *blocks.Loader) []string {
-	return slices.DeleteFunc(l.Unused(), func(name string) bool {
+func withoutPositions(unused []string) []string {
+	return slices.DeleteFunc(unused, func(name string) bool {
 		name, _, _ = strings.Cut(name, " ")
 		return strings.HasSuffix(name, "position_ids")
 	})

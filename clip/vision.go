@@ -8,8 +8,8 @@ import (
 	"github.com/lanewise/lanewise/config"
 	"github.com/lanewise/lanewise/conv"
 	"github.com/lanewise/lanewise/engine"
+	"github.com/lanewise/lanewise/internal/checkpoint"
 	"github.com/lanewise/lanewise/kernels"
-	"github.com/lanewise/lanewise/safetensors"
 )
 
 // VisionConfig is the shape of an image encoder: what transformers' CLIPVisionConfig says of it.
@@ -58,23 +58,20 @@ type VisionModel struct {
 //
 // A tensor that is missing, of another shape or not finite is an error that names all of them.
 func LoadVision(e *engine.Engine, fsys fs.FS) (*VisionModel, error) {
+	m := &VisionModel{engine: e}
+	about, err := checkpoint.Read(e, fsys, "clip", checkpoint.Transformers, readVisionConfig, m.load)
+	if err != nil {
+		return nil, err
+	}
+	m.Unknown, m.Unused, m.Bytes = about.Unknown, withoutPositions(about.Unused), about.Bytes
+	return m, nil
+}
+
+// load reads the weights.
+func (m *VisionModel) load(l *blocks.Loader, c VisionConfig) {
 	const prefix = "vision_model"
-	file, err := config.Open(fsys, "config.json")
-	if err != nil {
-		return nil, fmt.Errorf("clip: %w", err)
-	}
-	c, err := readVisionConfig(file)
-	if err != nil {
-		return nil, fmt.Errorf("clip: %w", err)
-	}
-	weights, err := safetensors.OpenSharded(fsys, checkpointName)
-	if err != nil {
-		return nil, fmt.Errorf("clip: %w", err)
-	}
-	defer weights.Close()
-	l := blocks.NewLoader(e, weights, "clip")
 	l.Alias = without(prefix)
-	m := &VisionModel{Config: c, engine: e}
+	m.Config = c
 	eps := float64(c.Eps)
 	const embeddings = prefix + ".embeddings"
 	m.patches = l.Filter(embeddings+".patch_embedding", c.Channels, c.Width, conv.Geometry{KH: c.Patch, KW: c.Patch, Stride: c.Patch})
@@ -86,11 +83,6 @@ func LoadVision(e *engine.Engine, fsys fs.FS) (*VisionModel, error) {
 	if c.Projection > 0 {
 		m.projection = l.Linear("visual_projection", c.Width, c.Projection, false)
 	}
-	if err := l.Err(); err != nil {
-		return nil, err
-	}
-	m.Unknown, m.Unused, m.Bytes = file.Unknown(), unused(l), l.Bytes()
-	return m, nil
 }
 
 // readVisionConfig reads the config.json of a CLIPVisionModel or CLIPVisionModelWithProjection.

@@ -6,10 +6,9 @@ import (
 	"slices"
 
 	"github.com/lanewise/lanewise/blocks"
-	"github.com/lanewise/lanewise/config"
 	"github.com/lanewise/lanewise/engine"
+	"github.com/lanewise/lanewise/internal/checkpoint"
 	"github.com/lanewise/lanewise/kernels"
-	"github.com/lanewise/lanewise/safetensors"
 )
 
 // Model is a transformer's configuration and packed weights. It is immutable and safe for concurrent
@@ -52,25 +51,12 @@ type condition struct {
 // An error names every key whose value is not supported, or else every tensor that is missing, has
 // another shape than the configuration says, or holds values that are not finite.
 func Load(e *engine.Engine, fsys fs.FS, merges ...blocks.Merge) (*Model, error) {
-	file, err := config.Open(fsys, "config.json")
+	m := &Model{engine: e}
+	about, err := checkpoint.Read(e, fsys, "dit", checkpoint.Diffusers, ReadConfig, m.load, merges...)
 	if err != nil {
-		return nil, fmt.Errorf("dit: %w", err)
-	}
-	c, err := ReadConfig(file)
-	if err != nil {
-		return nil, fmt.Errorf("dit: %w", err)
-	}
-	weights, err := safetensors.OpenSharded(fsys, "diffusion_pytorch_model")
-	if err != nil {
-		return nil, fmt.Errorf("dit: %w", err)
-	}
-	defer weights.Close()
-	l := blocks.NewLoader(e, weights, "dit", merges...)
-	m := load(l, c)
-	if err := l.Err(); err != nil {
 		return nil, err
 	}
-	m.Unknown, m.Unused, m.Bytes = file.Unknown(), l.Unused(), l.Bytes()
+	m.Unknown, m.Unused, m.Bytes = about.Unknown, about.Unused, about.Bytes
 	return m, nil
 }
 
@@ -78,8 +64,8 @@ func Load(e *engine.Engine, fsys fs.FS, merges ...blocks.Merge) (*Model, error) 
 const lastEps = 1e-6
 
 // load reads the weights of a transformer.
-func load(l *blocks.Loader, c Config) *Model {
-	m := &Model{Config: c, engine: l.Engine}
+func (m *Model) load(l *blocks.Loader, c Config) {
+	m.Config = c
 	width := c.Width()
 	m.patches = l.PatchEmbed("pos_embed", c.InChannels, width, blocks.PatchEmbedOptions{
 		Height: c.Size, Width: c.Size, Size: c.Patch, Interpolation: c.Interpolation,
@@ -111,13 +97,12 @@ func load(l *blocks.Loader, c Config) *Model {
 			NormOptions: blocks.NormOptions{Eps: lastEps}, Width: width, Bias: true, ShiftFirst: true,
 		})
 		m.out = l.Linear("proj_out_2", width, c.Patch*c.Patch*c.OutChannels, true)
-		return m
+		return
 	}
 	m.single = l.AdaLayerNormSingle("adaln_single", width, c.Sizes)
 	m.lastNorm = l.Norm("norm_out", width, blocks.NormOptions{Eps: lastEps})
 	m.lastTable = l.ScaleShiftTable("scale_shift_table", 2, width)
 	m.out = l.Linear("proj_out", width, c.Patch*c.Patch*c.OutChannels, true)
-	return m
 }
 
 // stackFloats is how many weights of modulations, at least, make one product: enough for its work to

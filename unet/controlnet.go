@@ -51,7 +51,7 @@ func LoadControlNet(e *engine.Engine, fsys fs.FS, merges ...blocks.Merge) (*Cont
 	if err != nil {
 		return nil, err
 	}
-	n.Config, n.Unknown, n.Unused, n.Bytes = n.config, about.unknown, about.unused, about.bytes
+	n.Config, n.Unknown, n.Unused, n.Bytes = n.config, about.Unknown, about.Unused, about.Bytes
 	return n, nil
 }
 

@@ -8,8 +8,8 @@ import (
 	"github.com/lanewise/lanewise/config"
 	"github.com/lanewise/lanewise/conv"
 	"github.com/lanewise/lanewise/engine"
+	"github.com/lanewise/lanewise/internal/checkpoint"
 	"github.com/lanewise/lanewise/program"
-	"github.com/lanewise/lanewise/safetensors"
 )
 
 // Model is a U-Net's configuration and packed weights. It is immutable and safe for concurrent use:
@@ -86,37 +86,17 @@ func Load(e *engine.Engine, fsys fs.FS, merges ...blocks.Merge) (*Model, error) 
 	if err != nil {
 		return nil, err
 	}
-	m.Config, m.Unknown, m.Unused, m.Bytes = m.config, about.unknown, about.unused, about.bytes
+	m.Config, m.Unknown, m.Unused, m.Bytes = m.config, about.Unknown, about.Unused, about.Bytes
 	return m, nil
 }
 
-// loaded is what is known of a model after it was loaded.
-type loaded struct {
-	unknown, unused []string
-	bytes           int
-}
-
-// read reads the config.json and the weights of a model.
-func (t *trunk) read(fsys fs.FS, readConfig func(*config.Config) (Config, error), load func(*blocks.Loader), merges []blocks.Merge) (about loaded, err error) {
-	file, err := config.Open(fsys, "config.json")
-	if err != nil {
-		return about, t.errorf("%w", err)
-	}
-	if t.config, err = readConfig(file); err != nil {
-		return about, t.errorf("%w", err)
-	}
-	weights, err := safetensors.OpenSharded(fsys, "diffusion_pytorch_model")
-	if err != nil {
-		return about, t.errorf("%w", err)
-	}
-	defer weights.Close()
-	l := blocks.NewLoader(t.engine, weights, t.name, merges...)
-	l.Alias = blocks.LegacyAttention
-	load(l)
-	if err := l.Err(); err != nil {
-		return about, err
-	}
-	return loaded{file.Unknown(), l.Unused(), l.Bytes()}, nil
+// read reads the configuration and the weights of a model.
+func (t *trunk) read(fsys fs.FS, configure func(*config.Config) (Config, error), load func(*blocks.Loader), merges []blocks.Merge) (checkpoint.Summary, error) {
+	return checkpoint.Read(t.engine, fsys, t.name, checkpoint.Diffusers, configure, func(l *blocks.Loader, c Config) {
+		l.Alias = blocks.LegacyAttention
+		t.config = c
+		load(l)
+	}, merges...)
 }
 
 // load reads the weights of a U-Net.

@@ -6,11 +6,10 @@ import (
 	"strings"
 
 	"github.com/lanewise/lanewise/blocks"
-	"github.com/lanewise/lanewise/config"
 	"github.com/lanewise/lanewise/conv"
 	"github.com/lanewise/lanewise/engine"
+	"github.com/lanewise/lanewise/internal/checkpoint"
 	"github.com/lanewise/lanewise/kernels"
-	"github.com/lanewise/lanewise/safetensors"
 )
 
 // Model is diffusers' AutoencoderKL (Rombach et al. 2022, "High-resolution image synthesis with
@@ -54,9 +53,6 @@ type layer struct {
 	attn   *blocks.SpatialAttention
 }
 
-// checkpointName is what diffusers calls the weights of a model.
-const checkpointName = "diffusion_pytorch_model"
-
 // Load reads an AutoencoderKL as diffusers stores it: config.json beside
 // diffusion_pytorch_model.safetensors or its shards. The names that attention has in old files (query,
 // key, value, proj_attn), and its weights as 1 × 1 convolutions, are understood. Weights are packed
@@ -65,23 +61,20 @@ const checkpointName = "diffusion_pytorch_model"
 // An error names every key whose value is not supported, or else every tensor that is missing, has
 // another shape than the configuration says, or holds values that are not finite.
 func Load(e *engine.Engine, fsys fs.FS) (*Model, error) {
-	file, err := config.Open(fsys, "config.json")
+	m := &Model{engine: e}
+	about, err := checkpoint.Read(e, fsys, "vae", checkpoint.Diffusers, ReadConfig, m.load)
 	if err != nil {
-		return nil, fmt.Errorf("vae: %w", err)
+		return nil, err
 	}
-	c, err := ReadConfig(file)
-	if err != nil {
-		return nil, fmt.Errorf("vae: %w", err)
-	}
-	weights, err := safetensors.OpenSharded(fsys, checkpointName)
-	if err != nil {
-		return nil, fmt.Errorf("vae: %w", err)
-	}
-	defer weights.Close()
-	l := blocks.NewLoader(e, weights, "vae")
+	m.Unknown, m.Unused, m.Bytes = about.Unknown, about.Unused, about.Bytes
+	return m, nil
+}
+
+// load reads the weights.
+func (m *Model) load(l *blocks.Loader, c Config) {
 	l.Alias = blocks.LegacyAttention
 	l.Squeeze = func(name string) bool { return strings.Contains(name, ".attentions.") }
-	m := &Model{Config: c, engine: e}
+	m.Config = c
 	m.encoder, m.decoder = loadEncoder(l, &c), loadDecoder(l, &c)
 	if z := c.LatentChannels; c.Quant {
 		m.quant = l.Pointwise("quant_conv", 2*z, 2*z)
@@ -89,11 +82,6 @@ func Load(e *engine.Engine, fsys fs.FS) (*Model, error) {
 	if z := c.LatentChannels; c.PostQuant {
 		m.postQuant = l.Pointwise("post_quant_conv", z, z)
 	}
-	if err := l.Err(); err != nil {
-		return nil, err
-	}
-	m.Unknown, m.Unused, m.Bytes = file.Unknown(), l.Unused(), l.Bytes()
-	return m, nil
 }
 
 // loadEncoder loads "encoder".

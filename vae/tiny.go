@@ -5,14 +5,13 @@ import (
 	"io/fs"
 
 	"github.com/lanewise/lanewise/blocks"
-	"github.com/lanewise/lanewise/config"
 	"github.com/lanewise/lanewise/conv"
 	"github.com/lanewise/lanewise/engine"
+	"github.com/lanewise/lanewise/internal/checkpoint"
 	"github.com/lanewise/lanewise/internal/size"
 	"github.com/lanewise/lanewise/kernels"
 	"github.com/lanewise/lanewise/program"
 	"github.com/lanewise/lanewise/resample"
-	"github.com/lanewise/lanewise/safetensors"
 	"github.com/lanewise/lanewise/tensor"
 )
 
@@ -52,27 +51,14 @@ type tinyBlock struct {
 // LoadTiny reads an AutoencoderTiny as diffusers stores it: config.json beside
 // diffusion_pytorch_model.safetensors or its shards. Errors are those of [Load].
 func LoadTiny(e *engine.Engine, fsys fs.FS) (*Tiny, error) {
-	file, err := config.Open(fsys, "config.json")
+	m := &Tiny{engine: e}
+	about, err := checkpoint.Read(e, fsys, "vae", checkpoint.Diffusers, ReadTinyConfig, func(l *blocks.Loader, c TinyConfig) {
+		m.Config, m.encoder, m.decoder = c, loadTinyEncoder(l, &c), loadTinyDecoder(l, &c)
+	})
 	if err != nil {
-		return nil, fmt.Errorf("vae: %w", err)
-	}
-	c, err := ReadTinyConfig(file)
-	if err != nil {
-		return nil, fmt.Errorf("vae: %w", err)
-	}
-	weights, err := safetensors.OpenSharded(fsys, checkpointName)
-	if err != nil {
-		return nil, fmt.Errorf("vae: %w", err)
-	}
-	defer weights.Close()
-	l := blocks.NewLoader(e, weights, "vae")
-	m := &Tiny{Config: c, engine: e}
-	m.encoder = loadTinyEncoder(l, &c)
-	m.decoder = loadTinyDecoder(l, &c)
-	if err := l.Err(); err != nil {
 		return nil, err
 	}
-	m.Unknown, m.Unused, m.Bytes = file.Unknown(), l.Unused(), l.Bytes()
+	m.Unknown, m.Unused, m.Bytes = about.Unknown, about.Unused, about.Bytes
 	return m, nil
 }
 
