@@ -35,9 +35,9 @@ var (
 )
 
 // NewPreprocessor returns CLIP's own: the shortest side becomes size pixels by bicubic
-// interpolation, and the middle is cut out, size × size. It panics unless size is from 1 to 65536.
+// interpolation, and the middle is cut out, size × size. It panics unless size is from 1 to 8192.
 func NewPreprocessor(size int) *Preprocessor {
-	if size < 1 || size > maxSide {
+	if !fits(size, size) {
 		panic(fmt.Sprintf("clip: pictures of %d pixels", size))
 	}
 	return &Preprocessor{
@@ -82,15 +82,24 @@ func (s *sides) UnmarshalJSON(text []byte) error {
 	return json.Unmarshal(text, (*object)(s))
 }
 
-// maxSide is the longest side of a picture that is worked on.
-const maxSide = 1 << 16
+// maxSide is the longest side of a picture that is worked on, maxPixels how many pixels it has at most: it
+// keeps a wrong file from filling the memory.
+const (
+	maxSide   = 1 << 16
+	maxPixels = 1 << 26
+)
 
 // valid says whether a picture can have these sides.
 func (s sides) valid() bool {
 	if s.Shortest != 0 {
-		return s.Shortest > 0 && s.Shortest <= maxSide
+		return fits(s.Shortest, s.Shortest)
 	}
-	return s.Height > 0 && s.Height <= maxSide && s.Width > 0 && s.Width <= maxSide
+	return fits(s.Width, s.Height)
+}
+
+// fits says whether a picture of w × h is one that is worked on.
+func fits(w, h int) bool {
+	return w > 0 && h > 0 && w <= maxSide && h <= maxSide && w <= maxPixels/h
 }
 
 // ReadPreprocessor reads the preprocessor_config.json of a directory, "feature_extractor" in
@@ -125,7 +134,7 @@ func (c *preprocessorConfig) preprocessor() (*Preprocessor, error) {
 	}
 	class("image_processor_type", c.Type)
 	class("feature_extractor_type", c.OldType)
-	const size = "a side of at most 65536 pixels, or height and width"
+	const size = "a side, or height and width, of at most 65536 pixels, and 67108864 in all"
 	if c.Resize && !c.Size.valid() {
 		fail("size", c.Size, size)
 	}
@@ -155,7 +164,19 @@ func (c *preprocessorConfig) preprocessor() (*Preprocessor, error) {
 			fail("image_std", c.Std, "a number other than 0 each for red, green and blue")
 		}
 	}
+	for _, v := range []uint8{0, 255} {
+		for color := range p.mean {
+			if x := p.value(v, color); errs == nil && x-x != 0 {
+				fail("rescale_factor", c.Factor, "a number that leaves values finite, with image_mean and image_std")
+			}
+		}
+	}
 	return p, errors.Join(errs...)
+}
+
+// value returns what becomes of a byte of color c.
+func (p *Preprocessor) value(v uint8, c int) float32 {
+	return (float32(float64(v)*p.scale) - p.mean[c]) / p.std[c]
 }
 
 // colors sets to, unless the file leaves it out, and says whether the file has a value for each color.
@@ -171,7 +192,8 @@ func colors(to *[3]float32, from []float64) bool {
 
 // Pixels returns what an encoder takes of pictures, all of which must have the same size after being
 // resized and cut. Of a translucent picture only the colors count. It is an error where there is no
-// picture, or one without pixels or of which a side would be longer than 65536.
+// picture, or one without pixels, or where a side is or becomes longer than 65536 pixels, or all are more
+// than 2²⁶.
 func (p *Preprocessor) Pixels(pictures ...image.Image) (tensor.NHWC, error) {
 	if len(pictures) == 0 {
 		return tensor.NHWC{}, errors.New("clip: no pictures")
@@ -200,8 +222,8 @@ func (p *Preprocessor) Pixels(pictures ...image.Image) (tensor.NHWC, error) {
 // fit returns the picture at the size that it is resized to.
 func (p *Preprocessor) fit(img image.Image) (*pillow.Picture, error) {
 	size := img.Bounds().Size()
-	if size.X < 1 || size.Y < 1 || size.X > maxSide || size.Y > maxSide {
-		return nil, fmt.Errorf("%d×%d pixels, want sides of 1 to %d", size.X, size.Y, maxSide)
+	if !fits(size.X, size.Y) {
+		return nil, fmt.Errorf("%d×%d pixels, want sides of 1 to %d, and at most %d in all", size.X, size.Y, maxSide, maxPixels)
 	}
 	picture := pillow.Of(img)
 	if !p.resize {
@@ -215,8 +237,8 @@ func (p *Preprocessor) fit(img image.Image) (*pillow.Picture, error) {
 			w = short * size.X / size.Y
 		}
 	}
-	if w > maxSide || h > maxSide {
-		return nil, fmt.Errorf("%d×%d pixels become %d×%d, want sides of at most %d", size.X, size.Y, w, h, maxSide)
+	if !fits(w, h) {
+		return nil, fmt.Errorf("%d×%d pixels become %d×%d, want sides of at most %d, and %d in all", size.X, size.Y, w, h, maxSide, maxPixels)
 	}
 	return picture.Resize(w, h, p.filter), nil
 }
@@ -227,7 +249,7 @@ func (p *Preprocessor) fill(dst tensor.NHWC, picture *pillow.Picture) {
 	var values [3][256]float32 // of each byte
 	for c := range values {
 		for v := range values[c] {
-			values[c][v] = (float32(float64(v)*p.scale) - p.mean[c]) / p.std[c]
+			values[c][v] = p.value(uint8(v), c)
 		}
 	}
 	for y := range dst.H {

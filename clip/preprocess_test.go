@@ -83,6 +83,9 @@ func TestPreprocessorErrors(t *testing.T) {
 		{`{"resample": 6}`, "resample is 6, supported: 0 to 5"},
 		{`{"image_mean": [1, 2]}`, "image_mean is [1 2]"},
 		{`{"image_std": [1, 2, 0]}`, "image_std is [1 2 0]"},
+		{`{"size": 8193}`, "size is"},
+		{`{"crop_size": {"height": 65536, "width": 1025}}`, "67108864 in all"},
+		{`{"rescale_factor": 1e300}`, "rescale_factor is 1e+300"},
 		{`{`, "unexpected end"},
 	} {
 		if _, err := preprocessor(c.text); err == nil || !strings.HasPrefix(err.Error(), "clip: ") || !strings.Contains(err.Error(), c.want) {

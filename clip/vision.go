@@ -104,6 +104,8 @@ func readVisionConfig(c *config.Config) (VisionConfig, error) {
 		c.Fail("patch_size", "at most image_size")
 	case side > maxTokens/side:
 		c.Fail("image_size", fmt.Sprintf("at most %d patches of patch_size", maxTokens))
+	case !fits(m.Size, m.Size):
+		c.Fail("image_size", fmt.Sprintf("a side of a picture of at most %d pixels", maxPixels))
 	}
 	if !projects(c, "CLIPVisionModel") {
 		m.Projection = 0

@@ -245,6 +245,7 @@ func TestLoadVisionErrors(t *testing.T) {
 		{"eps", func(_ *visionModel, c map[string]any) { c["layer_norm_eps"] = -1 }, []string{"layer_norm_eps"}},
 		{"patch", func(_ *visionModel, c map[string]any) { c["patch_size"] = 12 }, []string{"patch_size", "at most image_size"}},
 		{"size", func(_ *visionModel, c map[string]any) { c["image_size"] = 1 << 20 }, []string{"image_size", "65536 patches"}},
+		{"pixels", func(_ *visionModel, c map[string]any) { c["image_size"], c["patch_size"] = 1<<20, 1<<20 }, []string{"image_size", "67108864 pixels"}},
 		{"missing", func(m *visionModel, _ map[string]any) { delete(m.weights, norm) }, []string{norm, "missing", "[24]"}},
 		{"tokens", func(_ *visionModel, c map[string]any) { c["image_size"] = 12 }, []string{"position_embedding.weight", "[10 24]", "[17 24]"}},
 		{"not finite", func(m *visionModel, _ map[string]any) { m.weights[norm].Data[3] = float32(math.Inf(1)) }, []string{norm, "+Inf"}},
