@@ -70,6 +70,10 @@ func TestJoinVectorsMapsResiduals(t *testing.T) {
 	if want := []float32{0, 10, 11, 1, 12, 13, 0, 14, 15, 1, 16, 17}; got.Concat.Shape() != "2×1×2×3" || !slices.Equal(got.Concat.Data, want) {
 		t.Errorf("maps %s %v, want %v", got.Concat.Shape(), got.Concat.Data, want)
 	}
+	turned, err := cond.Join(cond.Cond{Concat: b.Concat}, cond.Cond{Concat: a.Concat})
+	if want := []float32{10, 11, 0, 12, 13, 1, 14, 15, 0, 16, 17, 1}; err != nil || !slices.Equal(turned.Concat.Data, want) {
+		t.Errorf("maps the other way round %v, %v, want %v", turned.Concat.Data, err, want)
+	}
 	if len(got.Residual) != 2 || got.Residual[1].Scale != 2 {
 		t.Errorf("residuals %+v", got.Residual)
 	}
