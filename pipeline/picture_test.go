@@ -73,6 +73,7 @@ func TestFitShape(t *testing.T) {
 		{16, 8, image.Rect(0, 2, 8, 6)},
 		{8, 16, image.Rect(2, 0, 6, 8)},
 		{300, 1, image.Rect(0, 3, 8, 4)},
+		{1, 300, image.Rect(3, 0, 4, 8)},
 		{1, 1, image.Rect(0, 0, 8, 8)},
 	} {
 		p := image.NewRGBA(image.Rect(0, 0, c.w, c.h))
