@@ -218,6 +218,7 @@ func TestAlpha(t *testing.T) {
 		{"rank-stabilised", name, `{"unet.lora_alpha": 8, "unet.use_rslora": true}`, "", nil, 4},
 		{"rank-stabilised by default", name, `{"unet.use_rslora": true}`, "", nil, 2},
 		{"a tensor and metadata", name, `{"unet.lora_alpha": 8}`, "", &modeltest.Tensor{Shape: []int{}, Data: []float32{2}}, 0.5},
+		{"rank-stabilised, with a tensor", name, `{"unet.use_rslora": true}`, "", &modeltest.Tensor{Shape: []int{}, Data: []float32{2}}, 0.5},
 		{"PEFT", "dir/adapter_model.safetensors", "", `{"peft_type": "LORA", "r": 4, "lora_alpha": 16, "alpha_pattern": {}}`, nil, 4},
 		{"another's configuration", "dir/style.safetensors", "", `{"lora_alpha": 16}`, nil, 1},
 	} {
