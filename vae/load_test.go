@@ -109,10 +109,10 @@ func TestOpen(t *testing.T) {
 
 // The blocks of a decoder are listed from the smallest image up, those of an encoder from the largest down.
 func TestAttentionLevels(t *testing.T) {
-	weights := read(t, files(t, kl.with(keys{
+	weights := modeltest.Read(files(t, kl.with(keys{
 		"down_block_types": []string{"AttnDownEncoderBlock2D", "DownEncoderBlock2D"},
 		"up_block_types":   []string{"AttnUpDecoderBlock2D", "UpDecoderBlock2D"},
-	})))
+	})), checkpoint)
 	for block, want := range map[string]bool{"encoder.down_blocks.0": true, "encoder.down_blocks.1": false, "decoder.up_blocks.0": true, "decoder.up_blocks.1": false} {
 		if _, has := weights[block+".attentions.0.to_q.weight"]; has != want {
 			t.Errorf("%s has an attention: %v", block, has)
