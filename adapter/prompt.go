@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -88,6 +89,7 @@ const (
 	projPrefix  = "image_proj."
 	layerPrefix = "ip_adapter."
 	keySuffix   = ".to_k_ip.weight"
+	valueSuffix = ".to_v_ip.weight"
 )
 
 // LoadImagePrompt reads an IP-Adapter in the layout in which they are published: the named safetensors
@@ -147,21 +149,24 @@ func (p *ImagePrompt) loadProjection(l *blocks.Loader, s *sizes) error {
 	return nil
 }
 
-// loadLayers loads the keys and values of all layers in the file.
+// loadLayers loads the keys and values of all layers of which the file has either.
 func (p *ImagePrompt) loadLayers(l *blocks.Loader, s *sizes, names []string) {
+	numbers := make(map[int]bool)
 	for _, name := range names {
 		text, ok := strings.CutPrefix(name, layerPrefix)
-		text, ok2 := strings.CutSuffix(text, keySuffix)
+		text, isKey := strings.CutSuffix(text, keySuffix)
+		text, isValue := strings.CutSuffix(text, valueSuffix)
 		number, err := strconv.Atoi(text)
-		if !ok || !ok2 || err != nil || strconv.Itoa(number) != text || number < 0 {
-			continue
+		if ok && isKey != isValue && err == nil && strconv.Itoa(number) == text && number >= 0 {
+			numbers[number] = true
 		}
-		inner := s.of(name, 2)[0]
-		module := layerPrefix + text
+	}
+	for _, number := range slices.Sorted(maps.Keys(numbers)) {
+		module := layerPrefix + strconv.Itoa(number)
+		inner := s.of(module+keySuffix, 2)[0]
 		p.layers = append(p.layers, Layer{number, inner, l.Stack(module, p.Width, false,
 			blocks.Part{Name: module + ".to_k_ip", Out: inner}, blocks.Part{Name: module + ".to_v_ip", Out: inner})})
 	}
-	slices.SortFunc(p.layers, func(a, b Layer) int { return cmp.Compare(a.Number, b.Number) })
 }
 
 // Tokens makes the tokens of pictures, those of each behind those of the one before. A picture is its

@@ -176,7 +176,11 @@ func TestLoadImagePromptErrors(t *testing.T) {
 		{"Plain", func(w weights) { delete(w, "ip_adapter.3.to_v_ip.weight") }, []string{"ip_adapter.3.to_v_ip.weight: missing"}},
 		{"Plain", func(w weights) { w.add("ip_adapter.3.to_v_ip.weight", 9, 13) }, []string{"ip_adapter.3.to_v_ip.weight: shape [9 13], want [9 12]"}},
 		{"Plain", func(w weights) { w.add("ip_adapter.3.to_k_ip.weight", 9, 13) }, []string{"ip_adapter.3.to_k_ip.weight: shape [9 13], want [9 12]"}},
-		{"Full", func(w weights) { delete(w, "ip_adapter.1.to_k_ip.weight") }, []string{"no tensor ip_adapter.<number>.to_k_ip.weight"}},
+		{"Plain", func(w weights) { delete(w, "ip_adapter.3.to_k_ip.weight") }, []string{"ip_adapter.3.to_k_ip.weight: missing"}},
+		{"Full", func(w weights) {
+			delete(w, "ip_adapter.1.to_k_ip.weight")
+			delete(w, "ip_adapter.1.to_v_ip.weight")
+		}, []string{"no tensor ip_adapter.<number>.to_k_ip.weight"}},
 		{"Full", func(w weights) { w.add("image_proj.proj.2.weight", 12, 21) }, []string{"image_proj.proj.2.weight: shape [12 21], want [12 20]"}},
 		{"Plus", func(w weights) { w.add("image_proj.layers.1.0.to_q.weight", 96, hidden) }, []string{"image_proj.layers.1.0.to_q.weight: 96 rows, want a multiple of 64"}},
 		{"Plus", func(w weights) { delete(w, "image_proj.layers.0.0.to_q.weight") }, []string{"image_proj.layers.0.0.to_q.weight: missing"}},
