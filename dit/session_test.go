@@ -4,7 +4,6 @@ import (
 	"context"
 	"math"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/lanewise/lanewise/cond"
@@ -69,34 +68,9 @@ func TestForwardRepeatsInput(t *testing.T) {
 	kerneltest.Same(t, "out", got.Data, want.Data)
 }
 
-// Operands may be parts of wider images, and nothing beside them is touched.
 func TestForwardStrides(t *testing.T) {
 	m := load(t, kerneltest.Engine(t, kernels.Available()[0], 2), files(t, sigma))
-	b := bind(t, m, 1, 4, 6, condition(1, m, 3))
-	x := images(2, 1, 4, 6, 3)
-	want := forward(t, b, x, 3, 7)
-
-	wide := tensor.Make(1, 4, 6, 16)
-	kerneltest.Fill(wide.Data)
-	in, out := wide.Channels(1, 4), wide.Channels(9, 12)
-	tensor.Copy(in, x)
-	if err := b.Forward(t.Context(), out, in, 7); err != nil {
-		t.Fatal(err)
-	}
-	for p := range 4 * 6 {
-		kerneltest.Same(t, "out", out.Tokens().Row(p), want.Tokens().Row(p))
-		for ch, v := range wide.Tokens().Row(p) {
-			if inside := ch >= 1 && ch < 4 || ch >= 9 && ch < 12; !inside && !kerneltest.Untouched(v) {
-				t.Fatalf("pixel %d, channel %d was written", p, ch)
-			}
-		}
-	}
-	if err := b.Forward(t.Context(), in, in, 7); err != nil { // in place
-		t.Fatal(err)
-	}
-	for p := range 4 * 6 {
-		kerneltest.Same(t, "out over x", in.Tokens().Row(p), want.Tokens().Row(p))
-	}
+	modeltest.Strides(t, bind(t, m, 1, 4, 6, condition(1, m, 3)), images(2, 1, 4, 6, 3))
 }
 
 // Bounds of a session take turns, and nothing of a run, not even a NaN, is left for the next.
@@ -155,42 +129,26 @@ func TestForwardStopsWithinOneOp(t *testing.T) {
 	modeltest.StopsWithinOneOp(t, s.Program(), func(ctx context.Context) error { return b.Forward(ctx, out, x, 1) }, out)
 }
 
-// Sessions of one model run at the same time; one session does not.
 func TestConcurrentSessions(t *testing.T) {
 	m := load(t, kerneltest.Engine(t, kernels.Available()[0], 3), files(t, alpha))
-	x, c := images(1, 1, 8, 8, 4), condition(2, m, 3)
-	want := forward(t, bind(t, m, 1, 8, 8, c), x, 8, 3)
-	var wait sync.WaitGroup
-	for range 4 {
-		wait.Go(func() {
-			s, err := m.Session(1, 8, 8)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			for range 3 {
-				b, err := s.Bind(c)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				out := tensor.Make(1, 8, 8, 8)
-				if err := b.Forward(t.Context(), out, x, 3); err != nil {
-					t.Error(err)
-					return
-				}
-				kerneltest.Same(t, "out", out.Data, want.Data)
-			}
-		})
-	}
-	wait.Wait()
+	c := condition(2, m, 3)
+	modeltest.Concurrent(t, func() (modeltest.Bound, error) {
+		s, err := m.Session(1, 8, 8)
+		if err != nil {
+			return nil, err
+		}
+		return s.Bind(c)
+	}, tensor.Make(1, 8, 8, 8), images(1, 1, 8, 8, 4))
+}
 
+func TestSessionInUse(t *testing.T) {
+	m := load(t, kerneltest.Engine(t, kernels.Available()[0], 1), files(t, alpha))
 	s := session(t, m, 1, 8, 8)
-	b, err := s.Bind(c)
+	b, err := s.Bind(condition(2, m, 3))
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := tensor.Make(1, 8, 8, 8)
+	x, out := images(1, 1, 8, 8, 4), tensor.Make(1, 8, 8, 8)
 	modeltest.OneUser(t, s.Program(), func() error { return b.Forward(t.Context(), out, x, 1) })
 }
 

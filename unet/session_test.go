@@ -4,7 +4,6 @@ import (
 	"context"
 	"math"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/lanewise/lanewise/cond"
@@ -74,36 +73,10 @@ func TestForwardRepeatsInput(t *testing.T) {
 	kerneltest.Same(t, "image 2", got.Images(2, 3).Data, forward(t, bind(t, m, 1, h, w, cond), x.Images(0, 1), c.OutChannels, 500).Data)
 }
 
-// Operands may be parts of wider images, and nothing beside them is touched.
 func TestForwardStrides(t *testing.T) {
 	c := small()
 	m := loadModel(t, kerneltest.Engine(t, kernels.Available()[0], 2), randomModel(t, c))
-	b := bind(t, m, 1, 5, 6, randomCond(1, m, 3))
-	x := randomImages(2, 1, 5, 6, c.InChannels)
-	want := forward(t, b, x, c.OutChannels, 7)
-
-	wide := tensor.Make(1, 5, 6, 16)
-	kerneltest.Fill(wide.Data)
-	in, out := wide.Channels(1, 5), wide.Channels(9, 13)
-	tensor.Copy(in, x)
-	if err := b.Forward(t.Context(), out, in, 7); err != nil {
-		t.Fatal(err)
-	}
-	for p := range 5 * 6 {
-		kerneltest.Same(t, "out", out.Tokens().Row(p), want.Tokens().Row(p))
-		for ch, v := range wide.Tokens().Row(p) {
-			if inside := ch >= 1 && ch < 5 || ch >= 9 && ch < 13; !inside && !kerneltest.Untouched(v) {
-				t.Fatalf("pixel %d, channel %d was written", p, ch)
-			}
-		}
-	}
-	// In place.
-	if err := b.Forward(t.Context(), in, in, 7); err != nil {
-		t.Fatal(err)
-	}
-	for p := range 5 * 6 {
-		kerneltest.Same(t, "out over x", in.Tokens().Row(p), want.Tokens().Row(p))
-	}
+	modeltest.Strides(t, bind(t, m, 1, 5, 6, randomCond(1, m, 3)), randomImages(2, 1, 5, 6, c.InChannels))
 }
 
 // Bounds of a session take turns, and nothing of a run, not even a NaN, is left for the next.
@@ -227,42 +200,17 @@ func TestForwardStopsWithinOneOp(t *testing.T) {
 	modeltest.StopsWithinOneOp(t, s.Program(), func(ctx context.Context) error { return b.Forward(ctx, out, x, 1) }, out)
 }
 
-// Sessions of one model run at the same time; one session does not.
 func TestConcurrentSessions(t *testing.T) {
 	c := small()
 	m := loadModel(t, kerneltest.Engine(t, kernels.Available()[0], 3), randomModel(t, c))
-	x := randomImages(1, 1, 8, 8, c.InChannels)
 	cond := randomCond(2, m, 3)
-	want := forward(t, bind(t, m, 1, 8, 8, cond), x, c.OutChannels, 3)
-	var wait sync.WaitGroup
-	for range 4 {
-		wait.Go(func() {
-			s, err := m.Session(1, 8, 8)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			for range 5 {
-				b, err := s.Bind(cond)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				out := tensor.Make(1, 8, 8, c.OutChannels)
-				if err := b.Forward(t.Context(), out, x, 3); err != nil {
-					t.Error(err)
-					return
-				}
-				for i, v := range out.Data {
-					if v != want.Data[i] {
-						t.Errorf("out[%d] = %v, want %v", i, v, want.Data[i])
-						return
-					}
-				}
-			}
-		})
-	}
-	wait.Wait()
+	modeltest.Concurrent(t, func() (modeltest.Bound, error) {
+		s, err := m.Session(1, 8, 8)
+		if err != nil {
+			return nil, err
+		}
+		return s.Bind(cond)
+	}, tensor.Make(1, 8, 8, c.OutChannels), randomImages(1, 1, 8, 8, c.InChannels))
 }
 
 func TestSessionInUse(t *testing.T) {
