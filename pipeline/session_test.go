@@ -78,3 +78,20 @@ func TestGenerateInUse(t *testing.T) {
 		t.Error("nobody was refused")
 	}
 }
+
+// Guidance 1 asks the model once a step, others once under each condition.
+func TestGenerateCost(t *testing.T) {
+	flop := func(guidance float64) (total float64) {
+		s, done := session()
+		defer done()
+		s.Measure(true)
+		paint(s, pipeline.Request{Prompt: "red heart", Style: "noto", Steps: 1, Guidance: guidance})
+		for _, op := range s.Profile() {
+			total += op.Cost.FLOP
+		}
+		return total
+	}
+	if plain, guided := flop(1), flop(2); plain == 0 || guided < 1.9*plain {
+		t.Errorf("%g operations, guided %g", plain, guided)
+	}
+}
