@@ -166,7 +166,7 @@ func TestConfigErrors(t *testing.T) {
 		file + `beta_start is 0, supported: a number above 0 and below 1`:                                                      {ddim, "beta_start: 0"},
 		file + `beta_end is NaN, supported: a number above 0 and below 1`:                                                      {ddim, "beta_end: NaN"},
 		file + `clip_sample_range is -1, supported: a number above 0`:                                                          {ddim, "clip_sample_range: -1"},
-		file + `num_train_timesteps is 0, supported: a size of at least 1 and at most 16777216`:                                                     {ddim, "num_train_timesteps: 0"},
+		file + `num_train_timesteps is 0, supported: a size of at least 1 and at most 16777216`:                                {ddim, "num_train_timesteps: 0"},
 		file + `trained_betas is [0.1, 0.2], supported: 3 numbers above 0 and below 1, one for each of num_train_timesteps`:    {ddim, "trained_betas: [0.1, 0.2]", "num_train_timesteps: 3"},
 		file + `trained_betas is [0.1, 0.2, 1], supported: 3 numbers above 0 and below 1, one for each of num_train_timesteps`: {ddim, "trained_betas: [0.1, 0.2, 1]", "num_train_timesteps: 3"},
 		file + `use_beta_sigmas is true, supported: false or null`:                                                             {euler, "use_beta_sigmas: true"},
