@@ -178,7 +178,7 @@ func TestControlNetOptions(t *testing.T) {
 	}
 }
 
-// A U-Net with several ControlNets is what their residuals make of it, each with its modeltest.Tensor, in every step.
+// A U-Net with several ControlNets is what their residuals make of it, each with its weight, in every step.
 func TestControlled(t *testing.T) {
 	const h, w = 6, 4
 	e := kerneltest.Engine(t, kernels.Available()[0], 2)

@@ -97,7 +97,7 @@ func ExampleSession_Bind_concat() {
 	// unet: x is 1×8×8×9, want n×8×8×4 with n a divisor of 1
 }
 
-// Two ControlNets, the second at half its modeltest.Tensor, and the features of a T2I-Adapter guide an image
+// Two ControlNets, the second at half its weight, and the features of a T2I-Adapter guide an image
 // together. Residuals add.
 func ExampleControlled() {
 	e, done := start()
