@@ -11,6 +11,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/lanewise/lanewise/kernels"
 )
 
 // lanewise runs the command in dir.
@@ -210,8 +212,16 @@ func TestGenerateAgain(t *testing.T) {
 	}
 }
 
+// skipSlow skips, in short runs, a test whose many pictures take minutes in pure Go.
+func skipSlow(t *testing.T) {
+	if testing.Short() && kernels.Available()[0].ISA == kernels.Generic {
+		t.Skip("takes minutes in pure Go")
+	}
+}
+
 // There are several ways to say one thing.
 func TestGenerateSame(t *testing.T) {
+	skipSlow(t)
 	for _, c := range [][2][]string{
 		{{"sun", "--style", "all"}, {"sun", "--styles", "noto,blob,twemoji,flat,fluent"}},
 		{{"sun", "--style", "noto,flat"}, {"sun", "--style", "noto", "--style", "flat"}},
@@ -249,6 +259,7 @@ func TestGenerateSame(t *testing.T) {
 
 // The command in a file makes the file again.
 func TestGenerateComment(t *testing.T) {
+	skipSlow(t)
 	dir := t.TempDir()
 	writePicture(t, dir, "in put.png")
 	args := []string{"generate", "--mix", "cat:0.6", "dog:-0.4", "--negative", "it's red", "--from", "in put.png", "--strength", "0.7", "--style", "noto:0.5,flat:0.25",

@@ -12,6 +12,7 @@ import (
 	"github.com/lanewise/lanewise/clip"
 	"github.com/lanewise/lanewise/cond"
 	"github.com/lanewise/lanewise/internal/kerneltest"
+	"github.com/lanewise/lanewise/kernels"
 	"github.com/lanewise/lanewise/pipeline"
 	"github.com/lanewise/lanewise/sampler"
 	"github.com/lanewise/lanewise/tensor"
@@ -33,8 +34,16 @@ func disk(size int, c color.Color) *image.RGBA {
 
 var red = color.RGBA{200, 30, 20, 255}
 
+// skipSlow skips, in short runs, a test whose many pictures take minutes in pure Go.
+func skipSlow(t *testing.T) {
+	if testing.Short() && kernels.Available()[0].ISA == kernels.Generic {
+		t.Skip("takes minutes in pure Go")
+	}
+}
+
 // What says the same makes the same picture, bit for bit.
 func TestRequestsThatAreOne(t *testing.T) {
+	skipSlow(t)
 	s := load(t, 2).Session()
 	base := pipeline.Request{Prompt: "frog", Style: "flat", Seed: 3, Steps: 2}
 	mixed := base
@@ -85,6 +94,7 @@ func enlarge(p *image.RGBA, scale int) *image.RGBA {
 
 // Everything that a request says about mixtures, guidance and a picture has a part in the result.
 func TestRequestsThatDiffer(t *testing.T) {
+	skipSlow(t)
 	s := load(t, 2).Session()
 	base := pipeline.Request{
 		Mix:      []pipeline.Part{{Text: "frog", Weight: 0.7}, {Text: "pizza", Weight: 0.3}},
