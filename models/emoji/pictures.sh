@@ -21,7 +21,7 @@ draw "smiling face with sunglasses" rocket --styles all --seed 7 --scale 4 -o do
 draw "red apple" "red heart" --from docs/photo.jpg --strength 0.65 --styles all --seed 7 --scale 4 -o docs/restyled.png
 
 # Two prompts in one picture.
-draw --mix "skull:0.6" "red heart:0.6" --styles all --seed 7 --scale 4 -o docs/mix-heart.png
+draw --mix "skull:0.4" "red heart:0.8" --styles all --seed 7 --scale 4 -o docs/mix-heart.png
 draw --mix "panda:0.5" "pig face:0.5" --styles all --seed 7 --scale 4 -o docs/mix-panda.png
 
 # Two styles in one picture, evenly and exaggerated.
