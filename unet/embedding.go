@@ -99,6 +99,18 @@ func (m *Model) ClassVector(label int) ([]float32, error) {
 	return slices.Clone(m.embedding.table.Row(label)), nil
 }
 
+// GuidanceVector returns the Cond.Guidance of a guidance scale, GuidanceDim values, as latent consistency
+// models are trained with it: the sinusoid of 1000·(scale − 1), sines first. It is nil for a model that
+// is told no scale.
+func (m *Model) GuidanceVector(scale float64) []float32 {
+	if m.Config.GuidanceDim == 0 {
+		return nil
+	}
+	v := make([]float32, m.Config.GuidanceDim)
+	blocks.NewSinusoid(len(v), false, 1).Embed(v, 1000*(scale-1))
+	return v
+}
+
 // class returns what a condition's class makes: TimeDim values, or nil for nothing.
 func (t *trunk) class(c *cond.Cond) []float32 {
 	b := &t.embedding

@@ -192,6 +192,39 @@ func ExampleModel_ClassVector() {
 	// mixed it is another:  true
 }
 
+// SDXL is told a text as a whole and the sizes of the picture, a model distilled for few steps (LCM) the
+// guidance scale: all join the time embedding.
+func ExampleSession_Bind_pooled() {
+	e, done := start()
+	defer done()
+	m, err := unet.Load(e, example(e, `{"_class_name": "UNet2DConditionModel", `+layout+`, `+ways+`, "time_cond_proj_dim": 16,
+		"addition_embed_type": "text_time", "addition_time_embed_dim": 8, "projection_class_embeddings_input_dim": 68}`))
+	if err != nil {
+		log.Fatal(err)
+	}
+	prompt := cond.Text(tensor.MakeMat(77, m.Config.ContextDim))
+	prompt.Pooled = make([]float32, 20)                  // clip.TextOutput.Embedding
+	prompt.Sizes = []float64{1024, 768, 0, 0, 1024, 768} // as it was, top and left of the crop, as wanted
+	prompt.Guidance = m.GuidanceVector(7.5)
+	s, err := m.Session(1, 8, 8)
+	if err != nil {
+		log.Fatal(err)
+	}
+	b, err := s.Bind(prompt)
+	if err != nil {
+		log.Fatal(err)
+	}
+	x := tensor.Make(1, 8, 8, m.Config.InChannels)
+	fmt.Println(b.Forward(context.Background(), x, x, 999))
+
+	prompt.Sizes = prompt.Sizes[:4]
+	_, err = s.Bind(prompt)
+	fmt.Println(err)
+	// Output:
+	// <nil>
+	// unet: condition 0: pooled of 20 values and 4 sizes, want 36 values with so many sizes: 68 in all with 8 for each size
+}
+
 // start starts an engine.
 func start() (e *engine.Engine, done func()) {
 	e, err := engine.New(engine.Options{Workers: 2})
