@@ -225,6 +225,37 @@ func ExampleSession_Bind_pooled() {
 	// unet: condition 0: pooled of 20 values and 4 sizes, want 36 values with so many sizes: 68 in all with 8 for each size
 }
 
+// In the U-Net of DeepFloyd IF pixels attend to a prompt's tokens and to each other in one softmax. It is
+// conditioned as any other is.
+func ExampleSession_Bind_addedKV() {
+	e, done := start()
+	defer done()
+	m, err := unet.Load(e, example(e, `{"_class_name": "UNet2DConditionModel", "block_out_channels": [8, 16], "norm_num_groups": 4,
+		"layers_per_block": 1, "cross_attention_dim": 12, "attention_head_dim": 4, "mid_block_type": "UNetMidBlock2DSimpleCrossAttn",
+		"down_block_types": ["SimpleCrossAttnDownBlock2D", "ResnetDownsampleBlock2D"],
+		"up_block_types": ["ResnetUpsampleBlock2D", "SimpleCrossAttnUpBlock2D"]}`))
+	if err != nil {
+		log.Fatal(err)
+	}
+	s, err := m.Session(2, 8, 8)
+	if err != nil {
+		log.Fatal(err)
+	}
+	words := tensor.MakeMat(7, m.Config.ContextDim) // from a text encoder
+	words.Data[0] = 1
+	b, err := s.Bind(cond.Text(words), cond.Text(words.Slice(1, 7)))
+	if err != nil {
+		log.Fatal(err)
+	}
+	x, out := tensor.Make(1, 8, 8, 4), tensor.Make(2, 8, 8, 4)
+	if err := b.Forward(context.Background(), out, x, 999); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("a word makes a difference:", out.Data[0] != out.Images(1, 2).Data[0])
+	// Output:
+	// a word makes a difference: true
+}
+
 // start starts an engine.
 func start() (e *engine.Engine, done func()) {
 	e, err := engine.New(engine.Options{Workers: 2})
