@@ -19,17 +19,20 @@ type Worker struct {
 // Args holds an argument struct for every kernel. They live here since a call through a function
 // value would move a local one to the heap.
 type Args struct {
-	Tile      kernels.TileArgs
-	Widen     kernels.WidenArgs
-	ToLanes   kernels.ToLanesArgs
-	Score     kernels.ScoreArgs
-	Softmax   kernels.SoftmaxArgs
-	Weigh     kernels.WeighArgs
-	FromLanes kernels.FromLanesArgs
-	Moments   kernels.MomentsArgs
-	Affine    kernels.AffineArgs
-	LayerNorm kernels.LayerNormArgs
-	Activate  kernels.ActivateArgs
+	Tile            kernels.TileArgs
+	Widen           kernels.WidenArgs
+	WinogradInput   kernels.WinogradInputArgs
+	WinogradOutput  kernels.WinogradOutputArgs
+	WinogradWeights kernels.WinogradWeightsArgs
+	ToLanes         kernels.ToLanesArgs
+	Score           kernels.ScoreArgs
+	Softmax         kernels.SoftmaxArgs
+	Weigh           kernels.WeighArgs
+	FromLanes       kernels.FromLanesArgs
+	Moments         kernels.MomentsArgs
+	Affine          kernels.AffineArgs
+	LayerNorm       kernels.LayerNormArgs
+	Activate        kernels.ActivateArgs
 }
 
 // Scratch says how much memory a region needs for each worker.

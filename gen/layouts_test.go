@@ -10,7 +10,7 @@ import (
 
 // argStructs are the argument structs of package kernels, whose layout the generator mirrors.
 var argStructs = []any{
-	kernels.TileArgs{}, kernels.WidenArgs{}, kernels.ToLanesArgs{}, kernels.ScoreArgs{}, kernels.SoftmaxArgs{}, kernels.WeighArgs{}, kernels.FromLanesArgs{},
+	kernels.TileArgs{}, kernels.WidenArgs{}, kernels.WinogradInputArgs{}, kernels.WinogradOutputArgs{}, kernels.WinogradWeightsArgs{}, kernels.ToLanesArgs{}, kernels.ScoreArgs{}, kernels.SoftmaxArgs{}, kernels.WeighArgs{}, kernels.FromLanesArgs{},
 	kernels.MomentsArgs{}, kernels.AffineArgs{}, kernels.LayerNormArgs{}, kernels.ActivateArgs{},
 	kernels.PeakArgs{}, kernels.TriadArgs{},
 }
@@ -22,7 +22,7 @@ func TestLayouts(t *testing.T) {
 		types[reflect.TypeOf(s).Name()] = reflect.TypeOf(s)
 	}
 	kinds := map[string]reflect.Kind{
-		"int": reflect.Int, "slice": reflect.Slice, "float32": reflect.Float32, "bool": reflect.Bool, "act": reflect.Uint8, "half": reflect.Uint8,
+		"int": reflect.Int, "slice": reflect.Slice, "float32": reflect.Float32, "bool": reflect.Bool, "act": reflect.Uint8, "half": reflect.Uint8, "winograd": reflect.Uint8,
 	}
 	for _, s := range layout.Structs {
 		typ, ok := types[s.Name]

@@ -11,6 +11,10 @@ func genericSet() *Set {
 			Tile:  tileGeneric,
 			Widen: widenGeneric,
 		},
+		WinogradInput:   winogradInputGeneric,
+		WinogradOutput:  winogradOutputGeneric,
+		WinogradWeights: winogradWeightsGeneric,
+
 		Queries:   genericNR,
 		ToLanes:   toLanesGeneric,
 		Score:     scoreGeneric,

@@ -19,6 +19,11 @@ type Set struct {
 	ISA  ISA
 	GEMM GEMM
 
+	// Fast convolution.
+	WinogradInput   func(*WinogradInputArgs)   // tiles of an image to points
+	WinogradOutput  func(*WinogradOutputArgs)  // points to tiles of an image
+	WinogradWeights func(*WinogradWeightsArgs) // taps to points
+
 	// Attention: Queries of them side by side in vector lanes.
 	Queries   int
 	ToLanes   func(*ToLanesArgs)   // rows into lanes (transpose and scale)

@@ -22,6 +22,27 @@ var (
 		Type half
 		Dst slice`)
 
+	WinogradInput = mirror("WinogradInputArgs", `
+		Kind winograd
+		Tiles Cols From int
+		Pixels Dst slice
+		PointStride DstStride int
+		Temp slice`)
+	WinogradOutput = mirror("WinogradOutputArgs", `
+		Kind winograd
+		Tiles Cols From int
+		Src slice
+		PointStride SrcStride int
+		Bias Scale Dst Add Temp slice`)
+	WinogradWeights = mirror("WinogradWeightsArgs", `
+		Kind winograd
+		N int
+		Taps slice
+		TapStride int
+		Dst slice
+		PointStride int
+		Temp slice`)
+
 	ToLanes = mirror("ToLanesArgs", `
 		Rows Cols Lanes int
 		Src slice

@@ -16,12 +16,12 @@ type Struct struct {
 // Field is one field: its name, its kind, and where it lies.
 type Field struct {
 	Name   string
-	Kind   string // int, slice, float32, bool, act or half
+	Kind   string // int, slice, float32, bool, act, half or winograd
 	Offset int
 }
 
 var kinds = map[string]struct{ size, align int }{
-	"int": {8, 8}, "slice": {24, 8}, "float32": {4, 4}, "bool": {1, 1}, "act": {1, 1}, "half": {1, 1},
+	"int": {8, 8}, "slice": {24, 8}, "float32": {4, 4}, "bool": {1, 1}, "act": {1, 1}, "half": {1, 1}, "winograd": {1, 1},
 }
 
 // Structs lists every mirrored struct.
