@@ -10,8 +10,6 @@ package conv
 
 import (
 	"fmt"
-	"sync"
-	"unsafe"
 
 	"github.com/lanewise/lanewise/engine"
 	"github.com/lanewise/lanewise/gemm"
@@ -95,119 +93,6 @@ func Apply(e *engine.Engine, dst, src tensor.NHWC, w *Packed, pro gemm.Prologue,
 	if dst.N != src.N || src.C != w.In || dst.C != w.Out || !w.Upsample && (dst.H != oh || dst.W != ow) {
 		panic(fmt.Sprintf("conv: src %s, dst %s for weights of %d→%d channels, %+v", src.Shape(), dst.Shape(), w.In, w.Out, w.Geometry))
 	}
-	if w.pointwise() {
-		gemm.Mul(e, dst.Tokens(), src.Tokens(), w.panels, pro, ep)
-		return
-	}
 	pro.Check(src.N*src.H*src.W, src.C)
-	j := jobs.Get().(*job)
-	if j.Begin(e, dst.Tokens(), w.panels, ep) {
-		j.run(e, dst, src, w, pro)
-	}
-	*j = job{}
-	jobs.Put(j)
-}
-
-var jobs = sync.Pool{New: func() any { return new(job) }}
-
-// job is one call of Apply.
-type job struct {
-	gemm.Product
-	w      *Packed
-	src    tensor.NHWC
-	pro    gemm.Prologue
-	oh, ow int
-	vh, vw int  // size of the image that the taps see: src's, or that of the enlarged one
-	copied bool // taps point into a window of the image in the worker's scratch
-	stride int  // between pixels of that window
-}
-
-func (j *job) run(e *engine.Engine, dst, src tensor.NHWC, w *Packed, pro gemm.Prologue) {
-	j.w, j.src, j.pro = w, src, pro
-	j.oh, j.ow, j.vh, j.vw = dst.H, dst.W, src.H, src.W
-	if w.Upsample {
-		j.vh, j.vw = dst.H, dst.W
-	}
-	scratch := 0
-	if j.copied = pro.Active() && src.C > 0; j.copied {
-		j.stride = gemm.RowStride(src.C)
-		scratch = j.stride
-		for b := range j.Blocks() {
-			scratch = max(scratch, j.window(j.BlockRange(b)).pixels()*j.stride)
-		}
-	}
-	j.Run(e, scratch, j)
-}
-
-// Tile does one task.
-func (j *job) Tile(w *engine.Worker, task int) {
-	b := j.Block(w, task)
-	view := view{data: j.src.Data, stride: j.src.Stride, width: j.src.W}
-	if j.copied {
-		win := j.window(b.Row, b.Row+b.Rows)
-		j.load(w, b.Scratch, win)
-		view.data, view.stride, view.width = b.Scratch, j.stride, win.x1-win.x0
-		view.y, view.x = win.y0, win.x0
-	}
-	for i := range j.Chunks() {
-		c := j.Chunk(i)
-		j.point(&b, c, view)
-		j.Multiply(w, &b, c)
-	}
-}
-
-// view is where the pixels of the image lie for one task.
-type view struct {
-	data          []float32
-	stride, width int
-	y, x          int // the pixel at data[0]; y counts the rows of all images
-}
-
-// point says where the taps of a chunk are for each output pixel of the block.
-func (j *job) point(b *gemm.Block, c gemm.Chunk, v view) {
-	if c.K == 0 {
-		return
-	}
-	zeros := &j.w.panels.Zeros()[0]
-	base := unsafe.Pointer(zeros)
-	if len(v.data) > 0 {
-		base = unsafe.Pointer(&v.data[c.From])
-	}
-	var (
-		mr = j.MR()
-		y  = b.Row / j.ow // of the output, over all images
-		x  = b.Row % j.ow
-		n  = y / j.oh
-	)
-	y -= n * j.oh
-	for t := range b.Tiles {
-		r0, r1 := b.TileRows(t)
-		pointers := b.Pointers(t, c)
-		for r := range r1 - r0 {
-			top, left := y*j.w.Stride-j.w.Top, x*j.w.Stride-j.w.Left
-			ky, kx := c.Tap/j.w.KW, c.Tap%j.w.KW
-			for s := range c.Taps {
-				sy, sx := top+ky, left+kx
-				to := &pointers[s*mr+r]
-				if uint(sy) < uint(j.vh) && uint(sx) < uint(j.vw) {
-					if j.w.Upsample {
-						sy, sx = sy*j.src.H/j.vh, sx*j.src.W/j.vw
-					}
-					pixel := (n*j.src.H+sy-v.y)*v.width + sx - v.x
-					*to = (*float32)(unsafe.Add(base, uintptr(pixel*v.stride)*unsafe.Sizeof(*zeros)))
-				} else {
-					*to = zeros
-				}
-				if kx++; kx == j.w.KW {
-					ky, kx = ky+1, 0
-				}
-			}
-			if x++; x == j.ow {
-				y, x = y+1, 0
-				if y == j.oh {
-					n, y = n+1, 0
-				}
-			}
-		}
-	}
+	w.direct(e, dst, src, pro, ep)
 }
