@@ -17,7 +17,8 @@ func layers(set *kernels.Set) []layer {
 	up.Upsample = true
 	return []layer{
 		{n: 2, h: 17, w: 19, in: 11, out: 3*nr + 5, g: conv.Same(3), bias: true},
-		{n: 2, h: 9, w: 11, in: kc/9 + 3, out: nr + 5, g: geometries[3], imageBias: true, scaled: true, before: kernels.SiLU, add: true},
+		{n: 2, h: 9, w: 11, in: kc/9 + 3, out: nr + 5, g: geometries[3], imageBias: true, scaled: true, centred: true, before: kernels.SiLU, add: true},
+		{n: 2, h: 8, w: 9, in: 14, out: nr + 1, g: conv.Same(3), scaled: true, before: kernels.SiLU},
 		{n: 2, h: 5, w: 6, in: 13, out: 2*nr + 1, g: up, toH: 11, toW: 12, act: kernels.SiLU, bias: true},
 		{n: 2, h: 3, w: 3, in: kc + 5, out: 5, g: conv.Same(3), add: true},
 	}
@@ -58,6 +59,9 @@ func TestApplyBatch(t *testing.T) {
 				}
 				if l.scaled {
 					one.pro.Scale, one.pro.Shift = one.pro.Scale.Slice(n, n+1), one.pro.Shift.Slice(n, n+1)
+				}
+				if l.centred {
+					one.pro.Mean = one.pro.Mean.Slice(n, n+1)
 				}
 				l.run(e, one)
 				kerneltest.Same(t, l.String(), one.dst.Data, o.dst.Images(n, n+1).Data)

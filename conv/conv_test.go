@@ -22,6 +22,7 @@ type layer struct {
 	bias             bool
 	imageBias        bool
 	scaled           bool // a prologue's scale and shift for each image
+	centred          bool // with a mean beside them
 	before, act      kernels.Act
 	add, addDst      bool // a residual; in dst itself
 	half             int  // the weights' kernels.HalfType and 1; 0: they have all digits of a float32
@@ -29,7 +30,7 @@ type layer struct {
 
 func (l layer) String() string {
 	return kerneltest.Name("n", l.n, "h", l.h, "w", l.w, "in", l.in, "out", l.out, "k", l.g.KH, "kw", l.g.KW, "s", l.g.Stride,
-		"up", l.g.Upsample, "pad", l.pad, "scaled", l.scaled, "before", l.before, "act", l.act, "add", l.add, "half", l.half)
+		"up", l.g.Upsample, "pad", l.pad, "scaled", l.scaled, "centred", l.centred, "before", l.before, "act", l.act, "add", l.add, "half", l.half)
 }
 
 // size returns the output's size by the definition of a convolution.
@@ -78,6 +79,9 @@ func (l layer) operands(t testing.TB) operands {
 	if l.scaled {
 		o.pro.Scale = kerneltest.Mat(t, 6, l.n, l.in, l.in)
 		o.pro.Shift = kerneltest.Mat(t, 7, l.n, l.in, l.in+2)
+		if l.centred {
+			o.pro.Mean = kerneltest.Mat(t, 9, l.n, l.in, l.in+1)
+		}
 	}
 	if !l.addDst {
 		kerneltest.Fill(o.dst.Data)
@@ -99,8 +103,13 @@ func (l layer) truth(o operands) []kerneltest.Approx {
 		x := kerneltest.Approx{V: v}
 		if l.scaled {
 			n, c := i/(l.h*l.w*l.in), i%l.in
-			x.V = v*float64(o.pro.Scale.Row(n)[c]) + float64(o.pro.Shift.Row(n)[c])
-			x.E = 2 * kerneltest.Half * math.Abs(x.V)
+			scale := float64(o.pro.Scale.Row(n)[c])
+			if l.centred {
+				x.V -= float64(o.pro.Mean.Row(n)[c])
+				x.E = kerneltest.Half * math.Abs(x.V*scale) // of the difference, scaled
+			}
+			x.V = x.V*scale + float64(o.pro.Shift.Row(n)[c])
+			x.E += 2 * kerneltest.Half * math.Abs(x.V)
 		}
 		x = x.Act(l.before)
 		src[i], spread[i] = x.V, x.E
@@ -175,6 +184,8 @@ func TestApplyGeometry(t *testing.T) {
 				l.check(t, e)
 				l.scaled, l.before, l.imageBias, l.bias, l.add = true, kernels.SiLU, true, false, true
 				l.check(t, e)
+				l.centred = true
+				l.check(t, e)
 			}
 		}
 	})
@@ -237,7 +248,7 @@ func TestApplyUpsample(t *testing.T) {
 			for _, to := range [][2]int{{6, 14}, {5, 13}, {7, 15}, {3, 7}, {2, 5}} {
 				l := layer{n: 2, h: 3, w: 7, in: 5, out: 6, g: g, toH: to[0], toW: to[1], bias: true}
 				l.check(t, e)
-				l.scaled, l.before = true, kernels.SiLU
+				l.scaled, l.centred, l.before = true, true, kernels.SiLU
 				l.check(t, e)
 			}
 		}
@@ -304,6 +315,7 @@ func TestApplyPanics(t *testing.T) {
 		"bias":            apply(dst, src, gemm.Prologue{}, gemm.Epilogue{Bias: make([]float32, 3)}),
 		"image bias":      apply(dst, src, gemm.Prologue{}, gemm.Epilogue{ImageBias: tensor.MakeMat(7, 4)}),
 		"scale":           apply(dst, src, gemm.Prologue{Scale: tensor.MakeMat(2, 4), Shift: tensor.MakeMat(2, 4)}, gemm.Epilogue{}),
+		"mean":            apply(dst, src, gemm.Prologue{Mean: tensor.MakeMat(2, 4), Scale: tensor.MakeMat(2, 3), Shift: tensor.MakeMat(2, 3)}, gemm.Epilogue{}),
 		"weights":         func() { conv.Pack(e, make([]float32, 5), 4, 3, g) },
 		"geometry":        func() { conv.Pack(e, nil, 0, 0, conv.Geometry{}) },
 		"upsample":        func() { conv.Pack(e, make([]float32, 4), 1, 1, conv.Geometry{KH: 2, KW: 2, Stride: 1, Upsample: true}) },
@@ -340,6 +352,7 @@ func FuzzApply(f *testing.F) {
 		}
 		l.pad = int(fused & 3)
 		l.bias, l.scaled, l.add, l.addDst = fused&4 != 0, fused&8 != 0, fused&16 != 0, fused&48 == 48
+		l.centred = l.scaled && fused&2 != 0
 		l.imageBias = !l.bias && fused&64 != 0
 		l.before = []kernels.Act{kernels.Identity, kernels.SiLU}[fused>>7&1]
 		l.act = []kernels.Act{kernels.Identity, kernels.SiLU, kernels.GELU, kernels.ReLU}[fused>>8&3]

@@ -17,6 +17,7 @@ func layers(set *kernels.Set) []layer {
 		{m: 40*mr + 6, k: 33, n: 7*nr + 3, bias: true},
 		{m: 6*mr + 2, k: kc + 10, n: 3*nr + 3, pad: 2, images: 2, act: kernels.SiLU, add: true},
 		{m: 50, k: 70, n: 9*nr + 1, glu: true, bias: true, act: kernels.GELU, scaled: 2, before: kernels.SiLU},
+		{m: 20 * mr, k: kc + 10, n: nr + 3, bias: true, scaled: 2, centred: true, before: kernels.SiLU},
 		{m: 2, k: 2*kc + 1, n: 40*nr + 1, bias: true, add: true},
 		{m: 600, k: 20, n: 2*nr + 1, images: 2, gates: 2, act: kernels.SiLU, add: true, moments: 2},
 	}
@@ -66,6 +67,9 @@ func TestMulBatch(t *testing.T) {
 				}
 				if l.scaled > 0 {
 					one.pro.Scale, one.pro.Shift = one.pro.Scale.Slice(image, image+1), one.pro.Shift.Slice(image, image+1)
+				}
+				if l.centred {
+					one.pro.Mean = one.pro.Mean.Slice(image, image+1)
 				}
 				l.run(e, one)
 				kerneltest.Same(t, l.String(), one.dst.Data, o.dst.Slice(r0, r1).Data)

@@ -10,14 +10,15 @@ import (
 
 // Prologue is what is done to the input while it is read: for the value x of channel c in image n,
 //
-//	act(fma(x, Scale[n][c], Shift[n][c]))
+//	act(fma(x − Mean[n][c], Scale[n][c], Shift[n][c]))
 //
-// which is a norm whose statistics are known, its modulation and its activation. Scale and Shift
-// are images × channels; the rows of the input divide evenly among the images. Both are given or
-// neither (Data nil), which leaves the activation alone. The zero value is no prologue.
+// which is a norm whose statistics are known, its modulation and its activation, bit for bit what
+// norm.Group writes to memory. The three are images × channels; the rows of the input divide evenly
+// among the images. Scale and Shift are both given or neither (Data nil), which leaves the activation
+// alone; Mean may be given with them, its Data nil is zeros. The zero value is no prologue.
 type Prologue struct {
-	Scale, Shift tensor.Mat
-	Act          kernels.Act
+	Mean, Scale, Shift tensor.Mat
+	Act                kernels.Act
 }
 
 // Epilogue is what is done to the output while it is stored. The zero value is nothing.
@@ -51,12 +52,21 @@ func (pro *Prologue) Check(rows, channels int) {
 		panic("gemm: prologue with one of scale and shift")
 	}
 	if pro.Scale.Data == nil {
+		if pro.Mean.Data != nil {
+			panic("gemm: prologue with a mean and no scale")
+		}
 		return
 	}
 	checkImages("gemm: prologue scale", pro.Scale, rows, channels)
 	checkImages("gemm: prologue shift", pro.Shift, rows, channels)
 	if pro.Scale.Rows != pro.Shift.Rows {
 		panic(fmt.Sprintf("gemm: prologue of %d scales and %d shifts", pro.Scale.Rows, pro.Shift.Rows))
+	}
+	if pro.Mean.Data != nil {
+		checkImages("gemm: prologue mean", pro.Mean, rows, channels)
+		if pro.Mean.Rows != pro.Scale.Rows {
+			panic(fmt.Sprintf("gemm: prologue of %d means and %d scales", pro.Mean.Rows, pro.Scale.Rows))
+		}
 	}
 }
 
@@ -90,8 +100,12 @@ func (pro *Prologue) Apply(w *engine.Worker, dst, src tensor.Mat, row, rows, cha
 	for r := 0; r < src.Rows; {
 		image := (row + r) / perImage
 		n := min((image+1)*perImage-row, src.Rows) - r
+		mean := weights.zeros
+		if pro.Mean.Data != nil {
+			mean = pro.Mean.Row(image)[channel:]
+		}
 		*a = kernels.AffineArgs{Rows: n, Cols: src.Cols, Act: pro.Act,
-			Mean:  weights.zeros[:src.Cols],
+			Mean:  mean,
 			Scale: pro.Scale.Row(image)[channel:], Shift: pro.Shift.Row(image)[channel:],
 			Src: src.Data[r*src.Stride:], SrcStride: src.Stride,
 			Dst: dst.Data[r*dst.Stride:], DstStride: dst.Stride}

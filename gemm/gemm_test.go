@@ -19,8 +19,9 @@ type layer struct {
 	pad         int // values between rows of a, dst and add
 	glu         bool
 	bias        bool
-	images      int // rows of the bias for each image; 0 none
-	scaled      int // rows of the prologue's scale and shift; 0 none
+	images      int  // rows of the bias for each image; 0 none
+	scaled      int  // rows of the prologue's scale and shift; 0 none
+	centred     bool // with a mean beside them
 	before      kernels.Act
 	act         kernels.Act
 	gates       int  // rows of the gate; 0 none
@@ -31,7 +32,7 @@ type layer struct {
 
 func (l layer) String() string {
 	return kerneltest.Name("m", l.m, "k", l.k, "n", l.n, "pad", l.pad, "glu", l.glu, "bias", l.bias, "images", l.images,
-		"scaled", l.scaled, "before", l.before, "act", l.act, "gates", l.gates, "add", l.add, "inplace", l.addDst,
+		"scaled", l.scaled, "centred", l.centred, "before", l.before, "act", l.act, "gates", l.gates, "add", l.add, "inplace", l.addDst,
 		"moments", l.moments, "half", l.half)
 }
 
@@ -77,6 +78,9 @@ func (l layer) operands(t testing.TB) operands {
 	if l.scaled > 0 {
 		o.pro.Scale = kerneltest.Mat(t, 6, l.scaled, l.k, l.k)
 		o.pro.Shift = kerneltest.Mat(t, 7, l.scaled, l.k, l.k+2)
+		if l.centred {
+			o.pro.Mean = kerneltest.Mat(t, 10, l.scaled, l.k, l.k+1)
+		}
 	}
 	if !l.addDst {
 		kerneltest.Fill(o.dst.Data)
@@ -99,8 +103,13 @@ func (l layer) truth(o operands) []kerneltest.Approx {
 			x := kerneltest.Approx{V: float64(o.a.Data[r*o.a.Stride+c])}
 			if l.scaled > 0 {
 				image := r / (l.m / l.scaled)
-				x.V = x.V*float64(o.pro.Scale.Row(image)[c]) + float64(o.pro.Shift.Row(image)[c])
-				x.E = 2 * kerneltest.Half * math.Abs(x.V)
+				scale := float64(o.pro.Scale.Row(image)[c])
+				if l.centred {
+					x.V -= float64(o.pro.Mean.Row(image)[c])
+					x.E = kerneltest.Half * math.Abs(x.V*scale) // of the difference, scaled
+				}
+				x.V = x.V*scale + float64(o.pro.Shift.Row(image)[c])
+				x.E += 2 * kerneltest.Half * math.Abs(x.V)
 			}
 			x = x.Act(l.before)
 			a[r*l.k+c], ae[r*l.k+c] = x.V, x.E
@@ -269,7 +278,10 @@ func TestMulPrologue(t *testing.T) {
 		n := set.GEMM.NR + 5
 		for _, act := range []kernels.Act{kernels.Identity, kernels.SiLU, kernels.GELU} {
 			for _, images := range []int{0, 1, 2, 5, 30} {
-				layer{m: 30, k: 21, n: n, pad: 4, scaled: images, before: act, bias: true}.check(t, e)
+				l := layer{m: 30, k: 21, n: n, pad: 4, scaled: images, before: act, bias: true}
+				l.check(t, e)
+				l.centred = true
+				l.check(t, e)
 			}
 		}
 	})
@@ -330,6 +342,9 @@ func TestMulPanics(t *testing.T) {
 		"scale alone":     mul(gemm.Prologue{Scale: tensor.MakeMat(1, 4)}, gemm.Epilogue{}),
 		"scale":           mul(gemm.Prologue{Scale: tensor.MakeMat(1, 5), Shift: tensor.MakeMat(1, 5)}, gemm.Epilogue{}),
 		"scale and shift": mul(gemm.Prologue{Scale: tensor.MakeMat(2, 4), Shift: tensor.MakeMat(1, 4)}, gemm.Epilogue{}),
+		"mean alone":      mul(gemm.Prologue{Mean: tensor.MakeMat(1, 4)}, gemm.Epilogue{}),
+		"mean":            mul(gemm.Prologue{Mean: tensor.MakeMat(1, 5), Scale: tensor.MakeMat(1, 4), Shift: tensor.MakeMat(1, 4)}, gemm.Epilogue{}),
+		"mean and scale":  mul(gemm.Prologue{Mean: tensor.MakeMat(2, 4), Scale: tensor.MakeMat(1, 4), Shift: tensor.MakeMat(1, 4)}, gemm.Epilogue{}),
 		"odd GLU":         func() { gemm.PackGLU(e, tensor.MakeMat(5, 4)) },
 		"taps":            func() { gemm.PackTaps(e, tensor.MakeMat(5, 4), 3) },
 		"taps in Mul": func() {
@@ -357,6 +372,7 @@ func FuzzMul(f *testing.F) {
 	f.Add(uint8(40), uint16(33), uint8(130), uint8(3), uint32(0xf804))
 	f.Add(uint8(39), uint16(801), uint8(70), uint8(0), uint32(0x1a807))
 	f.Add(uint8(2), uint16(1000), uint8(150), uint8(1), uint32(0x20102))
+	f.Add(uint8(30), uint16(700), uint8(150), uint8(1), uint32(0x4102))
 	f.Fuzz(func(t *testing.T, m uint8, k uint16, n, pad uint8, bits uint32) {
 		l := layer{m: int(m % 64), k: int(k % 1024), n: int(n % 160), pad: int(pad % 20)}
 		l.glu, l.bias, l.add, l.addDst = bits&1 != 0, bits&2 != 0, bits&4 != 0, bits&8 != 0
@@ -370,7 +386,7 @@ func FuzzMul(f *testing.F) {
 				}
 			}
 			if bits&0x100 != 0 {
-				l.scaled, l.before = 1, kernels.SiLU
+				l.scaled, l.centred, l.before = 1, bits&0x4000 != 0, kernels.SiLU
 			}
 			if bits&0x200 != 0 && !l.bias {
 				l.images = images
