@@ -42,6 +42,9 @@ type Packed struct {
 	Geometry
 	In, Out int // channels
 	panels  *gemm.Packed
+	plan    Plan
+	stored  *transformed // where the plan says so
+	others  *others      // the same weights for other plans
 }
 
 // Pack lays out w, out × in × kh × kw as PyTorch stores it.
@@ -56,7 +59,7 @@ func Pack(e *engine.Engine, w []float32, out, in int, g Geometry) *Packed {
 	}
 	taps := g.KH * g.KW
 	m := tensor.Mat{Rows: out, Cols: in * taps, Stride: in * taps, Data: w}
-	return &Packed{Geometry: g, In: in, Out: out, panels: gemm.PackTaps(e, m, taps)}
+	return &Packed{Geometry: g, In: in, Out: out, panels: gemm.PackTaps(e, m, taps), plan: Plan{Algorithm: Direct}, others: new(others)}
 }
 
 // Bytes returns how much memory the weights take.
@@ -94,5 +97,12 @@ func Apply(e *engine.Engine, dst, src tensor.NHWC, w *Packed, pro gemm.Prologue,
 		panic(fmt.Sprintf("conv: src %s, dst %s for weights of %d→%d channels, %+v", src.Shape(), dst.Shape(), w.In, w.Out, w.Geometry))
 	}
 	pro.Check(src.N*src.H*src.W, src.C)
+	if !w.Fits(w.plan.Algorithm, src.H, src.W, dst.H, dst.W) {
+		panic(fmt.Sprintf("conv: %v of src %s to dst %s, %+v", w.plan, src.Shape(), dst.Shape(), w.Geometry))
+	}
+	if _, fast := w.plan.Algorithm.fast(); fast && dst.N%ep.Images() == 0 {
+		w.winograd(e, dst, src, pro, ep)
+		return
+	}
 	w.direct(e, dst, src, pro, ep)
 }

@@ -115,6 +115,12 @@ func (pro *Prologue) Apply(w *engine.Worker, dst, src tensor.Mat, row, rows, cha
 	*a = kernels.AffineArgs{}
 }
 
+// Check panics unless the epilogue fits dst, whose weights have as many columns.
+func (ep *Epilogue) Check(dst tensor.Mat) { ep.check(dst, dst.Cols) }
+
+// Images is how many images the epilogue speaks of, 1 if of none.
+func (ep *Epilogue) Images() int { return ep.images() }
+
 // check panics unless the epilogue fits dst, whose weights have the given columns.
 func (ep *Epilogue) check(dst tensor.Mat, columns int) {
 	if ep.Bias != nil && len(ep.Bias) != columns {

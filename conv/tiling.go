@@ -1,0 +1,278 @@
+package conv
+
+import (
+	"github.com/lanewise/lanewise/engine"
+	"github.com/lanewise/lanewise/gemm"
+	"github.com/lanewise/lanewise/internal/winograd"
+	"github.com/lanewise/lanewise/kernels"
+	"github.com/lanewise/lanewise/tensor"
+)
+
+// tiling is how a fast convolution is cut into tasks, and where a task keeps what. Nothing of it changes
+// a bit of the result.
+type tiling struct {
+	x          *winograd.Transform
+	step       int // pixels that the taps see from tile to tile
+	top, left  int // of them before the image
+	phases     int // 4, or 1 where there are none
+	apart      int // pixels of dst between two of a tile: 2 with phases
+	n, h, w    int // images, and the size of a phase of them
+	rows, cols int // tiles of an image
+
+	blocksN, blocksY, blocksX int // blocks along each axis
+	units, groups             int // units of all phases, and groups of them
+	together                  int // units that share a matrix of V while it is in the cache
+	most                      int // tiles of a block
+
+	vStride, vPoint        int // of V: from tile to tile, from point to point
+	mStride, mPoint, mUnit int // of M
+	wPoint                 int // of weights that are made
+	windowStride           int
+	rowPointers            int // pointers to the rows of a matrix of V
+	room                   room
+}
+
+// room is where the parts of a worker's scratch end.
+type room struct{ v, m, weights, wide, window, staged, temp, total int }
+
+// windowChannels is how many channels of a window go through the prologue at a time: they stay in the
+// cache until they are transformed.
+const windowChannels = 64
+
+// tile plans the convolution of images to dst on e.
+func (w *Packed) tile(e *engine.Engine, dst tensor.NHWC, window bool, ep gemm.Epilogue) tiling {
+	kind, _ := w.plan.Algorithm.fast()
+	j := tiling{x: kind.Transform(), phases: 1, apart: 1, top: w.Top, left: w.Left, n: dst.N, h: dst.H, w: dst.W}
+	j.step = j.x.Outputs
+	j.rows, j.cols = (dst.H+j.step-1)/j.step, (dst.W+j.step-1)/j.step
+	if w.plan.Algorithm.phased() {
+		j.phases, j.apart = 4, 2
+		j.h, j.w = dst.H/2, dst.W/2
+		// The phases of odd rows and columns begin a pixel earlier: see place.
+		j.rows, j.cols = (j.h+j.step)/j.step, (j.w+j.step)/j.step
+	}
+	g := &e.Set().GEMM
+	j.units = j.phases * w.panels.Units()
+	j.cut(g, w, e.Workers())
+
+	points := j.x.Points * j.x.Points
+	j.vStride = gemm.RowStride(w.In)
+	j.vPoint = offSet(j.most * j.vStride)
+	j.mStride = g.NR
+	j.mPoint = offSet(j.most * j.mStride)
+	j.mUnit = points * j.mPoint
+	j.rowPointers = (j.most + g.MR - 1) / g.MR * g.MR
+	r := &j.room
+	r.v = points * j.vPoint
+	r.m = r.v + j.together*j.mUnit
+	r.weights, r.wide = r.m, r.m
+	if w.stored == nil {
+		_, each := pieces(w.In)
+		j.wPoint = offSet(each * g.NR)
+		r.weights += points * j.wPoint
+		r.wide = r.weights
+		if w.panels.Half() {
+			r.wide += w.KH * w.KW * each * g.NR
+		}
+	}
+	r.window = r.wide
+	if window {
+		j.windowStride = gemm.RowStride(windowChannels)
+		high, wide := (j.rows+j.blocksY-1)/j.blocksY, (j.cols+j.blocksX-1)/j.blocksX
+		side := func(tiles int) int { return tiles*j.step + j.x.Points - j.step }
+		r.window += side(high) * side(wide) * j.windowStride
+	}
+	r.staged = r.window
+	if ep.Act != kernels.Identity {
+		r.staged += j.most * j.x.Outputs * j.x.Outputs * g.NR
+	}
+	r.temp = r.staged + kernels.WinogradTemp
+	r.total = r.temp
+	return j
+}
+
+// offSet is n values or a little more: rows that are so far apart do not fall into one set of a cache.
+func offSet(n int) int { return gemm.RowStride(n) }
+
+// Cost of a block's parts, in multiply-adds of a row of a product: see cut.
+const (
+	transformCost = 8 // a value to or from a point
+	weightRows    = 6 // a pass over the weights of a unit
+	taskCost      = 200 << 10
+)
+
+// cut chooses blocks and groups.
+func (j *tiling) cut(g *kernels.GEMM, w *Packed, workers int) {
+	cache := g.KC * 8 * 64 // values that the second-level cache holds: see kernels.GEMM.KC
+	points := j.x.Points * j.x.Points
+	perTile := points * (w.In + g.NR)
+	limit := min(max(cache*5/8/perTile, 6), 96)
+	if w.stored == nil {
+		limit = max(limit, 48)
+	}
+	if Tune.Most > 0 {
+		limit = Tune.Most
+	}
+	j.together = 1
+	if cache/2 < limit*perTile {
+		j.together = min(4, j.units)
+	}
+	if w.stored == nil {
+		j.together = 1
+	}
+	if Tune.Together > 0 {
+		j.together = Tune.Together
+	}
+	least := 0.0
+	best := *j
+	try := func(bn, by, bx int) {
+		most := (j.n + bn - 1) / bn * ((j.rows + by - 1) / by) * ((j.cols + bx - 1) / bx)
+		blocks := bn * by * bx
+		for groups := 1; groups <= min(j.units, 4*workers); groups++ {
+			units := (j.units + groups - 1) / groups
+			full := (most + g.MR - 1) / g.MR * g.MR
+			columns := float64(units * g.NR)
+			one := float64(w.In)*columns*float64(full+weightRows) + float64(most*transformCost)*(float64(w.In)*2+columns*2)
+			one = float64(points)*one + taskCost
+			most := (blocks*groups + workers - 1) / workers
+			if cost := one * float64(most); least == 0 || cost < least {
+				least = cost
+				best.blocksN, best.blocksY, best.blocksX, best.groups = bn, by, bx, groups
+			}
+		}
+	}
+	if image := j.rows * j.cols; image <= limit {
+		for bn := (j.n*image + limit - 1) / limit; bn <= j.n; bn++ {
+			try(bn, 1, 1)
+		}
+	}
+	for by := 1; by <= j.rows; by++ {
+		high := (j.rows + by - 1) / by
+		if high > limit || by > 1 && high == (j.rows+by-2)/(by-1) {
+			continue
+		}
+		for bx := 1; bx <= j.cols; bx++ {
+			wide := (j.cols + bx - 1) / bx
+			if high*wide > limit || 3*high*wide < limit && bx > 1 {
+				continue
+			}
+			try(j.n, by, bx)
+		}
+	}
+	*j = best
+	j.most = (j.n + j.blocksN - 1) / j.blocksN * ((j.rows + j.blocksY - 1) / j.blocksY) * ((j.cols + j.blocksX - 1) / j.blocksX)
+}
+
+// Tune overrides what cut chooses.
+var Tune struct{ Most, Together int }
+
+// tasks is how many tasks there are.
+func (j *tiling) tasks() int { return j.blocksN * j.blocksY * j.blocksX * j.groups }
+
+// pointers is how many pointers a task needs.
+func (j *tiling) pointers() int {
+	tt, mm := j.x.Points*j.x.Points, j.x.Outputs*j.x.Outputs
+	return tt*j.rowPointers + j.most*(tt+2*mm)
+}
+
+// split returns the phase of a unit of all phases, and the panel that it is.
+func (j *tiling) split(unit int) (phase, panel int) {
+	n := j.units / j.phases
+	return unit / n, unit % n
+}
+
+// place returns where in its image pixel (py, px) of a tile goes, if it is in it.
+//
+// With phases a tile sees rows 5·ty−1 up to 5·ty+5 of the small image. Its outputs are, for phases of even
+// rows, whose taps are rows y−1 and y, rows 5·ty up to 5·ty+5 of that phase; for those of odd rows, whose
+// taps are y and y+1, rows 5·ty−1 up to 5·ty+4. So all phases share a tile.
+func (j *tiling) place(phase, ty, tx, py, px int) (y, x int, ok bool) {
+	oddY, oddX := phase/2, phase%2
+	y, x = ty*j.step+py-oddY, tx*j.step+px-oddX
+	ok = uint(y) < uint(j.h) && uint(x) < uint(j.w)
+	return y*j.apart + oddY, x*j.apart + oddX, ok
+}
+
+// block is what a task works on.
+type block struct {
+	tiles         int // in all
+	unit, units   int
+	n0, y0, x0    int // the first tile, and of how many images, rows and columns
+	ns, high, wid int
+	phase         int // that outputs point into; −1 before any
+
+	v, m, weights, wide, window, staged, temp []float32
+	rows, pixels, outputs, adds               []*float32
+}
+
+// part returns the range of n that part i of parts is.
+func part(i, parts, n int) (from, count int) {
+	from = i * n / parts
+	return from, (i+1)*n/parts - from
+}
+
+// block returns the block of a task.
+func (j *fast) block(w *engine.Worker, task int) block {
+	blocks := j.blocksN * j.blocksY * j.blocksX
+	group, at := task/blocks, task%blocks
+	b := block{phase: -1}
+	b.unit, b.units = part(group, j.groups, j.units)
+	b.n0, b.ns = part(at/(j.blocksY*j.blocksX), j.blocksN, j.n)
+	b.y0, b.high = part(at/j.blocksX%j.blocksY, j.blocksY, j.rows)
+	b.x0, b.wid = part(at%j.blocksX, j.blocksX, j.cols)
+	b.tiles = b.ns * b.high * b.wid
+
+	f, r := w.Floats(), &j.room
+	b.v, b.m, b.weights, b.wide = f[:r.v], f[r.v:r.m], f[r.m:r.weights], f[r.weights:r.wide]
+	b.window, b.staged, b.temp = f[r.wide:r.window], f[r.window:r.staged], f[r.staged:r.temp]
+
+	p, tt, mm := w.Pointers(), j.x.Points*j.x.Points, j.x.Outputs*j.x.Outputs
+	b.rows, p = p[:tt*j.rowPointers], p[tt*j.rowPointers:]
+	b.pixels, p = p[:j.most*tt], p[j.most*tt:]
+	b.outputs, p = p[:j.most*mm], p[j.most*mm:]
+	b.adds = p[:j.most*mm]
+	for a := range tt {
+		for i := range b.tiles {
+			b.rows[a*j.rowPointers+i] = &b.v[a*j.vPoint+i*j.vStride]
+		}
+	}
+	return b
+}
+
+// perImage is how many tiles of an image the block has.
+func (b *block) perImage() int { return b.high * b.wid }
+
+// tile returns image, row and column of tile i of the block.
+func (b *block) tile(i int) (n, ty, tx int) {
+	n, i = i/(b.high*b.wid), i%(b.high*b.wid)
+	return b.n0 + n, b.y0 + i/b.wid, b.x0 + i%b.wid
+}
+
+// inputWindow is the part of src that tiles first up to end read, all of one image.
+func (j *fast) inputWindow(b *block, first, end int) window {
+	n, y, x := b.tile(first)
+	y0, y1 := j.seen(y*j.step-j.top, (b.high-1)*j.step+j.x.Points, j.src.H, j.vh)
+	x0, x1 := j.seen(x*j.step-j.left, (b.wid-1)*j.step+j.x.Points, j.src.W, j.vw)
+	return window{n*j.src.H + y0, n*j.src.H + y1, x0, x1}
+}
+
+// seen returns the range of size pixels that pixels from on, so many, are of: of an image that the taps see as
+// seen pixels.
+func (j *fast) seen(from, count, size, seen int) (p0, p1 int) {
+	p0, p1 = min(max(from, 0), seen), min(max(from+count, 0), seen)
+	if p0 == p1 {
+		return 0, 0
+	}
+	return p0 * size / seen, (p1-1)*size/seen + 1
+}
+
+// loadWindow copies channels of a window of src to scratch, through the prologue.
+func (j *fast) loadWindow(w *engine.Worker, b *block, win window, channel, channels int) {
+	width := win.x1 - win.x0
+	for y := win.y0; y < win.y1; y++ {
+		pixel := y*j.src.W + win.x0
+		src := tensor.Mat{Rows: width, Cols: channels, Stride: j.src.Stride, Data: j.src.Data[pixel*j.src.Stride+channel:]}
+		dst := tensor.Mat{Rows: width, Cols: channels, Stride: j.windowStride, Data: b.window[(y-win.y0)*width*j.windowStride:]}
+		j.pro.Apply(w, dst, src, pixel, j.src.N*j.src.H*j.src.W, channel, j.w.panels)
+	}
+}

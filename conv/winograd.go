@@ -1,0 +1,405 @@
+package conv
+
+import (
+	"sync"
+	"unsafe"
+
+	"github.com/lanewise/lanewise/engine"
+	"github.com/lanewise/lanewise/gemm"
+	"github.com/lanewise/lanewise/internal/winograd"
+	"github.com/lanewise/lanewise/kernels"
+	"github.com/lanewise/lanewise/tensor"
+)
+
+// A fast convolution runs over blocks of tiles that stay in the second-level cache. A task takes a
+// block and a group of units, a unit being a panel of output columns (of each of the four phases, where
+// there are such), and
+//
+//	transforms the block's t×t pixels, for all channels, to V: point × tile × channel,
+//	multiplies, point by point, V by the transformed weights of a unit to M: point × tile × column,
+//	transforms M to the m×m pixels of dst, with the epilogue.
+//
+// V and M are the only transformed data that there is.
+//
+// The sum over channels is cut into pieces of piece values or a little less: each is a chain of fused
+// multiply-adds of its own that starts from zero, and their sums are added in rising order. Rounding errors of a
+// chain grow with its length, and here, where the transform to outputs amplifies them, they are most of
+// all errors: with 1280 channels, pieces of 128 have a third of the error of one chain
+// (TestErrors), and a piece of a panel stays in the first-level cache while the tiles pass by.
+const piece = 128
+
+// pieces is how the channels are cut: n pieces of each channels, the last one shorter.
+func pieces(channels int) (n, each int) {
+	n = max(1, (channels+piece-1)/piece)
+	each = (channels + n - 1) / n
+	const even = 16 // so that pieces begin at a cache line of V
+	return n, (each + even - 1) / even * even
+}
+
+// fast is one call of Apply by a Winograd algorithm.
+type fast struct {
+	tiling
+	e        *engine.Engine
+	w        *Packed
+	kind     winograd.Kind
+	stored   *transformed // nil where the transformed weights are made panel by panel
+	dst, src tensor.NHWC
+	pro      gemm.Prologue
+	ep       gemm.Epilogue
+	images   int // that the epilogue speaks of
+	vh, vw   int // size of the image that the taps see: src's, or that of the enlarged one
+}
+
+var fasts = sync.Pool{New: func() any { return new(fast) }}
+
+// winograd is Apply by w's plan, a Winograd algorithm.
+func (w *Packed) winograd(e *engine.Engine, dst, src tensor.NHWC, pro gemm.Prologue, ep gemm.Epilogue) {
+	ep.Check(dst.Tokens())
+	if dst.N*dst.H*dst.W*dst.C == 0 {
+		return
+	}
+	j := fasts.Get().(*fast)
+	j.e, j.w, j.dst, j.src, j.pro, j.ep, j.images = e, w, dst, src, pro, ep, ep.Images()
+	j.kind, _ = w.plan.Algorithm.fast()
+	j.stored = w.stored
+	j.vh, j.vw = src.H, src.W
+	if w.Upsample && !w.plan.Algorithm.phased() {
+		j.vh, j.vw = dst.H, dst.W
+	}
+	j.tiling = w.tile(e, dst, pro.Active(), ep)
+	e.For(j.tasks(), engine.Scratch{Floats: j.room.total, Pointers: j.pointers()}, j)
+	if ep.Moments != nil {
+		gatherMoments(e, dst, ep.Moments)
+	}
+	*j = fast{}
+	fasts.Put(j)
+}
+
+// Tile does one task.
+func (j *fast) Tile(w *engine.Worker, task int) {
+	b := j.block(w, task)
+	j.transformInput(w, &b)
+	if j.stored != nil {
+		j.multiplyStored(w, &b)
+	} else {
+		j.multiplyMade(w, &b)
+	}
+}
+
+// transformInput fills V.
+func (j *fast) transformInput(w *engine.Worker, b *block) {
+	a := &w.Args.WinogradInput
+	*a = kernels.WinogradInputArgs{
+		Kind: j.kind, PointStride: j.vPoint, DstStride: j.vStride, Temp: b.temp,
+	}
+	tt := j.x.Points * j.x.Points
+	if !j.pro.Active() {
+		v := view{data: j.src.Data, stride: j.src.Stride, width: j.src.W}
+		j.pointInput(b, 0, b.tiles, v)
+		a.Cols = j.w.In
+		j.transformTiles(w, b, 0, b.tiles)
+	} else {
+		for first := 0; first < b.tiles; {
+			end := first + b.perImage()
+			win := j.inputWindow(b, first, end)
+			v := view{data: b.window, stride: j.windowStride, width: win.x1 - win.x0, y: win.y0, x: win.x0}
+			j.pointInput(b, first, end, v)
+			for c := 0; c < j.w.In; c += windowChannels {
+				a.Cols = min(windowChannels, j.w.In-c)
+				j.loadWindow(w, b, win, c, a.Cols)
+				a.Dst, a.Pixels, a.Tiles = b.v[first*j.vStride+c:], b.pixels[first*tt:end*tt], end-first
+				w.Set.WinogradInput(a)
+			}
+			first = end
+		}
+	}
+	*a = kernels.WinogradInputArgs{}
+}
+
+// inputLimit is how many values of tiles one call transforms, which bounds its time to some 50 µs.
+const inputLimit = 16 << 10
+
+// transformTiles transforms tiles first up to end, a few at a time.
+func (j *fast) transformTiles(w *engine.Worker, b *block, first, end int) {
+	a, tt := &w.Args.WinogradInput, j.x.Points*j.x.Points
+	some := max(1, inputLimit/max(a.Cols, 1))
+	for i := first; i < end; i += some {
+		a.Tiles = min(some, end-i)
+		a.Pixels, a.Dst = b.pixels[i*tt:(i+a.Tiles)*tt], b.v[i*j.vStride:]
+		w.Set.WinogradInput(a)
+	}
+}
+
+// pointInput says where the pixels of tiles first up to end are.
+func (j *fast) pointInput(b *block, first, end int, v view) {
+	zeros := &j.w.panels.Zeros()[0]
+	base := unsafe.Pointer(unsafe.SliceData(v.data))
+	t, size := j.x.Points, int(unsafe.Sizeof(*zeros))
+	enlarged := j.vh != j.src.H || j.vw != j.src.W
+	for i := first; i < end; i++ {
+		n, ty, tx := b.tile(i)
+		top, left := ty*j.step-j.top, tx*j.step-j.left
+		at := b.pixels[i*t*t : (i+1)*t*t]
+		for y := range t {
+			row := at[y*t : (y+1)*t]
+			sy := top + y
+			if uint(sy) >= uint(j.vh) {
+				for x := range row {
+					row[x] = zeros
+				}
+				continue
+			}
+			if enlarged {
+				sy = sy * j.src.H / j.vh
+			}
+			line := (n*j.src.H+sy-v.y)*v.width - v.x
+			for x := range row {
+				sx := left + x
+				if uint(sx) >= uint(j.vw) {
+					row[x] = zeros
+					continue
+				}
+				if enlarged {
+					sx = sx * j.src.W / j.vw
+				}
+				row[x] = (*float32)(unsafe.Add(base, (line+sx)*v.stride*size))
+			}
+		}
+	}
+}
+
+// multiplyStored multiplies V by stored weights, a few units together: each matrix of V meets all of them while
+// it is in the cache.
+func (j *fast) multiplyStored(w *engine.Worker, b *block) {
+	t, points := &w.Args.Tile, j.x.Points*j.x.Points
+	n, each := pieces(j.w.In)
+	for u0 := b.unit; u0 < b.unit+b.units; u0 += j.together {
+		u1 := min(u0+j.together, b.unit+b.units)
+		*t = kernels.TileArgs{Rows: b.tiles, Segments: 1, AStride: j.e.Set().GEMM.MR}
+		for a := range points {
+			t.A = b.rows[a*j.rowPointers:]
+			for u := u0; u < u1; u++ {
+				phase, unit := j.split(u)
+				m := b.m[(u-u0)*j.mUnit+a*j.mPoint:]
+				t.Cols, t.BStride = j.w.panels.Columns(unit), j.w.panels.Width(unit)
+				for i := range n {
+					k0, k1 := i*each, min((i+1)*each, j.w.In)
+					t.From, t.K = k0, k1-k0
+					t.B = j.stored.panel(phase, unit, a, k0, k1)
+					t.Ahead = j.after(b, u0, u1, u, a, k0, k1)
+					j.multiply(w, t, m, i == 0)
+				}
+			}
+		}
+		*t = kernels.TileArgs{}
+		for u := u0; u < u1; u++ {
+			j.transformOutput(w, b, u, b.m[(u-u0)*j.mUnit:])
+		}
+	}
+}
+
+// multiply adds a piece to the sums m of one point.
+func (j *fast) multiply(w *engine.Worker, t *kernels.TileArgs, m []float32, first bool) {
+	t.Dst, t.DstStride = m, j.mStride
+	t.Add, t.AddStride = m, j.mStride
+	if first {
+		t.Add = nil
+	}
+	w.Set.GEMM.Tile(t)
+}
+
+// after is the piece of weights that is multiplied as much later as a panel has pieces: of the next unit, or of
+// the next point.
+func (j *fast) after(b *block, u0, u1, u, a, k0, k1 int) []float32 {
+	switch points := j.x.Points * j.x.Points; {
+	case u+1 < u1:
+		u++
+	case a+1 < points:
+		a, u = a+1, u0
+	case u+1 < b.unit+b.units:
+		a, u = 0, u+1
+	default:
+		return nil
+	}
+	phase, unit := j.split(u)
+	return j.stored.panel(phase, unit, a, k0, k1)
+}
+
+// multiplyMade multiplies V by weights that it transforms right before: a piece of a unit at a time, for all
+// points, which stays in the second-level cache.
+func (j *fast) multiplyMade(w *engine.Worker, b *block) {
+	t, points := &w.Args.Tile, j.x.Points*j.x.Points
+	n, each := pieces(j.w.In)
+	for u := b.unit; u < b.unit+b.units; u++ {
+		columns, width := j.w.panels.Columns(u), j.w.panels.Width(u)
+		for i := range n {
+			k0, k1 := i*each, min((i+1)*each, j.w.In)
+			j.makeWeights(w, b, u, k0, k1)
+			*t = kernels.TileArgs{
+				Rows: b.tiles, Cols: columns, Segments: 1, AStride: w.Set.GEMM.MR, BStride: width,
+				From: k0, K: k1 - k0,
+			}
+			for a := range points {
+				t.A = b.rows[a*j.rowPointers:]
+				t.B = b.weights[a*j.wPoint:][:(k1-k0)*width]
+				t.Ahead = j.tapsAfter(b, u, i, a)
+				j.multiply(w, t, b.m[a*j.mPoint:], i == 0)
+			}
+		}
+		*t = kernels.TileArgs{}
+		j.transformOutput(w, b, u, b.m)
+	}
+}
+
+// makeWeights transforms channels k0 up to k1 of a unit.
+func (j *fast) makeWeights(w *engine.Worker, b *block, u, k0, k1 int) {
+	panels, width := j.w.panels, j.w.panels.Width(u)
+	a := &w.Args.WinogradWeights
+	taps := j.w.KH * j.w.KW
+	args := kernels.WinogradWeightsArgs{
+		Kind: j.kind, N: (k1 - k0) * width, Dst: b.weights, PointStride: j.wPoint, Temp: b.temp,
+	}
+	if panels.Half() {
+		args.TapStride = args.N
+		for tap := range taps {
+			panels.Panel(w, b.wide[tap*args.N:], u, tap*j.w.In+k0, tap*j.w.In+k1)
+		}
+		args.Taps = b.wide
+	} else {
+		args.TapStride = j.w.In * width
+		args.Taps = panels.Panel(w, nil, u, k0, taps*j.w.In)
+	}
+	*a = args
+	w.Set.WinogradWeights(a)
+	*a = kernels.WinogradWeightsArgs{}
+}
+
+// tapsAfter is the share that point a asks ahead of the taps that are transformed next.
+func (j *fast) tapsAfter(b *block, u, i, a int) []float32 {
+	n, each := pieces(j.w.In)
+	if i++; i == n {
+		i, u = 0, u+1
+	}
+	if u == b.unit+b.units {
+		return nil
+	}
+	taps, points := j.w.KH*j.w.KW, j.x.Points*j.x.Points
+	tap := a * taps / points
+	first := (tap*points + taps - 1) / taps // the points that share the tap
+	last := ((tap+1)*points + taps - 1) / taps
+	k0, k1 := i*each, min((i+1)*each, j.w.In)
+	k0, k1 = k0+(k1-k0)*(a-first)/(last-first), k0+(k1-k0)*(a+1-first)/(last-first)
+	return j.w.panels.Memory(u, tap*j.w.In+k0, tap*j.w.In+k1)
+}
+
+// transformOutput transforms the sums m of unit u to pixels of dst.
+func (j *fast) transformOutput(w *engine.Worker, b *block, u int, m []float32) {
+	phase, unit := j.split(u)
+	if phase != b.phase {
+		j.pointOutput(b, phase)
+	}
+	column := unit * w.Set.GEMM.NR
+	a := &w.Args.WinogradOutput
+	mm, staged := j.x.Outputs*j.x.Outputs, j.ep.Act != kernels.Identity
+	for first := 0; first < b.tiles; {
+		end := min(first+b.perImage(), b.tiles)
+		n, _, _ := b.tile(first)
+		image := n * j.images / j.dst.N
+		*a = kernels.WinogradOutputArgs{
+			Kind: j.kind, Tiles: end - first, Cols: j.w.panels.Columns(unit), From: column,
+			Src: m[first*j.mStride:], PointStride: j.mPoint, SrcStride: j.mStride,
+			Dst: b.outputs[first*mm : end*mm], Temp: b.temp,
+		}
+		switch {
+		case j.ep.Bias != nil:
+			a.Bias = j.ep.Bias[column:]
+		case j.ep.ImageBias.Data != nil:
+			a.Bias = j.ep.ImageBias.Row(image)[column:]
+		}
+		if staged {
+			a.From = 0
+			w.Set.WinogradOutput(a)
+			j.finish(w, b, first, end, image, column, a.Cols)
+		} else {
+			if j.ep.Gate.Data != nil {
+				a.Scale = j.ep.Gate.Row(image)[column:]
+			}
+			if j.ep.Add.Data != nil {
+				a.Add = b.adds[first*mm : end*mm]
+			}
+			w.Set.WinogradOutput(a)
+		}
+		first = end
+	}
+	*a = kernels.WinogradOutputArgs{}
+}
+
+// pointOutput says where the pixels of the block's tiles go in a phase: to dst, or on the way to an
+// activation to scratch.
+func (j *fast) pointOutput(b *block, phase int) {
+	b.phase = phase
+	m, size := j.x.Outputs, int(unsafe.Sizeof(float32(0)))
+	mm := m * m
+	dst, dstStep := unsafe.Pointer(unsafe.SliceData(j.dst.Data)), j.dst.Stride*size
+	add, addStep := unsafe.Pointer(unsafe.SliceData(j.ep.Add.Data)), j.ep.Add.Stride*size
+	for i := range b.tiles {
+		n, ty, tx := b.tile(i)
+		for py := range m {
+			for px := range m {
+				at := i*mm + py*m + px
+				y, x, ok := j.place(phase, ty, tx, py, px)
+				pixel := (n*j.dst.H+y)*j.dst.W + x
+				switch {
+				case !ok:
+					b.outputs[at] = nil
+				case j.ep.Act != kernels.Identity:
+					b.outputs[at] = &b.staged[at*j.e.Set().GEMM.NR]
+				default:
+					b.outputs[at] = (*float32)(unsafe.Add(dst, pixel*dstStep))
+					if add != nil {
+						b.adds[at] = (*float32)(unsafe.Add(add, pixel*addStep))
+					}
+				}
+			}
+		}
+	}
+}
+
+// finish activates what waits in scratch of tiles first up to end of one image, pixel by pixel along their
+// rows, on the way to dst.
+func (j *fast) finish(w *engine.Worker, b *block, first, end, image, column, cols int) {
+	m, nr := j.x.Outputs, w.Set.GEMM.NR
+	a := &w.Args.Activate
+	*a = kernels.ActivateArgs{Cols: cols, Act: j.ep.Act, SrcStride: nr, DstStride: j.dst.Stride * j.apart, AddStride: j.ep.Add.Stride * j.apart}
+	if j.ep.Gate.Data != nil {
+		a.Value = j.ep.Gate.Row(image)[column:]
+	}
+	for i := first; i < end; i++ {
+		n, ty, tx := b.tile(i)
+		for py := range m {
+			px := 0 // the first pixel of the row that there is
+			y, x, ok := j.place(b.phase, ty, tx, py, px)
+			for ; !ok && px+1 < m; y, x, ok = j.place(b.phase, ty, tx, py, px) {
+				px++
+			}
+			if !ok {
+				continue
+			}
+			a.Rows = 1
+			for px+a.Rows < m {
+				if _, _, ok := j.place(b.phase, ty, tx, py, px+a.Rows); !ok {
+					break
+				}
+				a.Rows++
+			}
+			pixel := (n*j.dst.H+y)*j.dst.W + x
+			a.Src = b.staged[((i*m+py)*m+px)*nr:]
+			a.Dst = j.dst.Data[pixel*j.dst.Stride+column:]
+			if j.ep.Add.Data != nil {
+				a.Add = j.ep.Add.Data[pixel*j.ep.Add.Stride+column:]
+			}
+			w.Set.Activate(a)
+		}
+	}
+	*a = kernels.ActivateArgs{}
+}
