@@ -21,7 +21,8 @@ import (
 // and in float64 from there, so a mean that is large beside the spread does not cancel. That pass is
 // left out, with the same result to the bit, where a.Moments holds what it would find.
 func Group(e *engine.Engine, dst, src tensor.NHWC, groups int, a Affine, act kernels.Act) {
-	group(e, dst, src, groups, a, tensor.Mat{}, tensor.Mat{}, act)
+	j := beginGroup(src, groups, a, tensor.Mat{}, tensor.Mat{})
+	j.write(e, dst, act)
 }
 
 // AdaGroup is Group followed, before act, by ·(1 + scale) + shift with a row of scale and shift
@@ -29,15 +30,13 @@ func Group(e *engine.Engine, dst, src tensor.NHWC, groups int, a Affine, act ker
 func AdaGroup(e *engine.Engine, dst, src tensor.NHWC, groups int, a Affine, scale, shift tensor.Mat, act kernels.Act) {
 	checkModulation("norm: scale", scale, src.N, src.C)
 	checkModulation("norm: shift", shift, src.N, src.C)
-	group(e, dst, src, groups, a, scale, shift, act)
+	j := beginGroup(src, groups, a, scale, shift)
+	j.write(e, dst, act)
 }
 
-func group(e *engine.Engine, dst, src tensor.NHWC, groups int, a Affine, scale, shift tensor.Mat, act kernels.Act) {
-	dst.Check("norm: dst")
+// beginGroup returns a job for src, after it has checked all but where the result goes.
+func beginGroup(src tensor.NHWC, groups int, a Affine, scale, shift tensor.Mat) *groupJob {
 	src.Check("norm: src")
-	if !dst.SameShape(src) {
-		panic(fmt.Sprintf("norm: src %s, dst %s", src.Shape(), dst.Shape()))
-	}
 	if groups <= 0 || src.C%groups != 0 {
 		panic(fmt.Sprintf("norm: %d groups of %d channels", groups, src.C))
 	}
@@ -45,25 +44,43 @@ func group(e *engine.Engine, dst, src tensor.NHWC, groups int, a Affine, scale, 
 	if m := a.Moments; m != nil && (m.Images != src.N || m.Pixels != src.H*src.W || m.Channels != src.C) {
 		panic(fmt.Sprintf("norm: moments of %d images of %d×%d for %s", m.Images, m.Pixels, m.Channels, src.Shape()))
 	}
-	if src.N*src.H*src.W*src.C == 0 {
-		return
-	}
 	j := groupJobs.Get().(*groupJob)
-	j.dst, j.src, j.affine, j.scale, j.shift, j.act = dst, src, a, scale, shift, act
+	j.src, j.affine, j.scale, j.shift = src, a, scale, shift
 	j.groups, j.size, j.pixels = groups, src.C/groups, src.H*src.W
-	j.run(e)
-	j.dst, j.src, j.affine, j.scale, j.shift = tensor.NHWC{}, tensor.NHWC{}, Affine{}, tensor.Mat{}, tensor.Mat{}
+	return j
+}
+
+// write does the norm, and gives the job back.
+func (j *groupJob) write(e *engine.Engine, dst tensor.NHWC, act kernels.Act) {
+	dst.Check("norm: dst")
+	if !dst.SameShape(j.src) {
+		panic(fmt.Sprintf("norm: src %s, dst %s", j.src.Shape(), dst.Shape()))
+	}
+	n, c := j.src.N, j.src.C
+	j.own = resize(j.own, 3*n*c)
+	part := func(i int) tensor.Mat { return tensor.Mat{Rows: n, Cols: c, Stride: c, Data: j.own[i*n*c : (i+1)*n*c]} }
+	j.dst, j.act, j.to = dst, act, Coefficients{part(0), part(1), part(2)}
+	j.end(e)
+}
+
+// end runs the job, if there is anything to do, and gives it back.
+func (j *groupJob) end(e *engine.Engine) {
+	if j.src.N*j.src.C*j.pixels > 0 {
+		j.run(e)
+	}
+	j.dst, j.src, j.affine, j.scale, j.shift, j.to = tensor.NHWC{}, tensor.NHWC{}, Affine{}, tensor.Mat{}, tensor.Mat{}, Coefficients{}
 	groupJobs.Put(j)
 }
 
 var groupJobs = sync.Pool{New: func() any { return new(groupJob) }}
 
-// groupJob is one call of Group or AdaGroup.
+// groupJob is one call of Group, AdaGroup or their coefficients.
 type groupJob struct {
-	dst, src     tensor.NHWC
+	dst, src     tensor.NHWC // dst without Data where coefficients are all that is asked for
 	affine       Affine
 	scale, shift tensor.Mat // without Data for Group
 	act          kernels.Act
+	to           Coefficients // in own, unless they are asked for
 
 	groups int // in an image
 	size   int // channels in a group
@@ -71,7 +88,7 @@ type groupJob struct {
 	slice  int // groups in a tile, where a tile is a range of channels
 
 	moments []moments // images × blocks × groups
-	apply   []float32 // images × (means, scales, shifts) × channels
+	own     []float32 // three matrices
 	shares  []share   // by worker, where a tile is a block of pixels
 }
 
@@ -80,11 +97,15 @@ type groupJob struct {
 // A tile is a block of pixels, in one region for the statistics and another for the result, where
 // each worker starts with what it has read last: whole rows of memory are the fastest to stream. Only
 // where there are fewer blocks than workers ask for, as of the small images deep in a U-Net, a tile
-// is a range of channels from start to end.
+// is a range of channels from start to end. Coefficients are what lies between the two.
 func (j *groupJob) run(e *engine.Engine) {
 	n, c, blocks := j.src.N, j.src.C, j.blocks()
+	merges := (n*j.groups + j.merged() - 1) / j.merged()
+	if j.dst.Data == nil && j.affine.Moments != nil {
+		e.For(merges, engine.Scratch{}, (*groupMerge)(j))
+		return
+	}
 	j.moments = resize(j.moments, n*blocks*j.groups)
-	j.apply = resize(j.apply, 3*n*c)
 	if slices := j.cut(e.Workers()); slices > 0 {
 		e.For(n*slices, engine.Scratch{Floats: 2 * j.slice * j.size}, (*groupSlices)(j))
 		return
@@ -100,8 +121,10 @@ func (j *groupJob) run(e *engine.Engine) {
 			j.shares[b*len(j.shares)/(n*blocks)].keep(b)
 		}
 	}
-	e.For((n*j.groups+j.merged()-1)/j.merged(), engine.Scratch{}, (*groupMerge)(j))
-	e.For(n*blocks, engine.Scratch{}, (*groupApply)(j))
+	e.For(merges, engine.Scratch{}, (*groupMerge)(j))
+	if j.dst.Data != nil {
+		e.For(n*blocks, engine.Scratch{}, (*groupApply)(j))
+	}
 }
 
 const (
@@ -218,7 +241,7 @@ func (j *groupJob) finish(n, g int) {
 	rstd := 1 / math.Sqrt(variance+float64(j.affine.Eps))
 	mean32 := float32(mean)
 	rest := mean - float64(mean32) // goes into the shift
-	means, scales, shifts := j.applied(n, g*j.size, (g+1)*j.size)
+	means, scales, shifts := j.to.of(n, g*j.size, (g+1)*j.size)
 	for i := range means {
 		c := g*j.size + i
 		gamma, beta := j.affine.at(c)
@@ -232,13 +255,6 @@ func (j *groupJob) finish(n, g int) {
 	}
 }
 
-// applied returns the vectors that the kernel applies to channels c0 up to c1 of image n.
-func (j *groupJob) applied(n, c0, c1 int) (means, scales, shifts []float32) {
-	c := j.src.C
-	a := j.apply[3*n*c:]
-	return a[c0:c1], a[c+c0 : c+c1], a[2*c+c0 : 2*c+c1]
-}
-
 // normalise writes channels c0 up to c1 of block b of image n.
 func (j *groupJob) normalise(w *engine.Worker, n, b, c0, c1 int) {
 	src, dst := j.block(j.src, n, b, c0, c1), j.block(j.dst, n, b, c0, c1)
@@ -247,7 +263,7 @@ func (j *groupJob) normalise(w *engine.Worker, n, b, c0, c1 int) {
 		Rows: src.Rows, Cols: src.Cols, Src: src.Data, SrcStride: src.Stride,
 		Act: j.act, Dst: dst.Data, DstStride: dst.Stride,
 	}
-	args.Mean, args.Scale, args.Shift = j.applied(n, c0, c1)
+	args.Mean, args.Scale, args.Shift = j.to.of(n, c0, c1)
 	w.Set.Affine(args)
 }
 
@@ -266,6 +282,9 @@ func (s *groupSlices) Tile(w *engine.Worker, tile int) {
 	}
 	for g := g0; g < g1; g++ {
 		j.finish(n, g)
+	}
+	if j.dst.Data == nil {
+		return
 	}
 	for b := j.blocks() - 1; b >= 0; b-- {
 		j.normalise(w, n, b, g0*j.size, g1*j.size)
