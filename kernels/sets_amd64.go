@@ -34,6 +34,9 @@ func avx2Set() *Set {
 		Tile:  func(a *TileArgs) { avx2.Tile(unsafe.Pointer(a)) },
 		Widen: func(a *WidenArgs) { avx2.Widen(unsafe.Pointer(a)) },
 	})
+	s.WinogradInput = func(a *WinogradInputArgs) { avx2.WinogradInput(unsafe.Pointer(a)) }
+	s.WinogradOutput = func(a *WinogradOutputArgs) { avx2.WinogradOutput(unsafe.Pointer(a)) }
+	s.WinogradWeights = func(a *WinogradWeightsArgs) { avx2.WinogradWeights(unsafe.Pointer(a)) }
 	s.Queries = avx2.Queries
 	s.ToLanes = func(a *ToLanesArgs) { avx2.ToLanes(unsafe.Pointer(a)) }
 	s.Score = func(a *ScoreArgs) { avx2.Score(unsafe.Pointer(a)) }
@@ -57,6 +60,9 @@ func avx512Set() *Set {
 		Tile:  func(a *TileArgs) { avx512.Tile(unsafe.Pointer(a)) },
 		Widen: func(a *WidenArgs) { avx512.Widen(unsafe.Pointer(a)) },
 	})
+	s.WinogradInput = func(a *WinogradInputArgs) { avx512.WinogradInput(unsafe.Pointer(a)) }
+	s.WinogradOutput = func(a *WinogradOutputArgs) { avx512.WinogradOutput(unsafe.Pointer(a)) }
+	s.WinogradWeights = func(a *WinogradWeightsArgs) { avx512.WinogradWeights(unsafe.Pointer(a)) }
 	s.Queries = avx512.Queries
 	s.ToLanes = func(a *ToLanesArgs) { avx512.ToLanes(unsafe.Pointer(a)) }
 	s.Score = func(a *ScoreArgs) { avx512.Score(unsafe.Pointer(a)) }

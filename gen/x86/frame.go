@@ -66,6 +66,7 @@ var families = []struct {
 	{"lanes", lanes},
 	{"norm", norms},
 	{"act", activate},
+	{"winograd", winograds},
 	{"peak", peaks},
 }
 
