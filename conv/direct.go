@@ -85,44 +85,67 @@ func (j *job) point(b *gemm.Block, c gemm.Chunk, v view) {
 		return
 	}
 	zeros := &j.w.panels.Zeros()[0]
-	base := unsafe.Pointer(zeros)
+	base := zeros
 	if len(v.data) > 0 {
-		base = unsafe.Pointer(&v.data[c.From])
+		base = &v.data[c.From]
 	}
-	var (
-		mr = j.MR()
-		y  = b.Row / j.ow // of the output, over all images
-		x  = b.Row % j.ow
-		n  = y / j.oh
-	)
+	y, x := b.Row/j.ow, b.Row%j.ow // of the output, y over all images
+	n := y / j.oh
 	y -= n * j.oh
 	for t := range b.Tiles {
 		r0, r1 := b.TileRows(t)
 		pointers := b.Pointers(t, c)
-		for r := range r1 - r0 {
-			top, left := y*j.w.Stride-j.w.Top, x*j.w.Stride-j.w.Left
-			ky, kx := c.Tap/j.w.KW, c.Tap%j.w.KW
-			for s := range c.Taps {
-				sy, sx := top+ky, left+kx
-				to := &pointers[s*mr+r]
-				if uint(sy) < uint(j.vh) && uint(sx) < uint(j.vw) {
-					if j.w.Upsample {
-						sy, sx = sy*j.src.H/j.vh, sx*j.src.W/j.vw
-					}
-					pixel := (n*j.src.H+sy-v.y)*v.width + sx - v.x
-					*to = (*float32)(unsafe.Add(base, uintptr(pixel*v.stride)*unsafe.Sizeof(*zeros)))
-				} else {
-					*to = zeros
-				}
-				if kx++; kx == j.w.KW {
-					ky, kx = ky+1, 0
-				}
-			}
-			if x++; x == j.ow {
+		for r := r0; r < r1; {
+			run := min(r1-r, j.ow-x)
+			j.pointRun(pointers[r-r0:], run, n, y, x, c, v, base, zeros)
+			if r, x = r+run, x+run; x == j.ow {
 				y, x = y+1, 0
 				if y == j.oh {
 					n, y = n+1, 0
 				}
+			}
+		}
+	}
+}
+
+// pointRun does it for a run of pixels from (n, y, x) on, in one row of the output and in one tile. base
+// is the view's first pixel.
+func (j *job) pointRun(pointers []*float32, run, n, y, x int, c gemm.Chunk, v view, base, zeros *float32) {
+	const size = int(unsafe.Sizeof(*base))
+	mr, step := j.MR(), j.w.Stride*v.stride*size
+	top, left := y*j.w.Stride-j.w.Top, x*j.w.Stride-j.w.Left
+	ky, kx := c.Tap/j.w.KW, c.Tap%j.w.KW
+	inside := !j.w.Upsample && left >= 0 && left+(run-1)*j.w.Stride+j.w.KW <= j.vw
+	for s := range c.Taps {
+		to, sy, sx := pointers[s*mr:][:run], top+ky, left+kx
+		if kx++; kx == j.w.KW {
+			ky, kx = ky+1, 0
+		}
+		if uint(sy) >= uint(j.vh) {
+			for i := range to {
+				to[i] = zeros
+			}
+			continue
+		}
+		if j.w.Upsample {
+			sy = sy * j.src.H / j.vh
+		}
+		row := (n*j.src.H+sy-v.y)*v.width - v.x
+		if inside {
+			at := (row + sx) * v.stride * size
+			for i := range to {
+				to[i] = (*float32)(unsafe.Add(unsafe.Pointer(base), at))
+				at += step
+			}
+			continue
+		}
+		for i := range to {
+			to[i] = zeros
+			if at := sx + i*j.w.Stride; uint(at) < uint(j.vw) {
+				if j.w.Upsample {
+					at = at * j.src.W / j.vw
+				}
+				to[i] = (*float32)(unsafe.Add(unsafe.Pointer(base), (row+at)*v.stride*size))
 			}
 		}
 	}
