@@ -42,17 +42,20 @@ func (c *Conv) Image(g *Graph, src program.Value) program.Value {
 	return g.Image(src.N, h, w, c.Out)
 }
 
-// Build appends dst = the convolution of src, with f.
+// Build appends dst = the convolution of src, with f. Its cost is that of the sum, whatever the
+// algorithm: one that needs fewer multiplications may be seen to exceed the peak.
 func (c *Conv) Build(g *Graph, dst, src program.Value, f Fuse) {
+	choice := g.choice(c.w, dst, src)
 	g.Add(program.Op{
-		Name: c.Name, Kind: "conv", Dst: dst, Src: f.values(src),
+		Name: c.Name, Kind: "conv", How: choice, Dst: dst, Src: f.values(src),
 		Cost: func() program.Cost {
 			k := c.w.In * c.w.KH * c.w.KW
-			return program.Cost{FLOP: flops(dst.Rows(), k, c.Out), Bytes: float64(c.w.Bytes())}
+			return program.Cost{FLOP: flops(dst.Rows(), k, c.Out), Bytes: float64(choice.weights.Bytes())}
 		},
 		Bind: func(m program.Memory) func() {
+			w := choice.weights
 			d, s, ep := m.Image(dst), m.Image(src), f.bind(m, c.bias, c.Out)
-			return func() { conv.Apply(g.Engine, d, s, c.w, gemm.Prologue{}, ep) }
+			return func() { conv.Apply(g.Engine, d, s, w, gemm.Prologue{}, ep) }
 		},
 	})
 }

@@ -24,7 +24,8 @@ import (
 // Graph is a program under construction, with what the blocks of a model share in it.
 type Graph struct {
 	program.Builder
-	Engine *engine.Engine
+	Engine  *engine.Engine
+	Options Options
 	// Prompts lists the layers in the program that attend to a prompt, in the program's order.
 	Prompts []*Prompt
 
@@ -33,7 +34,15 @@ type Graph struct {
 	Condition  program.Value // a vector for each image, after its activation: AdaNorm in a block
 	Modulation program.Value // what AdaLayerNormSingle made for all blocks
 
-	times map[*TimeProjections]program.Value // what they made of a time embedding, a row for each image
+	times   map[*TimeProjections]program.Value // what they made of a time embedding, a row for each image
+	choices []*choice                          // of convolutions
+}
+
+// Build chooses how convolutions are computed, plans the memory and binds the ops to it. The Graph must
+// not be used afterwards.
+func (g *Graph) Build() *program.Program {
+	g.choose()
+	return g.Builder.Build()
 }
 
 // Fuse is what a layer does to its output on the way to memory: gemm.Epilogue in symbols. The

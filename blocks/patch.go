@@ -159,7 +159,7 @@ func (p *PatchEmbed) Build(g *Graph, src program.Value) program.Value {
 	// The places are a residual of the projection, the same for every image.
 	table := p.Positions(rows, columns)
 	g.Add(program.Op{
-		Name: p.proj.Name, Kind: "conv", Dst: dst, Src: []program.Value{src},
+		Name: p.proj.Name, Kind: "conv", How: conv.Direct, Dst: dst, Src: []program.Value{src},
 		Cost: func() program.Cost {
 			return program.Cost{FLOP: flops(dst.Rows(), src.C*p.Size*p.Size, p.width), Bytes: float64(p.proj.w.Bytes()) + bytes(len(table.Data))}
 		},

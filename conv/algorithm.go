@@ -2,7 +2,9 @@ package conv
 
 import (
 	"fmt"
+	"slices"
 	"sync"
+	"weak"
 
 	"github.com/lanewise/lanewise/engine"
 	"github.com/lanewise/lanewise/internal/winograd"
@@ -36,12 +38,11 @@ func (a Algorithm) String() string { return algorithmNames[a] }
 
 // ParseAlgorithm returns the algorithm of a name.
 func ParseAlgorithm(name string) (Algorithm, error) {
-	for a, n := range algorithmNames {
-		if n == name {
-			return Algorithm(a), nil
-		}
+	i := slices.Index(algorithmNames[:], name)
+	if i < 0 {
+		return 0, fmt.Errorf("conv: unknown algorithm %q (there are %q)", name, algorithmNames)
 	}
-	return 0, fmt.Errorf("conv: unknown algorithm %q (there are %q)", name, algorithmNames)
+	return Algorithm(i), nil
 }
 
 // fast returns the fast convolution that a is made of, if it is.
@@ -81,14 +82,15 @@ func (p Plan) String() string {
 // Plan returns how Apply computes with p.
 func (p *Packed) Plan() Plan { return p.plan }
 
-// others are the same weights for other plans, made once.
+// others are the same weights for other plans, each there once while somebody has it.
 type others struct {
 	mu   sync.Mutex
-	made map[Plan]*Packed
+	made map[Plan]weak.Pointer[Packed]
 }
 
-// With returns the weights p for another plan: what the two have in common is there once. It panics where
-// p cannot be computed so for any image.
+// With returns the weights p for another plan. What the two have in common is there once, and so are
+// the weights for a plan, for all who ask for it: transformed weights live as long as one of them. It
+// panics where p cannot be computed so for any image.
 func (p *Packed) With(e *engine.Engine, plan Plan) *Packed {
 	if plan == p.plan {
 		return p
@@ -98,7 +100,7 @@ func (p *Packed) With(e *engine.Engine, plan Plan) *Packed {
 	}
 	p.others.mu.Lock()
 	defer p.others.mu.Unlock()
-	if q, ok := p.others.made[plan]; ok {
+	if q := p.others.made[plan].Value(); q != nil {
 		return q
 	}
 	q := &Packed{Geometry: p.Geometry, In: p.In, Out: p.Out, panels: p.panels, plan: plan, others: p.others}
@@ -106,9 +108,9 @@ func (p *Packed) With(e *engine.Engine, plan Plan) *Packed {
 		q.stored = p.transform(e, plan.Algorithm)
 	}
 	if p.others.made == nil {
-		p.others.made = make(map[Plan]*Packed)
+		p.others.made = make(map[Plan]weak.Pointer[Packed])
 	}
-	p.others.made[plan] = q
+	p.others.made[plan] = weak.Make(q)
 	return q
 }
 

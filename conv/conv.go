@@ -62,8 +62,14 @@ func Pack(e *engine.Engine, w []float32, out, in int, g Geometry) *Packed {
 	return &Packed{Geometry: g, In: in, Out: out, panels: gemm.PackTaps(e, m, taps), plan: Plan{Algorithm: Direct}, others: new(others)}
 }
 
-// Bytes returns how much memory the weights take.
-func (p *Packed) Bytes() int { return p.panels.Bytes() }
+// Bytes returns how much memory the weights take that Apply reads: those that the plan stores, or else
+// those that Pack laid out.
+func (p *Packed) Bytes() int {
+	if p.stored != nil {
+		return 4 * len(p.stored.data)
+	}
+	return p.panels.Bytes()
+}
 
 // Size returns the size of the output for an input of h × w pixels; with Upsample for one that is
 // enlarged to twice its size. It is 0 where the kernel does not fit.

@@ -12,12 +12,12 @@ import (
 	"github.com/lanewise/lanewise/tensor"
 )
 
-// Sample is what an op, or the ops of a kind together, took.
+// Sample is what an op, or the ops of a kind that are computed alike together, took.
 type Sample struct {
-	Name, Kind string // Name is empty for a kind
-	Runs       int
-	Time       time.Duration
-	Cost       Cost
+	Name, Kind, How string // Name is empty for a kind, How for what is always computed alike
+	Runs            int
+	Time            time.Duration
+	Cost            Cost
 }
 
 // Profile is a program's samples.
@@ -38,6 +38,9 @@ func (p *Program) Measure(on bool) {
 	p.profile = make(Profile, len(p.ops))
 	for i, op := range p.ops {
 		p.profile[i] = Sample{Name: op.Name, Kind: op.Kind}
+		if op.How != nil {
+			p.profile[i].How = op.How.String()
+		}
 	}
 }
 
@@ -78,14 +81,15 @@ func (s *Sample) add(op *Op, took time.Duration) {
 	}
 }
 
-// ByKind adds the samples of each kind together, the one that took longest first.
+// ByKind adds the samples of each kind together, those that are computed alike, the sum that took
+// longest first.
 func (p Profile) ByKind() Profile {
 	var kinds Profile
 	for _, s := range p {
-		i := slices.IndexFunc(kinds, func(k Sample) bool { return k.Kind == s.Kind })
+		i := slices.IndexFunc(kinds, func(k Sample) bool { return k.Kind == s.Kind && k.How == s.How })
 		if i < 0 {
 			i = len(kinds)
-			kinds = append(kinds, Sample{Kind: s.Kind})
+			kinds = append(kinds, Sample{Kind: s.Kind, How: s.How})
 		}
 		k := &kinds[i]
 		k.Runs += s.Runs
@@ -110,16 +114,16 @@ func (p Profile) Total() Sample {
 }
 
 // Write prints the samples and their total as a table: time, its share of all time, FLOP/s, their
-// share of peak (in FLOP/s; 0 where it is not known), memory traffic, kind and name.
+// share of peak (in FLOP/s; 0 where it is not known), memory traffic, kind, how it is computed, and name.
 func (p Profile) Write(w io.Writer, peak float64) error {
 	var table bytes.Buffer
-	fmt.Fprintf(&table, "%6s %10s %7s %9s %7s %7s  %-11s %s\n", "runs", "ms", "% time", "GFLOP/s", "% peak", "GB/s", "kind", "name")
+	fmt.Fprintf(&table, "%6s %10s %7s %9s %7s %7s  %-11s %-18s %s\n", "runs", "ms", "% time", "GFLOP/s", "% peak", "GB/s", "kind", "how", "name")
 	total := p.Total()
 	for _, s := range append(slices.Clip(p), total) {
 		seconds := s.Time.Seconds()
 		rate := ratio(s.Cost.FLOP, seconds)
-		fmt.Fprintf(&table, "%6d %10.3f %7.1f %9.1f %7.1f %7.1f  %-11s %s\n", s.Runs, 1e3*seconds, 100*ratio(seconds, total.Time.Seconds()),
-			rate/1e9, 100*ratio(rate, peak), ratio(s.Cost.Bytes, seconds)/1e9, s.Kind, s.Name)
+		fmt.Fprintf(&table, "%6d %10.3f %7.1f %9.1f %7.1f %7.1f  %-11s %-18s %s\n", s.Runs, 1e3*seconds, 100*ratio(seconds, total.Time.Seconds()),
+			rate/1e9, 100*ratio(rate, peak), ratio(s.Cost.Bytes, seconds)/1e9, s.Kind, s.How, s.Name)
 	}
 	_, err := w.Write(table.Bytes())
 	return err

@@ -21,8 +21,10 @@ import (
 type Op struct {
 	// Name is that of the module in the model's checkpoint, "mid_block.resnets.0.conv1".
 	Name string
-	// Kind is the operator, "conv", by which profiles add up.
+	// Kind is the operator, "conv", and How says which of several ways to compute it is taken, where it
+	// has such: "winograd4". Profiles add up by both. How is asked after Bind.
 	Kind string
+	How  fmt.Stringer
 	// Dst is the value written, Src are those read. An op that works in place has Dst among Src.
 	// The zero Value is allowed anywhere and says nothing.
 	Dst Value

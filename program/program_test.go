@@ -101,13 +101,18 @@ func TestPlanKeepsLiveValues(t *testing.T) {
 	}
 }
 
+// way is how an op is computed.
+type way int
+
+func (w way) String() string { return fmt.Sprint("way ", int(w)) }
+
 // chain is a program of ops that each copy the last value and count themselves.
 func chain(n int, ran *int) *program.Program {
 	var b program.Builder
 	var last program.Value
 	for i := range n {
 		v := b.Image(1, 8, 8, 4)
-		b.Add(program.Op{Name: fmt.Sprint("op", i), Kind: []string{"even", "odd"}[i%2], Dst: v, Src: []program.Value{last},
+		b.Add(program.Op{Name: fmt.Sprint("op", i), Kind: []string{"even", "odd"}[i%2], How: way(i), Dst: v, Src: []program.Value{last},
 			Cost: func() program.Cost { return program.Cost{FLOP: 10, Bytes: 5} },
 			Bind: func(m program.Memory) func() {
 				dst := m.Image(v)
@@ -212,21 +217,26 @@ func TestProfile(t *testing.T) {
 		if i == 0 {
 			want.Bytes -= 3 * value // reads nothing
 		}
-		if s.Name != fmt.Sprint("op", i) || s.Runs != 3 || s.Time <= 0 || s.Cost != want {
+		if s.Name != fmt.Sprint("op", i) || s.How != fmt.Sprint("way ", i) || s.Runs != 3 || s.Time <= 0 || s.Cost != want {
 			t.Errorf("op %d: %+v, want cost %v", i, s, want)
 		}
 	}
-	kinds := program.Profile{{Kind: "a", Runs: 1, Time: 1}, {Kind: "b", Runs: 1, Time: 5}, {Kind: "a", Runs: 2, Time: 2, Cost: program.Cost{FLOP: 7}}}.ByKind()
-	if want := (program.Profile{{Kind: "b", Runs: 1, Time: 5}, {Kind: "a", Runs: 3, Time: 3, Cost: program.Cost{FLOP: 7}}}); !slices.Equal(kinds, want) {
+	kinds := program.Profile{
+		{Kind: "a", Runs: 1, Time: 1}, {Kind: "b", Runs: 1, Time: 5}, {Kind: "a", How: "so", Runs: 1, Time: 4},
+		{Kind: "a", Runs: 2, Time: 2, Cost: program.Cost{FLOP: 7}}, {Kind: "a", How: "so", Runs: 1, Time: 3},
+	}.ByKind()
+	if want := (program.Profile{
+		{Kind: "a", How: "so", Runs: 2, Time: 7}, {Kind: "b", Runs: 1, Time: 5}, {Kind: "a", Runs: 3, Time: 3, Cost: program.Cost{FLOP: 7}},
+	}); !slices.Equal(kinds, want) {
 		t.Errorf("by kind: %v, want %v", kinds, want)
 	}
 	var table strings.Builder
-	sample := program.Profile{{Name: "mid", Kind: "conv", Runs: 2, Time: 4 * time.Millisecond, Cost: program.Cost{FLOP: 2e8, Bytes: 4e6}}}
+	sample := program.Profile{{Name: "mid", Kind: "conv", How: "winograd4", Runs: 2, Time: 4 * time.Millisecond, Cost: program.Cost{FLOP: 2e8, Bytes: 4e6}}}
 	if err := sample.Write(&table, 100e9); err != nil {
 		t.Fatal(err)
 	}
 	line := strings.Fields(strings.Split(table.String(), "\n")[1])
-	if want := []string{"2", "4.000", "100.0", "50.0", "50.0", "1.0", "conv", "mid"}; !slices.Equal(line, want) {
+	if want := []string{"2", "4.000", "100.0", "50.0", "50.0", "1.0", "conv", "winograd4", "mid"}; !slices.Equal(line, want) {
 		t.Errorf("table line %v, want %v", line, want)
 	}
 	p.Measure(false)

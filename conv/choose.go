@@ -1,0 +1,229 @@
+package conv
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+)
+
+// Options say how the algorithms of convolutions are chosen. The zero value is the default.
+//
+// With any options a result depends on nothing but the operands and the options: what is chosen follows
+// from the shapes of the layers and the sizes of their images, never from the batch, the number of
+// workers, the instruction set or a cache. Whoever wants the sum as Apply writes it, one chain of
+// multiply-adds for each output, asks for the Algorithm Direct.
+type Options struct {
+	// Algorithm is computed with wherever it fits, and Direct elsewhere. Auto takes for each layer what
+	// is fastest among what Accuracy allows.
+	Algorithm Algorithm
+	// Accuracy is how large the rounding errors may be of what Auto takes.
+	Accuracy Accuracy
+	// Memory is how many bytes the layers of a session may keep, all together, of weights that are
+	// laid out for an algorithm besides Direct; 0 means DefaultMemory, a negative number none.
+	// Sessions of a model share what both keep. A layer without room transforms its weights anew in
+	// every run, which may change the last bits of its output, or is computed by another algorithm.
+	Memory int64
+}
+
+// DefaultMemory is the room for transformed weights where Options say nothing: those that a U-Net of the
+// size of Stable Diffusion 1.5 has for images of 64 × 64, where blocks of tiles are most, take 230 MB.
+const DefaultMemory = 256 << 20
+
+// Check returns an error unless there are such an algorithm and accuracy.
+func (o Options) Check() error {
+	switch {
+	case o.Algorithm >= algorithms:
+		return fmt.Errorf("conv: algorithm %d", o.Algorithm)
+	case o.Accuracy >= accuracies:
+		return fmt.Errorf("conv: accuracy %d", o.Accuracy)
+	}
+	return nil
+}
+
+// Accuracy is a bound on rounding errors: those of a sum of products in float32, by the root of their
+// mean square, in multiples of what Direct makes of the same operands.
+type Accuracy uint8
+
+const (
+	// Normal allows about twice the errors of Direct, and fewer with more than 300 channels: it
+	// includes Winograd4.
+	Normal Accuracy = iota
+	// Fine allows no larger errors than those of Direct: it includes Winograd2.
+	Fine
+	// Coarse allows all algorithms that there are: it includes Winograd6.
+	Coarse
+	accuracies
+)
+
+var accuracyNames = [accuracies]string{"normal", "fine", "coarse"}
+
+// String returns the accuracy's name.
+func (a Accuracy) String() string { return accuracyNames[a] }
+
+// ParseAccuracy returns the accuracy of a name.
+func ParseAccuracy(name string) (Accuracy, error) {
+	i := slices.Index(accuracyNames[:], name)
+	if i < 0 {
+		return 0, fmt.Errorf("conv: unknown accuracy %q (there are %q)", name, accuracyNames)
+	}
+	return Accuracy(i), nil
+}
+
+// allows says whether an algorithm's errors are within a, whatever the number of channels.
+//
+// Errors of 3 × 3 taps in 1e-7 of the root mean square of the output, operands normally distributed:
+//
+//	channels      64   320   640  1280
+//	Direct       4.3   9.6  13.7  19.6
+//	Winograd2    2.6   5.4   7.6  10.9
+//	Winograd4    7.4   9.8  10.3  10.6
+//	Winograd6     32    41    44    46
+func (a Accuracy) allows(by Algorithm) bool {
+	switch by {
+	case Direct, Phases, Winograd2:
+		return true
+	case Winograd4, PhasesWinograd:
+		return a != Fine
+	default:
+		return a == Coarse
+	}
+}
+
+// rule is a row of the table that Auto chooses by.
+type rule struct {
+	upsample  bool // of layers that read through an enlarged image
+	channels  int  // the least, of input and output
+	side      int  // the least, of the output's rows and columns
+	algorithm Algorithm
+}
+
+// rules are tried in order: a layer is computed by the first that it meets, whose algorithm fits it and
+// is allowed; Direct stands behind them all.
+var rules = []rule{
+	{upsample: true, channels: 32, side: 4, algorithm: Winograd4},
+	{upsample: true, channels: 32, side: 4, algorithm: Winograd2},
+	{channels: 32, side: 4, algorithm: Winograd4},
+	{channels: 32, side: 4, algorithm: Winograd2},
+}
+
+// meets says whether a layer is one that the rule is about.
+func (r rule) meets(l Layer) bool {
+	w := l.Weights
+	return w.Upsample == r.upsample && min(w.In, w.Out) >= r.channels && min(l.OutH, l.OutW) >= r.side
+}
+
+// Layer is a convolution with the size of an image that it takes, and of the one that it makes.
+type Layer struct {
+	Weights    *Packed
+	H, W       int
+	OutH, OutW int
+}
+
+// candidates lists the algorithms that o has for a layer, the best first. The last is Direct.
+func (l Layer) candidates(o Options) (list []Algorithm) {
+	add := func(a Algorithm) {
+		if l.Weights.Fits(a, l.H, l.W, l.OutH, l.OutW) {
+			list = append(list, a)
+		}
+	}
+	if o.Algorithm != Auto {
+		add(o.Algorithm)
+	} else {
+		for _, r := range rules {
+			if o.Accuracy.allows(r.algorithm) && r.meets(l) {
+				add(r.algorithm)
+			}
+		}
+	}
+	return append(list, Direct)
+}
+
+// tiles is how many tiles the algorithm a cuts an image of the layer into.
+func (l Layer) tiles(a Algorithm) int {
+	kind, fast := a.fast()
+	if !fast {
+		return 1
+	}
+	m, h, w := kind.Transform().Outputs, l.OutH, l.OutW
+	if a.phased() {
+		h, w = h/2, w/2
+	}
+	return ((h + m - 1) / m) * ((w + m - 1) / m)
+}
+
+// Plans returns how each layer of a session is computed.
+//
+// What transforms weights panel by panel does it once for every block of tiles. So what a kept byte
+// saves grows with the number of tiles, and layers get room in this order: those of many tiles before those
+// of few, and of as many, the first before the last. Layers that share their weights share the room.
+func Plans(layers []Layer, o Options) []Plan {
+	room := o.Memory
+	if room == 0 {
+		room = DefaultMemory
+	}
+	order := make([]int, len(layers))
+	tiles := make([]int, len(layers))
+	for i, l := range layers {
+		order[i], tiles[i] = i, l.tiles(l.candidates(o)[0])
+	}
+	slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(tiles[j], tiles[i]) })
+
+	type kept struct {
+		weights *others
+		plan    Plan
+	}
+	all := make(map[kept]bool)
+	plans := make([]Plan, len(layers))
+	for _, i := range order {
+		l := layers[i]
+		for _, a := range l.candidates(o) {
+			plan := Plan{Algorithm: a, Stored: a.storable()}
+			k := kept{l.Weights.others, plan}
+			size := l.Weights.keeps(a)
+			if all[k] {
+				size = 0
+			}
+			if size == 0 || size <= room {
+				if size > 0 {
+					all[k] = true
+					room -= size
+				}
+				plans[i] = plan
+				break
+			}
+			if a.unstored() {
+				plans[i] = Plan{Algorithm: a}
+				break
+			}
+		}
+	}
+	return plans
+}
+
+// Choose returns how the convolution of an image of h × w pixels to one of H × W is computed, the only
+// layer of its session.
+func (p *Packed) Choose(h, w, H, W int, o Options) Plan {
+	return Plans([]Layer{{Weights: p, H: h, W: w, OutH: H, OutW: W}}, o)[0]
+}
+
+// storable says whether a has transformed weights, which a Plan may store; unstored, whether it can be
+// computed without.
+func (a Algorithm) storable() bool { _, fast := a.fast(); return fast }
+func (a Algorithm) unstored() bool { return a.storable() && !a.phased() }
+
+// keeps is how many bytes of weights the algorithm keeps besides those of Direct, without what pads them
+// to vectors: it is a function of their shape.
+func (p *Packed) keeps(a Algorithm) int64 {
+	values := 0
+	switch kind, fast := a.fast(); {
+	case fast:
+		t := kind.Transform().Points
+		values = t * t
+	case a.phased():
+		values = 2 * 2
+	}
+	if a.phased() {
+		values *= 4
+	}
+	return 4 * int64(values) * int64(p.In) * int64(p.Out)
+}
