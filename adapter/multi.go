@@ -76,11 +76,12 @@ type MultiT2ISession struct {
 	levels   []tensor.NHWC
 }
 
-// Session prepares every adapter for batch pictures of height × width pixels.
-func (m *MultiT2I) Session(batch, height, width int) (*MultiT2ISession, error) {
+// Session prepares every adapter for batch pictures of height × width pixels, with the default Options
+// or those given, which hold for each.
+func (m *MultiT2I) Session(batch, height, width int, options ...Options) (*MultiT2ISession, error) {
 	s := new(MultiT2ISession)
 	for _, a := range m.Adapters {
-		one, err := a.Session(batch, height, width)
+		one, err := a.Session(batch, height, width, options...)
 		if err != nil {
 			return nil, err
 		}

@@ -24,10 +24,13 @@ type T2ISession struct {
 	levels  []tensor.NHWC
 }
 
+// Options are the choices that a session is made with. The zero value is the default.
+type Options = blocks.Options
+
 // Session prepares the adapter for batch pictures of height × width pixels, which are multiples of
-// Config.Factor. For a U-Net that works on latents they are the sizes of the image that comes of
-// them.
-func (a *T2I) Session(batch, height, width int) (*T2ISession, error) {
+// Config.Factor, with the default Options or those given. For a U-Net that works on latents they are
+// the sizes of the image that comes of them.
+func (a *T2I) Session(batch, height, width int, options ...Options) (*T2ISession, error) {
 	c := &a.Config
 	if err := size.Check("pictures", batch, height, width, 1); err != nil {
 		return nil, fmt.Errorf("adapter: session for %w", err)
@@ -35,8 +38,12 @@ func (a *T2I) Session(batch, height, width int) (*T2ISession, error) {
 	if height%c.Factor != 0 || width%c.Factor != 0 {
 		return nil, fmt.Errorf("adapter: pictures of %d×%d, want multiples of %d", height, width, c.Factor)
 	}
+	o, err := blocks.Given(options)
+	if err != nil {
+		return nil, fmt.Errorf("adapter: session: %w", err)
+	}
 	s := &T2ISession{shape: tensor.NHWC{N: batch, H: height, W: width, C: c.InChannels}}
-	s.build(a)
+	s.build(a, o)
 	return s, nil
 }
 
@@ -70,8 +77,8 @@ func (s *T2ISession) Forward(ctx context.Context, picture tensor.NHWC) (cond.Res
 var errBusy = errors.New("adapter: the session is in use")
 
 // build makes the session's program.
-func (s *T2ISession) build(a *T2I) {
-	g := &blocks.Graph{Engine: a.engine}
+func (s *T2ISession) build(a *T2I, o Options) {
+	g := &blocks.Graph{Engine: a.engine, Options: o}
 	k := a.Config.Factor
 	pixels := g.Image(s.shape.N, s.shape.H/k, s.shape.W/k, s.shape.C*k*k)
 	g.Add(program.Op{Name: "adapter.unshuffle", Kind: "resample", Dst: pixels, Bind: func(m program.Memory) func() {

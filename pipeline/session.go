@@ -21,15 +21,19 @@ import (
 // several pictures in turns, a step of each.
 type Session struct {
 	model   *TextStyle
+	options []Options             // none or one
 	unets   map[int]*unet.Session // by batch, made when first needed
 	measure bool
 	busy    atomic.Bool
 }
 
-// Session makes room for a picture. What the U-Net needs is allocated by the first Generate that has
-// as many conditions.
-func (m *TextStyle) Session() *Session {
-	return &Session{model: m, unets: make(map[int]*unet.Session)}
+// Options are the choices that a session is made with. The zero value is the default.
+type Options = unet.Options
+
+// Session makes room for a picture, with the default Options or those given. What the U-Net needs is
+// allocated by the first Generate that has as many conditions.
+func (m *TextStyle) Session(options ...Options) *Session {
+	return &Session{model: m, options: options, unets: make(map[int]*unet.Session)}
 }
 
 // Measure starts a new profile of the U-Net, or ends measuring.
@@ -179,7 +183,7 @@ func (s *Session) bind(conds []cond.Cond) (sampler.Predictor, error) {
 	u := s.unets[len(conds)]
 	if u == nil {
 		var err error
-		if u, err = s.model.UNet.Session(len(conds), s.model.Size, s.model.Size); err != nil {
+		if u, err = s.model.UNet.Session(len(conds), s.model.Size, s.model.Size, s.options...); err != nil {
 			return nil, fmt.Errorf("pipeline: %w", err)
 		}
 		u.Program().Measure(s.measure)

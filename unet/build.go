@@ -9,7 +9,7 @@ import (
 
 // build makes the session's program: the U-Net as a straight line.
 func (s *Session) build() {
-	m, g := s.model, &blocks.Graph{Engine: s.model.engine}
+	m, g := s.model, &blocks.Graph{Engine: s.model.engine, Options: s.options}
 	s.buildTime(g)
 
 	// Every output of the way down is written to where the way up will read it.

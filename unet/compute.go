@@ -13,12 +13,12 @@ import (
 // part of a step.
 func (t *trunk) compute(in tensor.Mat, build func(g *blocks.Graph, src program.Value) program.Value) tensor.Mat {
 	rows := tensor.NHWC{N: in.Rows, H: 1, W: 1, C: in.Cols, Stride: in.Stride, Data: in.Data}
-	return t.computeImage(rows, build).Tokens()
+	return t.computeImage(rows, Options{}, build).Tokens()
 }
 
-// computeImage is compute for images.
-func (t *trunk) computeImage(in tensor.NHWC, build func(g *blocks.Graph, src program.Value) program.Value) tensor.NHWC {
-	g := &blocks.Graph{Engine: t.engine}
+// computeImage is compute for images, with the options of a session.
+func (t *trunk) computeImage(in tensor.NHWC, o Options, build func(g *blocks.Graph, src program.Value) program.Value) tensor.NHWC {
+	g := &blocks.Graph{Engine: t.engine, Options: o}
 	src := g.Image(in.N, in.H, in.W, in.C)
 	g.Add(program.Op{Name: "input", Kind: "copy", Dst: src, Bind: func(m program.Memory) func() {
 		dst := m.Image(src)

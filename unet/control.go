@@ -21,10 +21,11 @@ type ControlSession struct {
 	residuals cond.Residual // of all images
 }
 
-// Session prepares the ControlNet for batch images of height × width, sizes of what is denoised.
-func (n *ControlNet) Session(batch, height, width int) (*ControlSession, error) {
+// Session prepares the ControlNet for batch images of height × width, sizes of what is denoised, with
+// the default Options or those given.
+func (n *ControlNet) Session(batch, height, width int, options ...Options) (*ControlSession, error) {
 	s := &ControlSession{net: n}
-	if err := s.prepare(&n.trunk, batch, height, width, 0); err != nil {
+	if err := s.prepare(&n.trunk, batch, height, width, 0, options); err != nil {
 		return nil, err
 	}
 	s.build()
@@ -43,7 +44,7 @@ func (s *ControlSession) Residual(from, to int) cond.Residual {
 
 // build makes the session's program.
 func (s *ControlSession) build() {
-	g := &blocks.Graph{Engine: s.trunk.engine}
+	g := &blocks.Graph{Engine: s.trunk.engine, Options: s.options}
 	s.buildTime(g)
 	first := s.shapes.skips[0]
 	features := g.Image(s.run.Batch, first.H, first.W, first.C)
@@ -174,7 +175,7 @@ func (s *ControlSession) Bind(image tensor.NHWC, conds ...cond.Cond) (*BoundCont
 	if n.Reversed {
 		image = reversed(image)
 	}
-	b.control = &BoundControl{session: s, binding: b, features: n.computeImage(image, n.image.build)}
+	b.control = &BoundControl{session: s, binding: b, features: n.computeImage(image, s.options, n.image.build)}
 	return b.control, nil
 }
 

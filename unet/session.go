@@ -3,6 +3,7 @@ package unet
 import (
 	"context"
 
+	"github.com/lanewise/lanewise/blocks"
 	"github.com/lanewise/lanewise/cond"
 	"github.com/lanewise/lanewise/internal/denoiser"
 	"github.com/lanewise/lanewise/program"
@@ -18,16 +19,21 @@ type Session struct {
 
 // session is what the sessions of U-Nets and ControlNets have in common.
 type session struct {
-	trunk  *trunk
-	shapes shapes
-	run    *denoiser.Run
-	bound  *binding // of the run in progress
+	trunk   *trunk
+	options Options
+	shapes  shapes
+	run     *denoiser.Run
+	bound   *binding // of the run in progress
 }
 
-// Session prepares the model for batch images of height × width.
-func (m *Model) Session(batch, height, width int) (*Session, error) {
+// Options are the choices that a session is made with. The zero value is the default.
+type Options = blocks.Options
+
+// Session prepares the model for batch images of height × width, with the default Options or those
+// given.
+func (m *Model) Session(batch, height, width int, options ...Options) (*Session, error) {
 	s := &Session{model: m}
-	if err := s.prepare(&m.trunk, batch, height, width, m.Config.OutChannels); err != nil {
+	if err := s.prepare(&m.trunk, batch, height, width, m.Config.OutChannels, options); err != nil {
 		return nil, err
 	}
 	s.build()
@@ -35,8 +41,11 @@ func (m *Model) Session(batch, height, width int) (*Session, error) {
 }
 
 // prepare fills in all but the program. out is how many channels come out.
-func (s *session) prepare(t *trunk, batch, height, width, out int) (err error) {
+func (s *session) prepare(t *trunk, batch, height, width, out int, options []Options) (err error) {
 	s.trunk = t
+	if s.options, err = blocks.Given(options); err != nil {
+		return t.errorf("session: %w", err)
+	}
 	s.run, err = denoiser.New(denoiser.Model{
 		Name: t.name, InChannels: t.config.InChannels, OutChannels: out, Tokens: t.tokenWidths(),
 		CheckTime: t.config.checkTime, Check: s.check, See: t.tokens, Projector: t.projector,

@@ -12,16 +12,20 @@ import (
 // Space describes the latents.
 func (m *Model) Space() Latents { return m.Config.Latents }
 
-// Encoder prepares to encode batch images of height × width. Every level halves the size, rounded
+// Encoder prepares to encode batch images of height × width, with the default Options or those
+// given. Every level halves the size, rounded
 // down; it is an error where nothing is left.
-func (m *Model) Encoder(batch, height, width int) (*Encoder, error) {
+func (m *Model) Encoder(batch, height, width int, options ...Options) (*Encoder, error) {
 	if err := size.Check("images", batch, height, width, 1); err != nil {
 		return nil, fmt.Errorf("vae: %w", err)
 	}
 	if least := m.Config.Factor; height < least || width < least {
 		return nil, fmt.Errorf("vae: images of %d×%d are too small, want at least %d×%d", height, width, least, least)
 	}
-	g := &blocks.Graph{Engine: m.engine}
+	g, err := newGraph(m.engine, options)
+	if err != nil {
+		return nil, err
+	}
 	images := tensor.NHWC{N: batch, H: height, W: width, C: m.Config.InChannels}
 	return newEncoder(g, images, m.Config.Latents, true, func(x program.Value) program.Value {
 		n := &m.encoder
@@ -34,12 +38,15 @@ func (m *Model) Encoder(batch, height, width int) (*Encoder, error) {
 }
 
 // Decoder prepares to decode batch latents of height × width, every one Config.Factor pixels wide and
-// high.
-func (m *Model) Decoder(batch, height, width int) (*Decoder, error) {
+// high, with the default Options or those given.
+func (m *Model) Decoder(batch, height, width int, options ...Options) (*Decoder, error) {
 	if err := size.Check("latents", batch, height, width, m.Config.Factor); err != nil {
 		return nil, fmt.Errorf("vae: %w", err)
 	}
-	g := &blocks.Graph{Engine: m.engine}
+	g, err := newGraph(m.engine, options)
+	if err != nil {
+		return nil, err
+	}
 	latents := tensor.NHWC{N: batch, H: height, W: width, C: m.Config.LatentChannels}
 	return newDecoder(g, latents, func(x program.Value) program.Value {
 		n := &m.decoder

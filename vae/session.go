@@ -7,9 +7,22 @@ import (
 	"sync/atomic"
 
 	"github.com/lanewise/lanewise/blocks"
+	"github.com/lanewise/lanewise/engine"
 	"github.com/lanewise/lanewise/program"
 	"github.com/lanewise/lanewise/tensor"
 )
+
+// Options are the choices that an Encoder or a Decoder is made with. The zero value is the default.
+type Options = blocks.Options
+
+// newGraph returns the beginning of a session's program.
+func newGraph(e *engine.Engine, options []Options) (*blocks.Graph, error) {
+	o, err := blocks.Given(options)
+	if err != nil {
+		return nil, fmt.Errorf("vae: session: %w", err)
+	}
+	return &blocks.Graph{Engine: e, Options: o}, nil
+}
 
 // Encoder is the way from images of one shape to latents: a program and its memory. It has one
 // user at a time.

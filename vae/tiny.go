@@ -128,13 +128,17 @@ func loadTinyDecoder(l *blocks.Loader, c *TinyConfig) (t tinyNetwork) {
 // Space describes the latents.
 func (m *Tiny) Space() Latents { return m.Config.Latents }
 
-// Encoder prepares to encode batch images of height × width. Every stage halves the size, rounded
+// Encoder prepares to encode batch images of height × width, with the default Options or those
+// given. Every stage halves the size, rounded
 // up.
-func (m *Tiny) Encoder(batch, height, width int) (*Encoder, error) {
+func (m *Tiny) Encoder(batch, height, width int, options ...Options) (*Encoder, error) {
 	if err := size.Check("images", batch, height, width, 1); err != nil {
 		return nil, fmt.Errorf("vae: %w", err)
 	}
-	g := &blocks.Graph{Engine: m.engine}
+	g, err := newGraph(m.engine, options)
+	if err != nil {
+		return nil, err
+	}
 	images := tensor.NHWC{N: batch, H: height, W: width, C: m.Config.InChannels}
 	return newEncoder(g, images, m.Config.Latents, false, func(x program.Value) program.Value {
 		each(g, "encoder.unit", x, func(pixel []float32) {
@@ -149,12 +153,15 @@ func (m *Tiny) Encoder(batch, height, width int) (*Encoder, error) {
 }
 
 // Decoder prepares to decode batch latents of height × width, every one Config.Factor pixels wide and
-// high.
-func (m *Tiny) Decoder(batch, height, width int) (*Decoder, error) {
+// high, with the default Options or those given.
+func (m *Tiny) Decoder(batch, height, width int, options ...Options) (*Decoder, error) {
 	if err := size.Check("latents", batch, height, width, m.Config.Factor); err != nil {
 		return nil, fmt.Errorf("vae: %w", err)
 	}
-	g := &blocks.Graph{Engine: m.engine}
+	g, err := newGraph(m.engine, options)
+	if err != nil {
+		return nil, err
+	}
 	latents := tensor.NHWC{N: batch, H: height, W: width, C: m.Config.LatentChannels}
 	return newDecoder(g, latents, func(x program.Value) program.Value {
 		// Latents beyond what the encoder gives saturate: 3·tanh(z/3).

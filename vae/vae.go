@@ -28,10 +28,10 @@ import (
 type Autoencoder interface {
 	// Space describes the latents.
 	Space() Latents
-	// Encoder prepares to encode batch images of height × width.
-	Encoder(batch, height, width int) (*Encoder, error)
-	// Decoder prepares to decode batch latents of height × width.
-	Decoder(batch, height, width int) (*Decoder, error)
+	// Encoder prepares to encode batch images of height × width, with the default Options or those given.
+	Encoder(batch, height, width int, options ...Options) (*Encoder, error)
+	// Decoder prepares to decode batch latents of height × width, with the default Options or those given.
+	Decoder(batch, height, width int, options ...Options) (*Decoder, error)
 }
 
 // Open reads an autoencoder of either kind, a *Model or a *Tiny: config.json says which.
