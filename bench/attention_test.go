@@ -13,7 +13,7 @@ import (
 // BenchmarkAttention counts the 4·size operations of each pair of query and key, nothing for the
 // softmax.
 func BenchmarkAttention(b *testing.B) {
-	for _, shape := range shapes(b, "attention", 5) {
+	for _, shape := range read(b, "attention", 5) {
 		batch, heads, queries, keys, size := shape[0], shape[1], shape[2], shape[3], shape[4]
 		for _, set := range kernels.Available() {
 			if set.ISA == kernels.Generic {

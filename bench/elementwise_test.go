@@ -15,7 +15,7 @@ import (
 // count one reading and one writing.
 func BenchmarkActivation(b *testing.B) {
 	for _, act := range kernels.Acts()[1:] { // all but identity
-		for _, s := range shapes(b, "norm", 3) {
+		for _, s := range read(b, "norm", 3) {
 			h, w, c := s[0], s[1], s[2]
 			each(b, kerneltest.Name("op", act, "h", h, "w", w, "c", c), 0, func(b *testing.B, e *engine.Engine) {
 				src, dst := tensor.Mat{Rows: h * w, Cols: c, Stride: c, Data: random(h * w * c)}, tensor.MakeMat(h*w, c)
@@ -38,7 +38,7 @@ func BenchmarkResample(b *testing.B) {
 		{"nearest", func(e *engine.Engine, large, small tensor.NHWC) { resample.Nearest(e, large, small) }},
 		{"average", func(e *engine.Engine, large, small tensor.NHWC) { resample.AveragePool(e, small, large, 2) }},
 	} {
-		for _, s := range shapes(b, "norm", 3) {
+		for _, s := range read(b, "norm", 3) {
 			h, w, c := s[0], s[1], s[2]
 			each(b, kerneltest.Name("op", op.name, "h", h, "w", w, "c", c), 0, func(b *testing.B, e *engine.Engine) {
 				large, small := tensor.Make(1, h, w, c), tensor.Make(1, h/2, w/2, c)

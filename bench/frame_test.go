@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lanewise/lanewise/bench/internal/measure"
 	"github.com/lanewise/lanewise/engine"
 	"github.com/lanewise/lanewise/kernels"
 )
@@ -42,14 +43,7 @@ func each(b *testing.B, name string, flop float64, f func(b *testing.B, e *engin
 	}
 }
 
-// random fills a slice with values between -1 and 1.
-func random(n int) []float32 {
-	s, x := make([]float32, n), uint32(2463534242)
-	for i := range s {
-		x ^= x << 13
-		x ^= x >> 17
-		x ^= x << 5
-		s[i] = float32(int32(x)) / (1 << 31)
-	}
-	return s
-}
+// random makes n values between −1 and 1.
+func random(n int) []float32 { return measure.Random(0, n) }
+
+func median(v []float64) float64 { return measure.Median(v) }

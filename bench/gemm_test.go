@@ -20,7 +20,7 @@ func BenchmarkHalf(b *testing.B) {
 
 // linear times layers whose weights are prepared before they are packed.
 func linear(b *testing.B, name string, prepare func(w []float32)) {
-	for _, s := range shapes(b, "gemm", 3) {
+	for _, s := range read(b, "gemm", 3) {
 		m, n, k := s[0], s[1], s[2]
 		flop := 2 * float64(m) * float64(n) * float64(k)
 		each(b, kerneltest.Name("m", m, "n", n, "k", k)+name, flop, func(b *testing.B, e *engine.Engine) {
@@ -40,7 +40,7 @@ func linear(b *testing.B, name string, prepare func(w []float32)) {
 
 // BenchmarkGeneral is the product of plain operands with nothing laid out beforehand, in every way that they can lie.
 func BenchmarkGeneral(b *testing.B) {
-	for _, s := range shapes(b, "gemm", 3) {
+	for _, s := range read(b, "gemm", 3) {
 		m, n, k := s[0], s[1], s[2]
 		flop := 2 * float64(m) * float64(n) * float64(k)
 		operand := func(rows, cols int, transposed bool) gemm.Operand {

@@ -36,7 +36,7 @@ func BenchmarkNorm(b *testing.B) {
 			norm.Ada(e, dst.Tokens(), src.Tokens(), 1, norm.Affine{Eps: a.Eps}, scale, shift)
 		}},
 	} {
-		for _, s := range shapes(b, "norm", 3) {
+		for _, s := range read(b, "norm", 3) {
 			h, w, c := s[0], s[1], s[2]
 			each(b, kerneltest.Name("op", op.name, "h", h, "w", w, "c", c), 0, func(b *testing.B, e *engine.Engine) {
 				src, dst := tensor.Make(1, h, w, c), tensor.Make(1, h, w, c)

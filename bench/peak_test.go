@@ -1,17 +1,16 @@
 package bench
 
 import (
-	"sort"
 	"testing"
 	"time"
 
+	"github.com/lanewise/lanewise/bench/internal/measure"
 	"github.com/lanewise/lanewise/engine"
 	"github.com/lanewise/lanewise/kernels"
 )
 
-// peak returns the GFLOP/s of multiply-adds that never leave the registers, on all workers at
-// once: the median of a few runs of some milliseconds. Clocks and neighbours change from second to
-// second, so it is measured anew at each call, close to what is compared with it.
+// peak returns the GFLOP/s of multiply-adds that never leave the registers, on all workers at once,
+// measured anew at each call.
 func peak(b testing.TB, set *kernels.Set, workers int) float64 {
 	b.Helper()
 	e, err := engine.New(engine.Options{Set: set, Workers: workers})
@@ -19,43 +18,7 @@ func peak(b testing.TB, set *kernels.Set, workers int) float64 {
 		b.Fatal(err)
 	}
 	defer e.Close()
-	j := peakJob{args: make([]kernels.PeakArgs, workers*8)}
-	j.iterations = 1000
-	for { // how many iterations take 20 µs
-		start := time.Now()
-		j.Tile(&engine.Worker{Set: set}, 0)
-		if d := time.Since(start); d > 20*time.Microsecond {
-			j.iterations = int(float64(j.iterations)*20/(float64(d)/float64(time.Microsecond))) + 1
-			break
-		}
-		j.iterations *= 2
-	}
-	const runs, tiles = 5, 100 // for each worker: 2 ms
-	rates := make([]float64, runs)
-	for i := range rates {
-		start := time.Now()
-		e.For(tiles*workers, engine.Scratch{}, &j)
-		rates[i] = float64(j.args[0].FLOP) * float64(tiles*workers) / float64(time.Since(start).Nanoseconds())
-	}
-	return median(rates)
-}
-
-// median sorts v and returns its middle.
-func median(v []float64) float64 {
-	sort.Float64s(v)
-	return v[len(v)/2]
-}
-
-type peakJob struct {
-	iterations int
-	args       []kernels.PeakArgs // eight for each worker, so that no two share a cache line
-}
-
-// Tile runs the loop once.
-func (j *peakJob) Tile(w *engine.Worker, _ int) {
-	a := &j.args[w.Index*8]
-	a.Iterations = j.iterations
-	w.Set.Peak(a)
+	return measure.NewPeak(e).Rate()
 }
 
 // BenchmarkPeak is what everything else is measured by: multiply-adds in registers, and the traffic

@@ -125,11 +125,12 @@ type machine struct {
 	peak *measure.Peak
 }
 
-// weights tells apart what is laid out for one instruction set.
+// weights tells apart what is laid out for one instruction set and plan.
 type weights struct {
 	isa     kernels.ISA
 	in, out int
 	g       conv.Geometry
+	plan    conv.Plan
 }
 
 // start makes an engine for every instruction set and number of workers.
@@ -172,10 +173,9 @@ func (b *bench) start(isas, workers string) error {
 
 // table measures layers and prints a row for each on each engine.
 func (b *bench) table(layers []measure.Conv) error {
-	first := b.weights(layers[0], b.engines[0])
-	columns := layers[0].Plans(first)
+	columns := layers[0].Plans()
 	for _, c := range layers[1:] {
-		for _, plan := range c.Plans(b.weights(c, b.engines[0])) {
+		for _, plan := range c.Plans() {
 			if !slices.Contains(columns, plan) {
 				columns = append(columns, plan)
 			}
@@ -206,13 +206,11 @@ const tolerance = 1e-4
 
 // row measures a layer on an engine and prints the row.
 func (b *bench) row(c measure.Conv, m *machine, columns []conv.Plan) error {
-	w := b.weights(c, m)
-	plans := c.Plans(w)
-	images := c.Images()
+	plans, images := c.Plans(), c.Images()
 	var runners []func()
 	var want []float32
 	for _, plan := range plans {
-		p := w.With(m.Engine, plan)
+		p := b.weights(c, m, plan)
 		images.Apply(m.Engine, p)
 		if want == nil {
 			want = slices.Clone(images.Dst.Data)
@@ -281,10 +279,10 @@ func (b *bench) write(c measure.Conv, m *machine, plan conv.Plan, rates []float6
 	return b.csv.Error()
 }
 
-// weights returns the layer's weights for an engine, those of the layer before where they are of its
-// shape.
-func (b *bench) weights(c measure.Conv, m *machine) *conv.Packed {
-	key := weights{m.Set().ISA, c.In, c.Out, c.Geometry}
+// weights returns the layer's weights for an engine and a plan: those of the layer before where they are of
+// its shape.
+func (b *bench) weights(c measure.Conv, m *machine, plan conv.Plan) *conv.Packed {
+	key := weights{m.Set().ISA, c.In, c.Out, c.Geometry, plan}
 	if p := b.packed[key]; p != nil {
 		return p
 	}
@@ -293,9 +291,13 @@ func (b *bench) weights(c measure.Conv, m *machine) *conv.Packed {
 			delete(b.packed, other)
 		}
 	}
-	p := c.Pack(m.Engine)
-	b.packed[key] = p
-	return p
+	direct := key
+	direct.plan = conv.Plan{Algorithm: conv.Direct}
+	if b.packed[direct] == nil {
+		b.packed[direct] = c.Pack(m.Engine)
+	}
+	b.packed[key] = b.packed[direct].With(m.Engine, plan)
+	return b.packed[key]
 }
 
 func pad(s string, width int) string {

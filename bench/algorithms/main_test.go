@@ -34,7 +34,7 @@ func TestTable(t *testing.T) {
 			t.Errorf("%d bars, the head has %d: %s", got, want, row)
 		}
 	}
-	plans := len(layers[0].Plans(layers[0].Pack(b.engines[0].Engine)))
+	plans := len(layers[0].Plans())
 	if got, want := strings.Count(lines.String(), "\n"), 2*(plans+1); plans < 2 || got != want {
 		t.Errorf("%d lines of CSV for %d plans and the direct one, want %d", got, plans, want)
 	}

@@ -81,19 +81,28 @@ func (c Conv) Pack(e *engine.Engine) *conv.Packed {
 }
 
 // Plans returns every way to compute it, the direct one first.
-func (c Conv) Plans(p *conv.Packed) (plans []conv.Plan) {
+func (c Conv) Plans() (plans []conv.Plan) {
 	h, w := c.OutSize()
+	p := conv.Packed{Geometry: c.Geometry, In: c.In, Out: c.Out}
 	for a := conv.Direct; a <= conv.PhasesWinograd; a++ {
 		if !p.Fits(a, c.H, c.W, h, w) {
 			continue
 		}
-		unstored := conv.Plan{Algorithm: a}
-		if stored := (conv.Plan{Algorithm: a, Stored: true}); stored.String() != unstored.String() {
+		plain, stored := conv.Plan{Algorithm: a}, conv.Plan{Algorithm: a, Stored: true}
+		if stored.String() != plain.String() { // there is something to store
 			plans = append(plans, stored)
 		}
-		plans = append(plans, unstored)
+		if a != conv.PhasesWinograd { // whose weights are not made by panels
+			plans = append(plans, plain)
+		}
 	}
 	return plans
+}
+
+// Auto returns how it is computed where nobody says how.
+func (c Conv) Auto(p *conv.Packed) conv.Plan {
+	h, w := c.OutSize()
+	return p.Choose(c.H, c.W, h, w, conv.Options{})
 }
 
 // Images are what convolutions of one shape read, and where they write.
@@ -103,9 +112,9 @@ type Images struct {
 }
 
 // Images makes random ones.
-func (c Conv) Images() Images {
+func (c Conv) Images() *Images {
 	h, w := c.OutSize()
-	m := Images{Src: tensor.Make(c.N, c.H, c.W, c.In), Dst: tensor.Make(c.N, h, w, c.Out), Bias: Random(3, c.Out)}
+	m := &Images{Src: tensor.Make(c.N, c.H, c.W, c.In), Dst: tensor.Make(c.N, h, w, c.Out), Bias: Random(3, c.Out)}
 	copy(m.Src.Data, Random(1, len(m.Src.Data)))
 	return m
 }
