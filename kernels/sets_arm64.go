@@ -30,6 +30,9 @@ func neonSet() *Set {
 		Tile:  func(a *TileArgs) { neon.Tile(unsafe.Pointer(a)) },
 		Widen: func(a *WidenArgs) { neon.Widen(unsafe.Pointer(a)) },
 	})
+	s.WinogradInput = func(a *WinogradInputArgs) { neon.WinogradInput(unsafe.Pointer(a)) }
+	s.WinogradOutput = func(a *WinogradOutputArgs) { neon.WinogradOutput(unsafe.Pointer(a)) }
+	s.WinogradWeights = func(a *WinogradWeightsArgs) { neon.WinogradWeights(unsafe.Pointer(a)) }
 	s.ToLanes = func(a *ToLanesArgs) { neon.ToLanes(unsafe.Pointer(a)) }
 	s.Moments = func(a *MomentsArgs) { neon.Moments(unsafe.Pointer(a)) }
 	s.Affine = func(a *AffineArgs) { neon.Affine(unsafe.Pointer(a)) }

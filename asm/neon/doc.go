@@ -13,13 +13,16 @@ const (
 
 // Requires lists the CPU features that each function uses.
 var Requires = map[string][]string{
-	"Activate":  {"ASIMD"},
-	"Affine":    {"ASIMD"},
-	"LayerNorm": {"ASIMD"},
-	"Moments":   {"ASIMD"},
-	"Peak":      {"ASIMD"},
-	"Tile":      {"ASIMD"},
-	"ToLanes":   {"ASIMD"},
-	"Triad":     {"ASIMD"},
-	"Widen":     {"ASIMD"},
+	"Activate":        {"ASIMD"},
+	"Affine":          {"ASIMD"},
+	"LayerNorm":       {"ASIMD"},
+	"Moments":         {"ASIMD"},
+	"Peak":            {"ASIMD"},
+	"Tile":            {"ASIMD"},
+	"ToLanes":         {"ASIMD"},
+	"Triad":           {"ASIMD"},
+	"Widen":           {"ASIMD"},
+	"WinogradInput":   {"ASIMD"},
+	"WinogradOutput":  {"ASIMD"},
+	"WinogradWeights": {"ASIMD"},
 }

@@ -53,11 +53,15 @@ func (c code) FABS(n, d V)  { c.two(0x4ea0f800, "fabs", n, d) }
 func (c code) FNEG(n, d V)  { c.two(0x6ea0f800, "fneg", n, d) }
 func (c code) FSQRT(n, d V) { c.two(0x6ea1f800, "fsqrt", n, d) }
 
-// FMLALane is d += n·m[i], rounded once.
-func (c code) FMLALane(m V, i Lane, n, d V) {
-	c.word(0x4f801000|uint32(i&1)<<21|uint32(m)<<16|uint32(i>>1)<<11|uint32(n)<<5|uint32(d),
-		"fmla v%d.4s, v%d.4s, v%d.s[%d]", d, n, m, i)
+// lane writes d = n op m[i].
+func (c code) lane(code uint32, name string, m V, i Lane, n, d V) {
+	c.word(code|uint32(i&1)<<21|uint32(m)<<16|uint32(i>>1)<<11|uint32(n)<<5|uint32(d),
+		"%s v%d.4s, v%d.4s, v%d.s[%d]", name, d, n, m, i)
 }
+
+func (c code) FMULLane(m V, i Lane, n, d V) { c.lane(0x4f809000, "fmul", m, i, n, d) } // d = n·m[i]
+func (c code) FMLALane(m V, i Lane, n, d V) { c.lane(0x4f801000, "fmla", m, i, n, d) } // d += n·m[i], rounded once
+func (c code) FMLSLane(m V, i Lane, n, d V) { c.lane(0x4f805000, "fmls", m, i, n, d) } // d −= n·m[i], rounded once
 
 // FCMLT0 sets all bits of the lanes where n < 0, and clears the others.
 func (c code) FCMLT0(n, d V) {

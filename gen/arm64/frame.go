@@ -33,6 +33,7 @@ var families = []struct {
 	{"lanes", toLanes},
 	{"norm", norms},
 	{"act", activate},
+	{"winograd", winograds},
 	{"peak", peaks},
 }
 
@@ -44,9 +45,9 @@ type emitter struct {
 	funcs   []function
 	args    *layout.Struct
 	argptr  R
-	consts  []uint32 // a vector of each lies in the family's table
-	blank   int      // bytes of zeros besides
-	labels  int      // made by unique
+	consts  [][vector]uint32 // the family's table
+	blank   int              // bytes of zeros besides
+	labels  int              // made by unique
 	emitted []Word
 }
 
@@ -85,7 +86,7 @@ func (e *emitter) assembly() []byte {
 	}
 	for i, c := range e.consts {
 		for j := range vector / 2 {
-			fmt.Fprintf(&b, "DATA %s+%d(SB)/8, $0x%08[3]x%08[3]x\n", e.table(), i*bytesV+8*j, c)
+			fmt.Fprintf(&b, "DATA %s+%d(SB)/8, $0x%08x%08x\n", e.table(), i*bytesV+8*j, c[2*j+1], c[2*j])
 		}
 	}
 	if len(e.consts) > 0 {
@@ -180,10 +181,23 @@ func (e *emitter) constant(base R, v float32) Mem { return e.constantBits(base, 
 
 // constantBits is memory that holds the bits in every lane.
 func (e *emitter) constantBits(base R, bits uint32) Mem {
-	i := slices.Index(e.consts, bits)
+	return e.constantLanes(base, [vector]uint32{bits, bits, bits, bits})
+}
+
+// constantRow is memory that holds a value in each lane.
+func (e *emitter) constantRow(base R, row [vector]float32) Mem {
+	var bits [vector]uint32
+	for i, v := range row {
+		bits[i] = math.Float32bits(v)
+	}
+	return e.constantLanes(base, bits)
+}
+
+func (e *emitter) constantLanes(base R, lanes [vector]uint32) Mem {
+	i := slices.Index(e.consts, lanes)
 	if i < 0 {
 		i = len(e.consts)
-		e.consts = append(e.consts, bits)
+		e.consts = append(e.consts, lanes)
 	}
 	return at(base, i*bytesV)
 }
