@@ -3,6 +3,7 @@ package conv
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"weak"
 
@@ -36,13 +37,17 @@ var algorithmNames = [algorithms]string{"auto", "direct", "winograd2", "winograd
 // String returns the algorithm's name.
 func (a Algorithm) String() string { return algorithmNames[a] }
 
-// ParseAlgorithm returns the algorithm of a name.
-func ParseAlgorithm(name string) (Algorithm, error) {
-	i := slices.Index(algorithmNames[:], name)
+// MarshalText returns the algorithm's name.
+func (a Algorithm) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+
+// UnmarshalText sets a to the algorithm of a name.
+func (a *Algorithm) UnmarshalText(name []byte) error {
+	i := slices.Index(algorithmNames[:], string(name))
 	if i < 0 {
-		return 0, fmt.Errorf("conv: unknown algorithm %q (there are %q)", name, algorithmNames)
+		return fmt.Errorf("conv: unknown algorithm %q (algorithms: %s)", name, strings.Join(algorithmNames[:], ", "))
 	}
-	return Algorithm(i), nil
+	*a = Algorithm(i)
+	return nil
 }
 
 // fast returns the fast convolution that a is made of, if it is.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Options say how the algorithms of convolutions are chosen. The zero value is the default.
@@ -60,13 +61,17 @@ var accuracyNames = [accuracies]string{"normal", "fine", "coarse"}
 // String returns the accuracy's name.
 func (a Accuracy) String() string { return accuracyNames[a] }
 
-// ParseAccuracy returns the accuracy of a name.
-func ParseAccuracy(name string) (Accuracy, error) {
-	i := slices.Index(accuracyNames[:], name)
+// MarshalText returns the accuracy's name.
+func (a Accuracy) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+
+// UnmarshalText sets a to the accuracy of a name.
+func (a *Accuracy) UnmarshalText(name []byte) error {
+	i := slices.Index(accuracyNames[:], string(name))
 	if i < 0 {
-		return 0, fmt.Errorf("conv: unknown accuracy %q (there are %q)", name, accuracyNames)
+		return fmt.Errorf("conv: unknown accuracy %q (accuracies: %s)", name, strings.Join(accuracyNames[:], ", "))
 	}
-	return Accuracy(i), nil
+	*a = Accuracy(i)
+	return nil
 }
 
 // allows says whether an algorithm's errors are within a, whatever the number of channels.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/lanewise/lanewise/conv"
 	"github.com/lanewise/lanewise/engine"
 	"github.com/lanewise/lanewise/models/emoji"
 	"github.com/lanewise/lanewise/pipeline"
@@ -24,6 +25,7 @@ const (
 	seedMost      = 1_000_000 // random seeds are below: short enough to be typed again
 	picturesMost  = 10_000    // in a file
 	pixelsMost    = 1 << 28   // in a file
+	algorithms    = "auto, direct,\nwinograd2, winograd4, winograd6, phases, phases-winograd"
 )
 
 // generateFlags are the flags of lanewise generate as they are given.
@@ -47,6 +49,7 @@ type generateFlags struct {
 	columns     int
 	labels      bool
 	workers     int
+	conv        conv.Options
 	out         string
 	model       string
 	quiet       bool
@@ -76,6 +79,8 @@ func (f *generateFlags) define(cmd *cobra.Command) {
 	flags.IntVar(&f.columns, "columns", 0, "pictures beside each other on a sheet (default by what there is)")
 	flags.BoolVar(&f.labels, "labels", true, "write below each picture of a sheet what it is, where it is 64 pixels wide or more")
 	flags.IntVar(&f.workers, "workers", 0, "goroutines that compute (default as many as there are CPUs to use)")
+	flags.TextVar(&f.conv.Algorithm, "conv", conv.Auto, "the `algorithm` of the U-Net's convolutions, wherever it fits: "+algorithms)
+	flags.TextVar(&f.conv.Accuracy, "accuracy", conv.Normal, "the `bound` on rounding errors of what auto takes: fine, those of direct; normal, about twice\nas large; coarse, any")
 	flags.StringVarP(&f.out, "output", "o", defaultOutput, "the PNG file to write; one that exists is replaced")
 	flags.StringVar(&f.model, "model", "", "directory of another model of this kind (default the one built in)")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print errors and warnings only")

@@ -92,7 +92,7 @@ func generate(cmd *cobra.Command, f generateFlags, args []string) error {
 	for _, prompt := range o.words() {
 		warn(stderr, m.Words.Encode(prompt))
 	}
-	s := m.Session()
+	s := m.Session(pipeline.Options{Conv: o.conv})
 	s.Measure(o.profile != "")
 	cells := o.cells()
 	pictures, err := o.pictures(cmd.Context(), stderr, s, cells, m.Size)

@@ -263,7 +263,7 @@ func TestGenerateComment(t *testing.T) {
 	dir := t.TempDir()
 	writePicture(t, dir, "in put.png")
 	args := []string{"generate", "--mix", "cat:0.6", "dog:-0.4", "--negative", "it's red", "--from", "in put.png", "--strength", "0.7", "--style", "noto:0.5,flat:0.25",
-		"--style", "all", "--steps", "3", "--seed", "5", "--rescale", "0.25", "--interval", "0.5:", "--guidance", "2.5", "--scale", "2", "-n", "2", "--sampler", "euler"}
+		"--style", "all", "--steps", "3", "--seed", "5", "--rescale", "0.25", "--interval", "0.5:", "--guidance", "2.5", "--scale", "2", "-n", "2", "--sampler", "euler", "--conv", "winograd2", "--accuracy", "fine"}
 	if code, _, stderr := lanewise(t, dir, args...); code != 0 {
 		t.Fatal(stderr)
 	}
@@ -346,9 +346,9 @@ func TestGenerateCanceled(t *testing.T) {
 func TestProfile(t *testing.T) {
 	total := []string{`the peak is \d+ GFLOP/s \(\w+, 1 worker\)`, `GFLOP/s +% peak`, `\btotal\b`}
 	for flag, want := range map[string][]string{
-		"--profile":      append(total, `\bconv\b`, `\bgemm\b`, `\bnorm\b`, `\battention\b`),
+		"--profile":      append(total, `\bconv +winograd4\b`, `\bgemm\b`, `\bnorm\b`, `\battention\b`),
 		"--profile=kind": total,
-		"--profile=op":   append(total, `conv +mid_block\.resnets\.0\.conv1\b`, `attention +mid_block\.`),
+		"--profile=op":   append(total, `conv +winograd4 +mid_block\.resnets\.0\.conv1\b`, `conv +direct +conv_in\b`, `attention +mid_block\.`),
 	} {
 		code, stdout, stderr := lanewise(t, t.TempDir(), "generate", "star", "--steps", "1", flag, "--workers", "1")
 		if code != 0 {

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/lanewise/lanewise/conv"
 )
 
 // words returns all that the model is to read.
@@ -121,6 +123,12 @@ func (o *order) command() string {
 	add("--columns", strconv.Itoa(o.columns))
 	if !o.labels {
 		b.WriteString(" --labels=false")
+	}
+	if o.conv.Algorithm != conv.Auto {
+		add("--conv", o.conv.Algorithm.String())
+	}
+	if o.conv.Accuracy != conv.Normal {
+		add("--accuracy", o.conv.Accuracy.String())
 	}
 	if o.model != "" {
 		add("--model", shellQuote(o.model))
