@@ -12,9 +12,9 @@ import (
 	"github.com/lanewise/lanewise/kernels"
 )
 
-// actHashes are those of each function over the float32 values at a distance of 4099 and over corners, and
-// normHashes those of the norms' kernels by number of columns: what every Set of assembly computes, on every
-// machine.
+// actHashes are those of each function over the float32 values at a distance of 4099 and over corners,
+// normHashes those of the norms' kernels by number of columns, and winogradHashes those of the transforms to
+// points and back: what every Set of assembly computes, on every machine.
 var (
 	actHashes = map[kernels.Act]string{
 		kernels.Identity:  "82f4d95385740bbb",
@@ -27,6 +27,12 @@ var (
 		kernels.Tanh:      "a3b87ff08fc82a3b",
 		kernels.Mish:      "08538837ce56a6f7",
 		kernels.Exp:       "19d93e63b74e0dae",
+	}
+	winogradHashes = map[kernels.Winograd]string{
+		kernels.F2: "b685e0a31220443d",
+		kernels.F4: "a22ed0a54aafcbda",
+		kernels.F6: "a58d617f44bf85a1",
+		kernels.F5: "49a4cfb95419938d",
 	}
 	normHashes = map[int]string{
 		1:    "7fcd46e045ddbc61",
@@ -87,6 +93,43 @@ func TestNormHashes(t *testing.T) {
 			}
 			if got := fmt.Sprintf("%016x", h.Sum64()); got != want {
 				t.Errorf("cols=%d: %s, want %s", cols, got, want)
+			}
+		}
+	})
+}
+
+func TestWinogradHashes(t *testing.T) {
+	const tiles, cols, taps = 3, 45, 48 // taps: a multiple of every Set's lanes
+	eachAssembly(t, func(t *testing.T, set *kernels.Set) {
+		for kind, want := range winogradHashes {
+			x := kind.Transform()
+			var (
+				points, pixels = x.Points * x.Points, x.Outputs * x.Outputs
+				image, taken   = portable(1, tiles*points*cols), portable(2, x.Taps*x.Taps*taps)
+				column         = portable(3, cols)
+				v, u           = make([]float32, points*tiles*cols), make([]float32, points*taps)
+				y              = make([]float32, tiles*pixels*cols)
+				from, to       = make([]*float32, tiles*points), make([]*float32, tiles*pixels)
+				temp           = make([]float32, kernels.WinogradTemp)
+			)
+			for i := range from {
+				from[i] = &image[i*cols]
+			}
+			for i := range to {
+				to[i] = &y[i*cols]
+			}
+			set.WinogradInput(&kernels.WinogradInputArgs{Kind: kind, Tiles: tiles, Cols: cols, Pixels: from,
+				Dst: v, PointStride: tiles * cols, DstStride: cols, Temp: temp})
+			set.WinogradOutput(&kernels.WinogradOutputArgs{Kind: kind, Tiles: tiles, Cols: cols,
+				Src: v, PointStride: tiles * cols, SrcStride: cols, Bias: column, Scale: column, Dst: to, Add: from[:len(to)], Temp: temp})
+			set.WinogradWeights(&kernels.WinogradWeightsArgs{Kind: kind, N: taps, Taps: taken, TapStride: taps,
+				Dst: u, PointStride: taps, Temp: temp})
+			h := fnv.New64a()
+			for _, values := range [][]float32{v, y, u} {
+				h.Write(portableBits(values))
+			}
+			if got := fmt.Sprintf("%016x", h.Sum64()); got != want {
+				t.Errorf("%v: %s, want %s", kind, got, want)
 			}
 		}
 	})
