@@ -1,9 +1,14 @@
 #!/usr/bin/env bash
-# Prints what llvm-mca expects of the NEON GEMM on cores that are not at hand: the flop per cycle of
-# the inner loop of every body of Tile (rows × columns), all loads hitting the first-level cache, beside
-# that of Peak, whose multiply-adds never leave the registers.
+# Prints what llvm-mca expects of NEON kernels on cores that are not at hand, all loads hitting the
+# first-level cache:
 #
-#	bench/neon.sh [core...]     neoverse-n1, neoverse-v2 and apple-m1 by default
+#  * the flop per cycle of the inner loop of every body of the GEMM's Tile (rows × columns), beside that of
+#    Peak, whose multiply-adds never leave the registers;
+#  * the cycles that each of Winograd's transforms takes for a tile and four of its channels (of the weights, for
+#    four pairs of channels), and what share that is of the time of those channels' products, where the convolution has
+#    320 channels on its other side and Tile runs 8 × 12. Outputs have a bias, a scale and a residual.
+#
+#	bench/neon.sh [core...]     neoverse-n1, neoverse-v1, neoverse-v2, apple-m1 and cortex-a53 by default
 #
 # Needs llvm-mca (Debian: llvm-19, which has llvm-mca-19) and aarch64-linux-gnu-objdump (Debian:
 # binutils-aarch64-linux-gnu). The models are LLVM's: that of apple-m1 has three of its four vector units.
@@ -12,45 +17,67 @@ cd "$(dirname "$0")/.."
 
 mca=$(command -v llvm-mca-19 || command -v llvm-mca) || { echo "$0: no llvm-mca; apt-get install llvm-19" >&2; exit 1; }
 objdump=$(command -v aarch64-linux-gnu-objdump) || { echo "$0: no aarch64-linux-gnu-objdump; apt-get install binutils-aarch64-linux-gnu" >&2; exit 1; }
-[ $# -gt 0 ] || set -- neoverse-n1 neoverse-v2 apple-m1
+[ $# -gt 0 ] || set -- neoverse-n1 neoverse-v1 neoverse-v2 apple-m1 cortex-a53
 
 work=$(mktemp -d)
 trap 'rm -r "$work"' EXIT
 CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go build -o "$work/lanewise" ./cmd/lanewise
 
-# loops FUNCTION: write every innermost loop with multiply-adds to $work/FUNCTION.N, N from 1. A loop is
-# what lies between a conditional branch backwards and where it goes, without another branch between.
+# loops FUNCTION [over]: write every innermost loop with float arithmetic to $work/FUNCTION.N, N from 1. A loop is
+# what lies between a conditional branch backwards and where it goes, without another branch between, or, where
+# over is 1, with none but such as go forward, over what is left out at times.
 loops() {
   "$objdump" -d --no-show-raw-insn --disassemble="github.com/lanewise/lanewise/asm/neon.$1.abi0" "$work/lanewise" |
-    awk -F'\t' -v out="$work/$1" '
+    awk -F'\t' -v out="$work/$1" -v over="${2:-0}" '
       $1 ~ /^ *[0-9a-f]+: *$/ {
         gsub(/[ :]/, "", $1)
         sub(/ *(\/\/|<).*/, "", $3)
         at[$1] = ++n
         text[n] = $2 " " $3
         if ($2 !~ /^(b|cbn?z|tbn?z|b\..*)$/) next
-        start = at[$3]
+        target = $3
+        sub(/.* /, "", target)
+        sub(/[0-9a-f]+$/, "0", text[n])
+        start = at[target]
+        if (over && !start) next
         if (start > last && start < n) {
-          fmla = 0
-          for (i = start; i < n; i++) fmla += text[i] ~ /^fmla/
-          if (fmla > 0) {
+          float = 0
+          for (i = start; i < n; i++) float += text[i] ~ /^f(mla|mls|mul|add|sub) /
+          if (float > 0) {
             loop++
-            for (i = start; i < n; i++) print text[i] > (out "." loop)
-            print $2 " 0" > (out "." loop)
+            for (i = start; i <= n; i++) print text[i] > (out "." loop)
           }
         }
         last = n
       }
       END { print loop > (out ".count") }'
 }
-loops Tile
-loops Peak
-[ "$(cat "$work/Tile.count")" = 24 ] && [ "$(cat "$work/Peak.count")" = 1 ] || { echo "$0: the loops of Tile and Peak are not what this script knows" >&2; exit 1; }
+expect() { # expect FUNCTION LOOPS
+  [ "$(cat "$work/$1.count")" = "$2" ] || { echo "$0: $1 has $(cat "$work/$1.count") loops, not the $2 that this script knows" >&2; exit 1; }
+}
+loops Tile; expect Tile 24
+loops Peak; expect Peak 1
+# For every kind of convolution, a loop over columns and one over rows, of each number of vectors.
+loops WinogradInput 1; expect WinogradInput 18
+loops WinogradOutput 1; expect WinogradOutput 24
+loops WinogradWeights 1; expect WinogradWeights 16
 
-# rate FILE CORE: flop per cycle in steady state; a multiply-add of four lanes is 8.
+# cycles FILE CORE: those of one round in steady state.
+cycles() {
+  "$mca" -mtriple=aarch64 -mcpu="$2" -iterations=200 "$1" | awk '/^Total Cycles/ { print $3 / 200 }'
+}
+
+# rate FILE CORE: flop per cycle; a multiply-add of four lanes is 8.
 rate() {
-  "$mca" -mtriple=aarch64 -mcpu="$2" -iterations=200 "$1" |
-    awk -v flop=$((8 * $(grep -c ^fmla "$1"))) '/^Total Cycles/ { printf "%.1f", 200 * flop / $3 }'
+  awk -v flop=$((8 * $(grep -c ^fmla "$1"))) -v cycles="$(cycles "$1" "$2")" 'BEGIN { printf "%.1f", flop / cycles }'
+}
+
+# transform FUNCTION BODY LOOPS COLUMNS ROWS CORE: cycles for four channels by a body, of so many loops, that runs
+# the first over columns and the second over rows, eight channels at a time.
+transform() {
+  local first=$(($2 * $3 + 1))
+  awk -v columns="$(cycles "$work/$1.$first" "$6")" -v rows="$(cycles "$work/$1.$((first + 1))" "$6")" \
+    -v x="$4" -v y="$5" 'BEGIN { printf "%.0f", (x * columns + y * rows) / 2 }'
 }
 
 for core in "$@"; do
@@ -62,6 +89,28 @@ for core in "$@"; do
     for r in 1 2 3 4 5 6 7 8; do
       f=$(rate "$work/Tile.$((8 * v - 8 + r))" "$core")
       printf '%7s (%3.0f %%)' "$f" "$(awk -v f="$f" -v p="$peak" 'BEGIN { print 100 * f / p }')"
+    done
+  done
+  echo
+
+  printf '\n%12s' transforms
+  tile=$(rate "$work/Tile.24" "$core")
+  kinds=('0 0 2 3' '1 1 4 3' '2 2 6 3' '1 3 5 2') # bodies of the input, and of others; outputs and taps
+  for k in "${kinds[@]}"; do read -r _ _ m r <<<"$k"; printf '%21s' "F(${m}x$m,${r}x$r)"; done
+  for function in Input Output Weights; do
+    printf '\n%12s' "${function,}"
+    for k in "${kinds[@]}"; do
+      read -r input other m r <<<"$k"
+      t=$((m + r - 1))
+      case $function in
+        Input) c=$(transform WinogradInput "$input" 6 $t $t "$core") ;;
+        Output) c=$(transform WinogradOutput "$other" 6 $t "$m" "$core") ;;
+        Weights) c=$(transform WinogradWeights "$other" 4 "$r" $t "$core") ;;
+      esac
+      printf '%12s' "$c"
+      if [ $function = Weights ]; then printf '%9s' ''; else
+        awk -v c="$c" -v flop=$((2 * 4 * 320 * t * t)) -v rate="$tile" 'BEGIN { printf " (%4.1f %%)", 100 * c * rate / flop }'
+      fi
     done
   done
   echo
