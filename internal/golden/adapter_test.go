@@ -62,7 +62,7 @@ func runT2I(e *engine.Engine, c *golden.Case) error {
 		return err
 	}
 	x := image(in)
-	s, err := a.Session(x.N, x.H, x.W)
+	s, err := a.Session(x.N, x.H, x.W, c.Options)
 	if err != nil {
 		return err
 	}

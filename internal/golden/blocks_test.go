@@ -54,7 +54,7 @@ type block struct {
 // runBlock runs a block alone.
 func runBlock(e *engine.Engine, c *golden.Case) error {
 	b := &block{
-		Case: c, graph: &blocks.Graph{Engine: e},
+		Case: c, graph: &blocks.Graph{Engine: e, Options: c.Options},
 		in: make(map[string]golden.Tensor), used: make(map[string]bool), got: make(map[string]golden.Tensor),
 	}
 	if err := b.open(e); err != nil {

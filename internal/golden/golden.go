@@ -21,6 +21,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/lanewise/lanewise/blocks"
 	"github.com/lanewise/lanewise/safetensors"
 )
 
@@ -35,6 +36,11 @@ type Case struct {
 	Runs        json.RawMessage            `json:"runs"`        // of schedulers
 	StepArgs    json.RawMessage            `json:"step_kwargs"` // of schedulers
 	WeightsFrom string                     `json:"weights_from"`
+
+	// Options are those of the sessions that run the case.
+	Options blocks.Options `json:"-"`
+	// Slack is how many times as large differences may be as the index says; 0 means 1.
+	Slack float64 `json:"-"`
 
 	// Worst is the largest difference that Compare and CompareWithin have seen, as a part of what is
 	// allowed: above 1 is off.
@@ -170,13 +176,13 @@ func (c *Case) Int64(name string) ([]int64, error) {
 }
 
 // Compare returns an error unless got is what the case expects under the name. The rule is that of
-// the index: no value is off by more than atol.
+// the index: no value is off by more than atol, or Slack times that.
 func (c *Case) Compare(name string, got Tensor) error {
 	i := slices.IndexFunc(c.Outputs, func(o Output) bool { return o.Name == name })
 	if i < 0 {
 		return fmt.Errorf("%s: the index has no tolerance", name)
 	}
-	atol := c.Outputs[i].Atol
+	atol := c.Outputs[i].Atol * cmp.Or(c.Slack, 1)
 	return c.CompareWithin(name, got, func(float64) float64 { return atol })
 }
 

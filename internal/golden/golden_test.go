@@ -65,6 +65,15 @@ func TestGolden(t *testing.T) {
 					t.Skip("unsupported: " + reason)
 				}
 				ran = append(ran, c.Name)
+				if !convolves[c.Class] {
+					return
+				}
+				for _, forced := range forced {
+					t.Run("conv="+forced.by.String(), func(t *testing.T) {
+						c.Options.Conv.Algorithm, c.Slack = forced.by, forced.slack
+						runCase(t, c)
+					})
+				}
 			})
 		}
 		for name, reason := range loose(t, root, cases) {

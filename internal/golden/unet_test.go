@@ -59,7 +59,7 @@ func runUNet(e *engine.Engine, c *golden.Case) error {
 			return err
 		}
 	}
-	session, err := m.Session(x.N, x.H, x.W)
+	session, err := m.Session(x.N, x.H, x.W, c.Options)
 	if err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func runControlNet(e *engine.Engine, c *golden.Case) error {
 	if err != nil {
 		return err
 	}
-	session, err := net.Session(x.N, x.H, x.W)
+	session, err := net.Session(x.N, x.H, x.W, c.Options)
 	if err != nil {
 		return err
 	}

@@ -48,7 +48,7 @@ func encode(m vae.Autoencoder, c *golden.Case, got map[string]golden.Tensor, see
 		return err
 	}
 	x := image(in)
-	s, err := m.Encoder(x.N, x.H, x.W)
+	s, err := m.Encoder(x.N, x.H, x.W, c.Options)
 	if err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func decode(m vae.Autoencoder, c *golden.Case, got map[string]golden.Tensor, see
 		return err
 	}
 	z := image(in)
-	s, err := m.Decoder(z.N, z.H, z.W)
+	s, err := m.Decoder(z.N, z.H, z.W, c.Options)
 	if err != nil {
 		return err
 	}
