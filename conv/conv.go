@@ -42,6 +42,7 @@ type Packed struct {
 	Geometry
 	In, Out int // channels
 	panels  *gemm.Packed
+	joined  *gemm.Packed // panels with the taps of a kernel row as one, where they are read so; or nil
 	plan    Plan
 	stored  *transformed // where the plan says so
 	others  *others      // the same weights for other plans
@@ -59,7 +60,11 @@ func Pack(e *engine.Engine, w []float32, out, in int, g Geometry) *Packed {
 	}
 	taps := g.KH * g.KW
 	m := tensor.Mat{Rows: out, Cols: in * taps, Stride: in * taps, Data: w}
-	return &Packed{Geometry: g, In: in, Out: out, panels: gemm.PackTaps(e, m, taps), plan: Plan{Algorithm: Direct}, others: new(others)}
+	p := &Packed{Geometry: g, In: in, Out: out, panels: gemm.PackTaps(e, m, taps), plan: Plan{Algorithm: Direct}, others: new(others)}
+	if p.joins() {
+		p.joined = p.panels.Joined(g.KW)
+	}
+	return p
 }
 
 // Bytes returns how much memory the weights take that Apply reads: those that the plan stores, or else

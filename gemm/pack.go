@@ -82,6 +82,18 @@ func (p *Packed) Zeros() []float32 { return p.zeros }
 // Taps returns how many segments of In values the chain of an output element has.
 func (p *Packed) Taps() int { return p.taps }
 
+// Joined returns the same weights as of a chain of segments n times as long, each what n taps in
+// turn were: for rows of A in which the channels of n taps lie side by side.
+func (p *Packed) Joined(n int) *Packed {
+	if n < 1 || p.taps%n != 0 {
+		panic(fmt.Sprintf("gemm: %d taps joined by %d", p.taps, n))
+	}
+	q := *p
+	q.In, q.taps = p.In*n, p.taps/n
+	q.zeros = make([]float32, q.In)
+	return &q
+}
+
 // halves is how many panels make a unit of output columns.
 func (p *Packed) halves() int {
 	if p.GLU {
