@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/lanewise/lanewise/attention"
+	"github.com/lanewise/lanewise/bench/internal/measure"
 	"github.com/lanewise/lanewise/tensor"
 )
 
@@ -18,11 +19,11 @@ func attentionRow(shape []int) row {
 		work: 4 * float64(batch*heads*size) * float64(queries*keys), unit: "GFLOP/s", tolerance: 1e-4,
 		enter: func(r *race) {
 			width, scale := heads*size, float32(1/math.Sqrt(float64(size)))
-			q, k, v := random(1, batch*queries*width), random(2, batch*keys*width), random(3, batch*keys*width)
+			q, k, v := measure.Random(1, batch*queries*width), measure.Random(2, batch*keys*width), measure.Random(3, batch*keys*width)
 			matrix := func(rows int, data []float32) tensor.Mat {
 				return tensor.Mat{Rows: batch * rows, Cols: width, Stride: width, Data: data}
 			}
-			r.lanewise(func() []float32 { return tensor.Aligned(len(q)) }, func(o *ours, dst []float32) func() {
+			r.lanewise("", func() []float32 { return tensor.Aligned(len(q)) }, func(o *ours, dst []float32) func() {
 				kv := []attention.KV{{K: matrix(keys, k), V: matrix(keys, v)}}
 				return func() {
 					attention.Attend(o.Engine, matrix(queries, dst), matrix(queries, q), kv, attention.Shape{Batch: batch, Heads: heads})

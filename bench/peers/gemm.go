@@ -6,6 +6,7 @@ import (
 	"gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/blas32"
 
+	"github.com/lanewise/lanewise/bench/internal/measure"
 	"github.com/lanewise/lanewise/gemm"
 	"github.com/lanewise/lanewise/tensor"
 )
@@ -18,9 +19,9 @@ func gemmRow(shape []int) row {
 		kind: "gemm", shape: fmt.Sprintf("%d×%d×%d", m, n, k),
 		work: 2 * float64(m) * float64(n) * float64(k), unit: "GFLOP/s", tolerance: 1e-4,
 		enter: func(r *race) {
-			x, w := random(1, m*k), random(2, n*k)
+			x, w := measure.Random(1, m*k), measure.Random(2, n*k)
 			wt := transposed(w, 1, n, k) // k × n
-			r.lanewise(func() []float32 { return tensor.Aligned(m * n) }, func(o *ours, dst []float32) func() {
+			r.lanewise("", func() []float32 { return tensor.Aligned(m * n) }, func(o *ours, dst []float32) func() {
 				packed := gemm.Pack(o.Engine, tensor.Mat{Rows: n, Cols: k, Stride: k, Data: w})
 				y, a := tensor.Mat{Rows: m, Cols: n, Stride: n, Data: dst}, tensor.Mat{Rows: m, Cols: k, Stride: k, Data: x}
 				return func() { gemm.Mul(o.Engine, y, a, packed, gemm.Prologue{}, gemm.Epilogue{}) }

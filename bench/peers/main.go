@@ -1,7 +1,7 @@
 // Command peers measures Lanewise beside the libraries that people use instead, on the shapes of
 // bench/shapes, interleaved in one process.
 //
-//	go run . [flags] [gemm] [conv] [attention] [norm]
+//	go run . [flags] [gemm] [conv] [attention] [norm] [errors]
 //
 // README.md says what it needs and how to read what it prints.
 package main
@@ -11,6 +11,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"regexp"
 	"runtime"
@@ -23,6 +24,7 @@ import (
 
 	"github.com/klauspost/cpuid/v2"
 
+	"github.com/lanewise/lanewise/bench/shapes"
 	"github.com/lanewise/lanewise/kernels"
 )
 
@@ -30,16 +32,21 @@ import (
 type kind struct {
 	name    string
 	numbers int // of a shape
-	rows    func(shape []int) []row
-	unit    string
 	peers   []*peer
+
+	rows   func(shape []int) []row
+	unit   string
+	layout func(loaded []*peer) layout
+	// print prints what is no race, without rows, unit and layout.
+	print func(o options) error
 }
 
 var kinds = []kind{
-	{"gemm", 3, func(s []int) []row { return []row{gemmRow(s)} }, "GFLOP/s", peers},
-	{"conv", 7, func(s []int) []row { return []row{convRow(s)} }, "GFLOP/s", []*peer{oneDNN, onnxRuntime}},
-	{"attention", 5, func(s []int) []row { return []row{attentionRow(s)} }, "GFLOP/s", []*peer{oneDNN, onnxRuntime}},
-	{"norm", 3, normRows, "GB/s", []*peer{oneDNN, onnxRuntime}},
+	{name: "gemm", numbers: 3, rows: func(s []int) []row { return []row{gemmRow(s)} }, unit: "GFLOP/s", peers: peers, layout: libraries},
+	{name: "conv", numbers: 7, rows: func(s []int) []row { return []row{convRow(s)} }, unit: "GFLOP/s", peers: []*peer{oneDNN, onnxRuntime}, layout: convLayout},
+	{name: "attention", numbers: 5, rows: func(s []int) []row { return []row{attentionRow(s)} }, unit: "GFLOP/s", peers: []*peer{oneDNN, onnxRuntime}, layout: libraries},
+	{name: "norm", numbers: 3, rows: normRows, unit: "GB/s", peers: []*peer{oneDNN, onnxRuntime}, layout: libraries},
+	{name: "errors", numbers: 4, peers: []*peer{oneDNN}, print: printErrors},
 }
 
 // options is what the flags say.
@@ -49,7 +56,7 @@ type options struct {
 	rounds  int
 	burst   time.Duration
 	match   *regexp.Regexp
-	shapes  string
+	shapes  fs.FS
 	loaded  map[*peer]bool
 	csv     *csv.Writer // nil for none
 }
@@ -68,16 +75,16 @@ func run() error {
 	rounds := flag.Int("rounds", 7, "in each of which everybody runs for a burst")
 	burst := flag.Duration("burst", 60*time.Millisecond, "how long")
 	match := flag.String("match", "", "only shapes that match `a regular expression`")
-	shapes := flag.String("shapes", "../shapes", "the `folder` of shapes")
+	folder := flag.String("shapes", "../shapes", "the `folder` of shapes")
 	only := flag.String("peers", "", "only these libraries, `a list`")
 	csvFile := flag.String("csv", "", "a `file` for the figures of every contender")
 	flag.Usage = func() {
-		fmt.Fprintln(flag.CommandLine.Output(), "usage: go run . [flags] [gemm] [conv] [attention] [norm]")
+		fmt.Fprintln(flag.CommandLine.Output(), "usage: go run . [flags] [gemm] [conv] [attention] [norm] [errors]")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
 
-	o := options{rounds: *rounds, burst: *burst, shapes: *shapes}
+	o := options{rounds: *rounds, burst: *burst, shapes: os.DirFS(*folder)}
 	var err error
 	if o.match, err = regexp.Compile(*match); err != nil {
 		return fmt.Errorf("-match: %w", err)
@@ -111,7 +118,11 @@ func run() error {
 	}
 	debug.SetGCPercent(-1) // collections come between the rounds
 	for _, k := range chosen {
-		if err := k.measure(o); err != nil {
+		measure := k.measure
+		if k.print != nil {
+			measure = k.print
+		}
+		if err := measure(o); err != nil {
 			return err
 		}
 	}
@@ -123,13 +134,13 @@ func run() error {
 
 // measure prints the table of a kind.
 func (k kind) measure(o options) error {
-	shapes, err := readShapes(o.shapes, k.name, k.numbers)
+	all, err := shapes.Read(o.shapes, k.name, k.numbers)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w (run in bench/peers, or say -shapes)", err)
 	}
 	var rows []row
 	width := 0
-	for _, shape := range shapes {
+	for _, shape := range all {
 		for _, row := range k.rows(shape) {
 			if o.match.MatchString(row.shape) {
 				rows = append(rows, row)
@@ -141,14 +152,14 @@ func (k kind) measure(o options) error {
 	for _, isa := range o.isas {
 		names = append(names, isa.String())
 	}
-	var columns []*peer
+	var loaded []*peer
 	for _, p := range k.peers {
 		if o.loaded[p] {
-			columns = append(columns, p)
+			loaded = append(loaded, p)
 		}
 	}
 	fmt.Printf("\n%s, %s\n\n", k.name, k.unit)
-	t := newTable(os.Stdout, width, names, columns, k.unit)
+	t := newTable(os.Stdout, width, names, k.layout(loaded), k.unit)
 	var notes []string
 	for _, row := range rows {
 		for _, workers := range o.workers {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 
+	"github.com/lanewise/lanewise/bench/internal/measure"
 	"github.com/lanewise/lanewise/kernels"
 	"github.com/lanewise/lanewise/norm"
 	"github.com/lanewise/lanewise/tensor"
@@ -30,7 +31,7 @@ func normRows(shape []int) []row {
 			kind: "norm", shape: fmt.Sprintf("%s %d×%d×%d", op, h, w, c),
 			work: 2 * 4 * float64(h*w*c), unit: "GB/s", tolerance: 1e-4,
 			enter: func(r *race) {
-				enter(r, normData{h, w, c, random(1, h*w*c), random(2, c), random(3, c), random(4, c), random(5, c)})
+				enter(r, normData{h, w, c, measure.Random(1, h*w*c), measure.Random(2, c), measure.Random(3, c), measure.Random(4, c), measure.Random(5, c)})
 			},
 		}
 	}
@@ -61,7 +62,7 @@ func (d normData) group(r *race, ada, silu bool) {
 		act = kernels.SiLU
 	}
 	affine := norm.Affine{Scale: d.gain, Shift: d.offset, Eps: normEps}
-	r.lanewise(d.output, func(o *ours, dst []float32) func() {
+	r.lanewise("", d.output, func(o *ours, dst []float32) func() {
 		y, x := d.nhwc(dst), d.nhwc(d.image)
 		if ada {
 			scale, shift := d.vector(d.scale), d.vector(d.shift)
@@ -136,7 +137,7 @@ func (d normData) group(r *race, ada, silu bool) {
 // layer enters norms of each pixel, with a gain and an offset, or ·(1 + scale) + shift where ada
 // says so.
 func (d normData) layer(r *race, ada bool) {
-	r.lanewise(d.output, func(o *ours, dst []float32) func() {
+	r.lanewise("", d.output, func(o *ours, dst []float32) func() {
 		y, x := d.nhwc(dst).Tokens(), d.nhwc(d.image).Tokens()
 		if ada {
 			scale, shift := d.vector(d.scale), d.vector(d.shift)

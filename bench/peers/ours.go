@@ -1,8 +1,7 @@
 package main
 
 import (
-	"time"
-
+	"github.com/lanewise/lanewise/bench/internal/measure"
 	"github.com/lanewise/lanewise/engine"
 	"github.com/lanewise/lanewise/kernels"
 )
@@ -10,7 +9,7 @@ import (
 // ours is Lanewise on one instruction set.
 type ours struct {
 	*engine.Engine
-	job peakJob
+	peak *measure.Peak
 }
 
 // newOurs starts an engine.
@@ -23,44 +22,10 @@ func newOurs(isa kernels.ISA, workers int) (*ours, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &ours{Engine: e, job: peakJob{iterations: 1000, args: make([]kernels.PeakArgs, workers*8)}}
-	for { // how many iterations take 20 µs
-		start := time.Now()
-		o.job.Tile(&engine.Worker{Set: set}, 0)
-		if d := time.Since(start); d > 20*time.Microsecond {
-			o.job.iterations = int(float64(o.job.iterations)*20/(float64(d)/float64(time.Microsecond))) + 1
-			return o, nil
-		}
-		o.job.iterations *= 2
-	}
+	return &ours{Engine: e, peak: measure.NewPeak(e)}, nil
 }
 
 func (o *ours) name() string { return "Lanewise " + o.Set().ISA.String() }
-
-// peak returns the GFLOP/s of multiply-adds that never leave the registers, on all workers at once:
-// the median of a few runs of 2 ms.
-func (o *ours) peak() float64 {
-	const runs, tiles = 5, 100 // for each worker
-	rates := make([]float64, runs)
-	for i := range rates {
-		start := time.Now()
-		o.For(tiles*o.Workers(), engine.Scratch{}, &o.job)
-		rates[i] = float64(o.job.args[0].FLOP) * float64(tiles*o.Workers()) / float64(time.Since(start).Nanoseconds())
-	}
-	return median(rates)
-}
-
-// peakJob's tile is the loop, once.
-type peakJob struct {
-	iterations int
-	args       []kernels.PeakArgs // eight for each worker, so that no two share a cache line
-}
-
-func (j *peakJob) Tile(w *engine.Worker, _ int) {
-	a := &j.args[w.Index*8]
-	a.Iterations = j.iterations
-	w.Set.Peak(a)
-}
 
 // call is a contender of ours: one call of an operator.
 type call struct {

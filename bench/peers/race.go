@@ -2,10 +2,11 @@ package main
 
 import (
 	"fmt"
-	"math"
 	"runtime"
 	"syscall"
 	"time"
+
+	"github.com/lanewise/lanewise/bench/internal/measure"
 )
 
 // row is one shape of one kind, before it is known who computes it.
@@ -24,14 +25,13 @@ type race struct {
 	ours    []*ours
 	loaded  func(*peer) bool
 	entries []*entry
-	peaks   map[*ours][]float64 // GFLOP/s of each round
 }
 
 // entry is a contender with what is known of it.
 type entry struct {
 	lanewise *ours // whose it is, or
 	peer     *peer
-	variant  string // which of a library's ways it is; empty where there is one
+	variant  string // which of several ways it is; empty where there is one
 	runner   contender
 	work     float64   // of one run
 	want     []float32 // what it must compute; nil is what Lanewise does
@@ -40,15 +40,26 @@ type entry struct {
 	first  time.Duration // of the first run
 	times  int           // runs in a burst
 	rates  []float64     // of each round
+	peaks  []float64     // GFLOP/s after each burst, of Lanewise's
 	note   string        // why it does not take part
 }
 
 // lanewise enters a contender for every instruction set: compute is one run of it, into dst.
-func (r *race) lanewise(dst func() []float32, compute func(o *ours, dst []float32) func()) {
+func (r *race) lanewise(variant string, dst func() []float32, compute func(o *ours, dst []float32) func()) {
 	for _, o := range r.ours {
 		d := dst()
-		r.entries = append(r.entries, &entry{lanewise: o, work: r.work, runner: &call{dst: d, compute: compute(o, d)}})
+		r.entries = append(r.entries, &entry{lanewise: o, variant: variant, work: r.work, runner: &call{dst: d, compute: compute(o, d)}})
 	}
+}
+
+// way returns the contender that is Lanewise's on one instruction set, by one of its ways.
+func (r *race) way(o *ours, variant string) *entry {
+	for _, e := range r.entries {
+		if e.lanewise == o && e.variant == variant {
+			return e
+		}
+	}
+	return nil
 }
 
 // add lets a library run, if it is there. What it cannot do is noted and takes no part.
@@ -91,7 +102,6 @@ func (r *race) run(rounds int, burst time.Duration) error {
 			running = append(running, e)
 		}
 	}
-	r.peaks = map[*ours][]float64{}
 	for round := range rounds {
 		runtime.GC() // at no other time
 		rest()
@@ -101,7 +111,7 @@ func (r *race) run(rounds int, burst time.Duration) error {
 				return err
 			}
 			if o := e.lanewise; o != nil {
-				r.peaks[o] = append(r.peaks[o], o.peak())
+				e.peaks = append(e.peaks, o.peak.Rate())
 			}
 			rest()
 		}
@@ -135,33 +145,14 @@ func (r *race) check() error {
 		if want == nil {
 			want = truth
 		}
-		if d := distance(got, want); !(d <= r.tolerance) {
+		if d := measure.Distance(got, want); !(d <= r.tolerance) {
 			e.note = fmt.Sprintf("its result is off by %.2g of the largest value", d)
 			if e.lanewise != nil {
-				return fmt.Errorf("%s %s: %s: %s", r.kind, r.shape, e.lanewise.name(), e.note)
+				return fmt.Errorf("%s %s: %s %s: %s", r.kind, r.shape, e.lanewise.name(), e.variant, e.note)
 			}
 		}
 	}
 	return nil
-}
-
-// distance is the largest difference of two results beside the largest value of want.
-func distance(got, want []float32) float64 {
-	if len(got) != len(want) {
-		return math.Inf(1)
-	}
-	var most, largest float64
-	for i, w := range want {
-		d := math.Abs(float64(got[i]) - float64(w))
-		if math.IsNaN(d) {
-			return d
-		}
-		most, largest = max(most, d), max(largest, math.Abs(float64(w)))
-	}
-	if most == 0 {
-		return 0
-	}
-	return most / largest
 }
 
 // calibrate finds how many runs take a burst.

@@ -7,31 +7,49 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/lanewise/lanewise/bench/internal/measure"
 )
 
-// median returns the middle of v, or the mean of the two that are.
-func median(v []float64) float64 {
-	s := slices.Sorted(slices.Values(v))
-	n := len(s)
-	if n == 0 {
-		return 0
-	}
-	return (s[(n-1)/2] + s[n/2]) / 2
+// layout is what a table shows of a race.
+type layout struct {
+	ways      []string // of Lanewise, with a column for each instruction set
+	columns   []column
+	quotients []quotient
 }
 
-// ratio is the median of a/b over the rounds.
-func ratio(a, b []float64) float64 {
-	r := make([]float64, len(a))
-	for i := range a {
-		r[i] = a[i] / b[i]
-	}
-	return median(r)
+// column is the fastest of a library's contenders that suit.
+type column struct {
+	name  string
+	suits func(*entry) bool
 }
 
-// fastest returns the entry with the highest median among those of peers that suit, or nil.
-func fastest(entries []*entry, suits func(*peer) bool) (best *entry) {
+// quotient is how many times as fast as the fastest contender that suits one of Lanewise's ways is.
+type quotient struct {
+	name, way string
+	suits     func(o *ours, e *entry) bool // o is whose way it is
+}
+
+// of says whether a contender is the library's.
+func (p *peer) of(e *entry) bool { return e.peer == p }
+
+// libraries has a column for each library and compares Lanewise with the fastest of all, and of those in Go
+// where there are such.
+func libraries(peers []*peer) layout {
+	l := layout{ways: []string{""}, quotients: []quotient{{name: "× best", suits: func(_ *ours, e *entry) bool { return e.peer != nil }}}}
+	for _, p := range peers {
+		l.columns = append(l.columns, column{p.name, p.of})
+	}
+	if slices.ContainsFunc(peers, func(p *peer) bool { return p.pureGo }) {
+		l.quotients = append(l.quotients, quotient{name: "× best Go", suits: func(_ *ours, e *entry) bool { return e.peer != nil && e.peer.pureGo }})
+	}
+	return l
+}
+
+// fastest returns the entry with the highest median among those that suit, or nil.
+func fastest(entries []*entry, suits func(*entry) bool) (best *entry) {
 	for _, e := range entries {
-		if e.peer != nil && e.rates != nil && suits(e.peer) && (best == nil || median(e.rates) > median(best.rates)) {
+		if e.rates != nil && suits(e) && (best == nil || measure.Median(e.rates) > measure.Median(best.rates)) {
 			best = e
 		}
 	}
@@ -40,35 +58,36 @@ func fastest(entries []*entry, suits func(*peer) bool) (best *entry) {
 
 // table is a Markdown table whose rows are written as they come.
 type table struct {
-	w       io.Writer
-	columns []*peer
-	widths  []int
+	w io.Writer
+	layout
+	widths []int
 }
 
-// newTable writes the head: Lanewise on each instruction set, the libraries, and how Lanewise
-// compares with the fastest of all and the fastest in Go. Shapes take width characters.
-func newTable(w io.Writer, width int, isas []string, columns []*peer, unit string) *table {
+// newTable writes the head: Lanewise on each instruction set, the libraries, and how they compare. Shapes
+// take width characters.
+func newTable(w io.Writer, width int, isas []string, l layout, unit string) *table {
 	cells := []string{"shape" + strings.Repeat(" ", max(0, width-len("shape"))), "workers"}
 	for _, isa := range isas {
-		cells = append(cells, "Lanewise "+isa)
-		if unit == "GFLOP/s" { // nothing else is bound by registers
-			cells = append(cells, "% peak")
+		for _, way := range l.ways {
+			cells = append(cells, strings.TrimSpace("Lanewise "+isa+" "+way))
+			if unit == "GFLOP/s" { // nothing else is bound by registers
+				cells = append(cells, "% peak")
+			}
 		}
 	}
-	for _, p := range columns {
-		cells = append(cells, p.name)
+	for _, c := range l.columns {
+		cells = append(cells, c.name)
 	}
-	best, bestGo := "× best", "× best Go"
 	for _, isa := range isas {
-		if len(isas) > 1 {
-			best, bestGo = isa+" × best", isa+" × best Go"
-		}
-		cells = append(cells, best)
-		if slices.ContainsFunc(columns, func(p *peer) bool { return p.pureGo }) {
-			cells = append(cells, bestGo)
+		for _, q := range l.quotients {
+			if len(isas) > 1 {
+				cells = append(cells, isa+" "+q.name)
+			} else {
+				cells = append(cells, q.name)
+			}
 		}
 	}
-	t := &table{w: w, columns: columns}
+	t := &table{w: w, layout: l}
 	rule := make([]string, len(cells))
 	for i, c := range cells {
 		t.widths = append(t.widths, max(len("123.4"), utf8.RuneCountInString(c)))
@@ -101,32 +120,29 @@ func (t *table) add(r *race) {
 		if e == nil {
 			return "–"
 		}
-		return fmt.Sprintf("%.1f", median(e.rates))
+		return fmt.Sprintf("%.1f", measure.Median(e.rates))
 	}
 	cells := []string{r.shape, fmt.Sprint(r.workers)}
 	var ratios []string
-	for _, e := range r.entries {
-		if e.lanewise == nil {
-			continue
-		}
-		cells = append(cells, rate(e))
-		if r.unit == "GFLOP/s" {
-			cells = append(cells, fmt.Sprintf("%.0f", 100*ratio(e.rates, r.peaks[e.lanewise])))
-		}
-		against := func(suits func(*peer) bool) string {
-			best := fastest(r.entries, suits)
-			if best == nil {
-				return "–"
+	for _, o := range r.ours {
+		for _, way := range t.ways {
+			e := r.way(o, way)
+			cells = append(cells, rate(e))
+			if r.unit == "GFLOP/s" {
+				cells = append(cells, fmt.Sprintf("%.0f", 100*measure.Ratio(e.rates, e.peaks)))
 			}
-			return fmt.Sprintf("%.2f", ratio(e.rates, best.rates))
 		}
-		ratios = append(ratios, against(func(*peer) bool { return true }))
-		if slices.ContainsFunc(t.columns, func(p *peer) bool { return p.pureGo }) {
-			ratios = append(ratios, against(func(p *peer) bool { return p.pureGo }))
+		for _, q := range t.quotients {
+			best := fastest(r.entries, func(e *entry) bool { return q.suits(o, e) })
+			if best == nil {
+				ratios = append(ratios, "–")
+			} else {
+				ratios = append(ratios, fmt.Sprintf("%.2f", measure.Ratio(r.way(o, q.way).rates, best.rates)))
+			}
 		}
 	}
-	for _, p := range t.columns {
-		cells = append(cells, rate(fastest(r.entries, func(q *peer) bool { return q == p })))
+	for _, c := range t.columns {
+		cells = append(cells, rate(fastest(r.entries, c.suits)))
 	}
 	t.line(append(cells, ratios...))
 }
@@ -150,7 +166,7 @@ func writeCSV(w *csv.Writer, r *race) error {
 		}
 		line := []string{r.kind, r.shape, fmt.Sprint(r.workers), name, e.variant, r.unit, "", "", "", "", e.kernel, e.note}
 		if e.rates != nil {
-			for i, v := range []float64{median(e.rates), slices.Min(e.rates), slices.Max(e.rates), ratio(first.rates, e.rates)} {
+			for i, v := range []float64{measure.Median(e.rates), slices.Min(e.rates), slices.Max(e.rates), measure.Ratio(first.rates, e.rates)} {
 				line[6+i] = fmt.Sprintf("%.4g", v)
 			}
 		}

@@ -3,52 +3,19 @@ package main
 import (
 	"bytes"
 	"encoding/csv"
-	"math"
-	"strings"
+	"os"
 	"testing"
 
+	"github.com/lanewise/lanewise/bench/shapes"
 	"github.com/lanewise/lanewise/kernels"
 )
 
-func TestMedian(t *testing.T) {
-	for _, c := range []struct {
-		v    []float64
-		want float64
-	}{{nil, 0}, {[]float64{3}, 3}, {[]float64{9, 1, 5}, 5}, {[]float64{4, 1, 2, 100}, 3}} {
-		before := append([]float64(nil), c.v...)
-		if got := median(c.v); got != c.want {
-			t.Errorf("median of %v: %v, want %v", before, got, c.want)
-		}
-		for i := range before {
-			if c.v[i] != before[i] {
-				t.Fatalf("median changed %v to %v", before, c.v)
-			}
-		}
-	}
-}
-
-// TestRatioIsOfRounds has a clock that halves in the second of three rounds: the ratio of the
-// rounds stays.
-func TestRatioIsOfRounds(t *testing.T) {
-	if got := ratio([]float64{100, 50, 101}, []float64{80, 40, 80.8}); math.Abs(got-1.25) > 1e-9 {
-		t.Errorf("ratio %v, want 1.25", got)
-	}
-}
-
-func TestParseShapes(t *testing.T) {
-	got, err := parseShapes(strings.NewReader("# m n\n\n 3 4 # what for\n50 60\n"), 2)
-	if err != nil || len(got) != 2 || got[0][0] != 3 || got[0][1] != 4 || got[1][0] != 50 || got[1][1] != 60 {
-		t.Errorf("%v, %v", got, err)
-	}
-	for _, bad := range []string{"1 2 3\n", "1\n", "1 x\n", "1 0\n", "1 -2\n"} {
-		if got, err := parseShapes(strings.NewReader(bad), 2); err == nil {
-			t.Errorf("%q: %v, want an error", bad, got)
-		}
-	}
+// TestShapes holds every kind's file to have shapes of its size.
+func TestShapes(t *testing.T) {
 	for _, k := range kinds {
-		shapes, err := readShapes("../shapes", k.name, k.numbers)
-		if err != nil || len(shapes) == 0 {
-			t.Errorf("%s: %d shapes, %v", k.name, len(shapes), err)
+		all, err := shapes.Read(os.DirFS("../shapes"), k.name, k.numbers)
+		if err != nil || len(all) == 0 {
+			t.Errorf("%s: %d shapes, %v", k.name, len(all), err)
 		}
 	}
 }
@@ -64,9 +31,9 @@ func ran(t *testing.T) (*race, []*peer) {
 	return &race{
 		row:     row{kind: "gemm", shape: "1×2×3", unit: "GFLOP/s"},
 		workers: 2,
-		peaks:   map[*ours][]float64{o: {200, 100, 200}},
+		ours:    []*ours{o},
 		entries: []*entry{
-			{lanewise: o, rates: []float64{100, 50, 100}},
+			{lanewise: o, rates: []float64{100, 50, 100}, peaks: []float64{200, 100, 200}},
 			{peer: c, variant: "slow", rates: []float64{10, 500, 10}},
 			{peer: c, variant: "fast", kernel: "jit:x", rates: []float64{80, 40, 81}},
 			{peer: pure, rates: []float64{20, 10, 21}},
@@ -78,11 +45,41 @@ func ran(t *testing.T) (*race, []*peer) {
 func TestTable(t *testing.T) {
 	r, columns := ran(t)
 	var b bytes.Buffer
-	newTable(&b, 8, []string{"generic"}, columns, r.unit).add(r)
+	newTable(&b, 8, []string{"generic"}, libraries(columns), r.unit).add(r)
 	want := `| shape    | workers | Lanewise generic | % peak |     C |    Go |  none | × best | × best Go |
 | -------- | ------: | ---------------: | -----: | ----: | ----: | ----: | -----: | --------: |
 | 1×2×3    |       2 |            100.0 |     50 |  80.0 |  20.0 |     – |   1.25 |      5.00 |
 `
+	if b.String() != want {
+		t.Errorf("\n%swant\n%s", b.String(), want)
+	}
+}
+
+// TestWays is a table of two ways of Lanewise, one of which is compared with the other, on two
+// instruction sets.
+func TestWays(t *testing.T) {
+	r, _ := ran(t)
+	first, second := r.ours[0], &ours{}
+	r.ours = append(r.ours, second)
+	r.entries[0].variant = "plain"
+	add := func(o *ours, variant string, rates ...float64) {
+		r.entries = append(r.entries, &entry{lanewise: o, variant: variant, rates: rates, peaks: []float64{100, 100, 100}})
+	}
+	add(first, "clever", 250, 125, 250)
+	add(second, "plain", 20, 20, 20)
+	add(second, "clever", 30, 30, 30)
+	l := layout{ways: []string{"clever", "plain"}, quotients: []quotient{
+		{"clever × plain", "clever", func(o *ours, e *entry) bool { return e.lanewise == o && e.variant == "plain" }},
+		{"plain × C", "plain", func(_ *ours, e *entry) bool { return e.peer != nil && e.peer.name == "C" }},
+	}}
+	var b bytes.Buffer
+	want := `| shape | workers | Lanewise a clever | Lanewise a plain | Lanewise b clever | Lanewise b plain | a clever × plain | a plain × C | b clever × plain | b plain × C |
+| ----- | ------: | ----------------: | ---------------: | ----------------: | ---------------: | ---------------: | ----------: | ---------------: | ----------: |
+| 1×2×3 |       2 |             250.0 |            100.0 |              30.0 |             20.0 |             2.50 |        1.25 |             1.50 |        0.25 |
+`
+	r.unit = "GB/s"
+	b.Reset()
+	newTable(&b, 5, []string{"a", "b"}, l, r.unit).add(r)
 	if b.String() != want {
 		t.Errorf("\n%swant\n%s", b.String(), want)
 	}

@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"embed"
 	"fmt"
-	"io"
 	"io/fs"
 	"strings"
 )
@@ -16,23 +15,15 @@ import (
 //go:embed *.txt
 var Files embed.FS
 
-// Read reads <kind>.txt: n positive numbers on each line, comments after #.
-func Read(files fs.FS, kind string, n int) ([][]int, error) {
-	f, err := files.Open(kind + ".txt")
+// Read reads <kind>.txt: a shape of n positive numbers on each line, comments after #.
+func Read(files fs.FS, kind string, n int) (all [][]int, err error) {
+	name := kind + ".txt"
+	f, err := files.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	all, err := Parse(f, n)
-	if err != nil {
-		return nil, fmt.Errorf("%s.txt: %w", kind, err)
-	}
-	return all, nil
-}
-
-// Parse reads shapes of n positive numbers.
-func Parse(r io.Reader, n int) (all [][]int, err error) {
-	lines := bufio.NewScanner(r)
+	lines := bufio.NewScanner(f)
 	for lines.Scan() {
 		line, _, _ := strings.Cut(lines.Text(), "#")
 		words := strings.Fields(line)
@@ -40,15 +31,15 @@ func Parse(r io.Reader, n int) (all [][]int, err error) {
 			continue
 		}
 		if len(words) != n {
-			return nil, fmt.Errorf("%q: %d numbers, want %d", line, len(words), n)
+			return nil, fmt.Errorf("%s: %q: %d numbers, want %d", name, line, len(words), n)
 		}
 		shape := make([]int, n)
 		for i, word := range words {
 			if _, err := fmt.Sscan(word, &shape[i]); err != nil {
-				return nil, fmt.Errorf("%q: %v", line, err)
+				return nil, fmt.Errorf("%s: %q: %v", name, line, err)
 			}
 			if shape[i] < 1 {
-				return nil, fmt.Errorf("%q: %d is not positive", line, shape[i])
+				return nil, fmt.Errorf("%s: %q: %d is not positive", name, line, shape[i])
 			}
 		}
 		all = append(all, shape)
