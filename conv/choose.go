@@ -46,8 +46,8 @@ func (o Options) Check() error {
 type Accuracy uint8
 
 const (
-	// Normal allows about twice the errors of Direct, and fewer with more than 300 channels: it
-	// includes Winograd4.
+	// Normal allows twice the errors of Direct, and no larger ones where there are more than some 300
+	// channels: it includes Winograd4.
 	Normal Accuracy = iota
 	// Fine allows no larger errors than those of Direct: it includes Winograd2.
 	Fine
@@ -74,15 +74,17 @@ func (a *Accuracy) UnmarshalText(name []byte) error {
 	return nil
 }
 
-// allows says whether an algorithm's errors are within a, whatever the number of channels.
+// allows says whether an algorithm's errors are within a, for the channels of the layers that Auto
+// computes by it.
 //
-// Errors of 3 × 3 taps in 1e-7 of the root mean square of the output, operands normally distributed:
+// Errors of 3 × 3 taps, in 1e-7 of the root mean square of the output, operands normally distributed;
+// PhasesWinograd has those of Winograd4 (bench/errors):
 //
-//	channels      64   320   640  1280
-//	Direct       4.3   9.6  13.7  19.6
-//	Winograd2    2.6   5.4   7.6  10.9
-//	Winograd4    7.4   9.8  10.3  10.6
-//	Winograd6     32    41    44    46
+//	channels      32    64   320   640  1280
+//	Direct       2.9   4.3   9.5  12.8  17.4
+//	Winograd2    1.9   2.7   3.4   3.6   3.7
+//	Winograd4    5.7   7.8  10.0  10.5  11.1
+//	Winograd6   24    35    40    47    45
 func (a Accuracy) allows(by Algorithm) bool {
 	switch by {
 	case Direct, Phases, Winograd2:
