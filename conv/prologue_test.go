@@ -15,6 +15,7 @@ import (
 // also around the image, where zeros are read that no norm has shifted.
 func TestApplyReadsNorm(t *testing.T) {
 	const n, h, w, in, groups = 2, 7, 9, 24, 4
+	algorithms := []conv.Algorithm{conv.Direct, conv.Winograd2, conv.Winograd4, conv.Winograd6, conv.Phases, conv.PhasesWinograd}
 	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
 		src := image(t, 1, n, h, w, in, in+3)
 		affine := norm.Affine{Scale: kerneltest.Random(2, in), Shift: kerneltest.Random(3, in), Eps: 1e-5}
@@ -31,12 +32,18 @@ func TestApplyReadsNorm(t *testing.T) {
 				oh, ow := packed.Size(h, w)
 				normed, want, got := tensor.Make(n, h, w, in), tensor.Make(n, oh, ow, out), tensor.Make(n, oh, ow, out)
 				norm.AdaGroup(e, normed, src, groups, affine, modScale, modShift, kernels.SiLU)
-				conv.Apply(e, want, normed, packed, gemm.Prologue{}, gemm.Epilogue{})
-
 				norm.AdaGroupCoefficients(e, c, src, groups, affine, modScale, modShift)
 				pro := gemm.Prologue{Mean: c.Mean, Scale: c.Scale, Shift: c.Shift, Act: kernels.SiLU}
-				conv.Apply(e, got, src, packed, pro, gemm.Epilogue{})
-				kerneltest.Same(t, kerneltest.Name("k", g.KH, "kw", g.KW, "s", g.Stride, "up", g.Upsample, "workers", workers), got.Data, want.Data)
+				for _, a := range algorithms {
+					plan := packed.Choose(h, w, oh, ow, conv.Options{Algorithm: a})
+					if plan.Algorithm != a {
+						continue // does not fit
+					}
+					with := packed.With(e, plan)
+					conv.Apply(e, want, normed, with, gemm.Prologue{}, gemm.Epilogue{})
+					conv.Apply(e, got, src, with, pro, gemm.Epilogue{})
+					kerneltest.Same(t, kerneltest.Name("k", g.KH, "kw", g.KW, "s", g.Stride, "up", g.Upsample, "alg", plan, "workers", workers), got.Data, want.Data)
+				}
 			}
 		}
 	})

@@ -35,10 +35,6 @@ type tiling struct {
 // room is where the parts of a worker's scratch end.
 type room struct{ v, m, weights, wide, window, staged, temp, total int }
 
-// windowChannels is how many channels of a window go through the prologue at a time: they stay in the
-// cache until they are transformed.
-const windowChannels = 64
-
 // tile plans the convolution of images to dst on e.
 func (w *Packed) tile(e *engine.Engine, dst tensor.NHWC, window bool, ep gemm.Epilogue) tiling {
 	kind, _ := w.plan.Algorithm.fast()
@@ -53,7 +49,7 @@ func (w *Packed) tile(e *engine.Engine, dst tensor.NHWC, window bool, ep gemm.Ep
 	}
 	g := &e.Set().GEMM
 	j.units = j.phases * w.panels.Units()
-	j.cut(g, w, e.Workers())
+	j.cut(g, w, e.Workers(), window)
 
 	points := j.x.Points * j.x.Points
 	j.vStride = gemm.RowStride(w.In)
@@ -77,10 +73,9 @@ func (w *Packed) tile(e *engine.Engine, dst tensor.NHWC, window bool, ep gemm.Ep
 	}
 	r.window = r.wide
 	if window {
-		j.windowStride = gemm.RowStride(windowChannels)
-		high, wide := (j.rows+j.blocksY-1)/j.blocksY, (j.cols+j.blocksX-1)/j.blocksX
-		side := func(tiles int) int { return tiles*j.step + j.x.Points - j.step }
-		r.window += side(high) * side(wide) * j.windowStride
+		j.windowStride = gemm.RowStride(w.In)
+		high, wide := j.side((j.rows+j.blocksY-1)/j.blocksY), j.side((j.cols+j.blocksX-1)/j.blocksX)
+		r.window += high * wide * j.windowStride
 	}
 	r.staged = r.window
 	if ep.Act != kernels.Identity {
@@ -91,18 +86,23 @@ func (w *Packed) tile(e *engine.Engine, dst tensor.NHWC, window bool, ep gemm.Ep
 	return j
 }
 
+// side is how many pixels the taps of so many tiles in a row see.
+func (j *tiling) side(tiles int) int { return tiles*j.step + j.x.Points - j.step }
+
 // offSet is n values or a little more: rows that are so far apart do not fall into one set of a cache.
 func offSet(n int) int { return gemm.RowStride(n) }
 
 // Cost of a block's parts, in multiply-adds of a row of a product: see cut.
 const (
-	transformCost = 8 // a value to or from a point
-	weightRows    = 6 // a pass over the weights of a unit
+	transformCost = 8  // a value to or from a point
+	prologueCost  = 40 // a value of a window
+	weightRows    = 6  // a pass over the weights of a unit
 	taskCost      = 200 << 10
 )
 
-// cut chooses blocks and groups.
-func (j *tiling) cut(g *kernels.GEMM, w *Packed, workers int) {
+// cut chooses blocks and groups. window says that there is a prologue: what a block reads besides the
+// pixels of its tiles then has a price.
+func (j *tiling) cut(g *kernels.GEMM, w *Packed, workers int, window bool) {
 	cache := g.KC * 8 * 64 // values that the second-level cache holds: see kernels.GEMM.KC
 	points := j.x.Points * j.x.Points
 	perTile := points * (w.In + g.NR)
@@ -134,6 +134,10 @@ func (j *tiling) cut(g *kernels.GEMM, w *Packed, workers int) {
 			columns := float64(units * g.NR)
 			one := float64(w.In)*columns*float64(full+weightRows) + float64(most*transformCost)*(float64(w.In)*2+columns*2)
 			one = float64(points)*one + taskCost
+			if window {
+				high, wide := j.side((j.rows+by-1)/by), j.side((j.cols+bx-1)/bx)
+				one += prologueCost * float64(w.In*((j.n+bn-1)/bn)*high*wide)
+			}
 			most := (blocks*groups + workers - 1) / workers
 			if cost := one * float64(most); least == 0 || cost < least {
 				least = cost
@@ -248,11 +252,11 @@ func (b *block) tile(i int) (n, ty, tx int) {
 	return b.n0 + n, b.y0 + i/b.wid, b.x0 + i%b.wid
 }
 
-// inputWindow is the part of src that tiles first up to end read, all of one image.
-func (j *fast) inputWindow(b *block, first, end int) window {
+// inputWindow is the part of src that the tiles of one image read, of which first is one.
+func (j *fast) inputWindow(b *block, first int) window {
 	n, y, x := b.tile(first)
-	y0, y1 := j.seen(y*j.step-j.top, (b.high-1)*j.step+j.x.Points, j.src.H, j.vh)
-	x0, x1 := j.seen(x*j.step-j.left, (b.wid-1)*j.step+j.x.Points, j.src.W, j.vw)
+	y0, y1 := j.seen(y*j.step-j.top, j.side(b.high), j.src.H, j.vh)
+	x0, x1 := j.seen(x*j.step-j.left, j.side(b.wid), j.src.W, j.vw)
 	return window{n*j.src.H + y0, n*j.src.H + y1, x0, x1}
 }
 
@@ -266,13 +270,15 @@ func (j *fast) seen(from, count, size, seen int) (p0, p1 int) {
 	return p0 * size / seen, (p1-1)*size/seen + 1
 }
 
-// loadWindow copies channels of a window of src to scratch, through the prologue.
-func (j *fast) loadWindow(w *engine.Worker, b *block, win window, channel, channels int) {
+// loadWindow copies a window of src to scratch, through the prologue: all channels of a pixel together,
+// whose memory is one piece. (64 at a time, which stay in the first-level cache, take two to three times as
+// long.)
+func (j *fast) loadWindow(w *engine.Worker, b *block, win window) {
 	width := win.x1 - win.x0
 	for y := win.y0; y < win.y1; y++ {
 		pixel := y*j.src.W + win.x0
-		src := tensor.Mat{Rows: width, Cols: channels, Stride: j.src.Stride, Data: j.src.Data[pixel*j.src.Stride+channel:]}
-		dst := tensor.Mat{Rows: width, Cols: channels, Stride: j.windowStride, Data: b.window[(y-win.y0)*width*j.windowStride:]}
-		j.pro.Apply(w, dst, src, pixel, j.src.N*j.src.H*j.src.W, channel, j.w.panels)
+		src := tensor.Mat{Rows: width, Cols: j.w.In, Stride: j.src.Stride, Data: j.src.Data[pixel*j.src.Stride:]}
+		dst := tensor.Mat{Rows: width, Cols: j.w.In, Stride: j.windowStride, Data: b.window[(y-win.y0)*width*j.windowStride:]}
+		j.pro.Apply(w, dst, src, pixel, j.src.N*j.src.H*j.src.W, 0, j.w.panels)
 	}
 }

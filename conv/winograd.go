@@ -90,27 +90,17 @@ func (j *fast) Tile(w *engine.Worker, task int) {
 func (j *fast) transformInput(w *engine.Worker, b *block) {
 	a := &w.Args.WinogradInput
 	*a = kernels.WinogradInputArgs{
-		Kind: j.kind, PointStride: j.vPoint, DstStride: j.vStride, Temp: b.temp,
+		Kind: j.kind, Cols: j.w.In, PointStride: j.vPoint, DstStride: j.vStride, Temp: b.temp,
 	}
-	tt := j.x.Points * j.x.Points
 	if !j.pro.Active() {
-		v := view{data: j.src.Data, stride: j.src.Stride, width: j.src.W}
-		j.pointInput(b, 0, b.tiles, v)
-		a.Cols = j.w.In
+		j.pointInput(b, 0, b.tiles, view{data: j.src.Data, stride: j.src.Stride, width: j.src.W})
 		j.transformTiles(w, b, 0, b.tiles)
 	} else {
-		for first := 0; first < b.tiles; {
-			end := first + b.perImage()
-			win := j.inputWindow(b, first, end)
-			v := view{data: b.window, stride: j.windowStride, width: win.x1 - win.x0, y: win.y0, x: win.x0}
-			j.pointInput(b, first, end, v)
-			for c := 0; c < j.w.In; c += windowChannels {
-				a.Cols = min(windowChannels, j.w.In-c)
-				j.loadWindow(w, b, win, c, a.Cols)
-				a.Dst, a.Pixels, a.Tiles = b.v[first*j.vStride+c:], b.pixels[first*tt:end*tt], end-first
-				w.Set.WinogradInput(a)
-			}
-			first = end
+		for first := 0; first < b.tiles; first += b.perImage() {
+			end, win := first+b.perImage(), j.inputWindow(b, first)
+			j.pointInput(b, first, end, view{data: b.window, stride: j.windowStride, width: win.x1 - win.x0, y: win.y0, x: win.x0})
+			j.loadWindow(w, b, win)
+			j.transformTiles(w, b, first, end)
 		}
 	}
 	*a = kernels.WinogradInputArgs{}
