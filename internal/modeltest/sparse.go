@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -38,27 +39,33 @@ func Sparse(dir, config, base string, load func(fs.FS) error) (fs.FS, error) {
 
 // WriteSparse writes a safetensors file of float16 tensors that are all zero.
 func WriteSparse(path string, shapes map[string][]int) error {
-	names := make([]string, 0, len(shapes))
-	for name := range shapes {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	header, end := make(map[string]entry), 0
-	for _, name := range names {
-		size := 2 // bytes
-		for _, n := range shapes[name] {
-			size *= n
-		}
-		header[name] = entry{"F16", append([]int{}, shapes[name]...), [2]int{end, end + size}}
-		end += size
-	}
-	text, err := json.Marshal(header)
+	start, _, size, err := header16("F16", shapes)
 	if err != nil {
 		return err
 	}
-	start := append(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text...)
 	if err := os.WriteFile(path, start, 0o666); err != nil {
 		return err
 	}
-	return os.Truncate(path, int64(len(start)+end))
+	return os.Truncate(path, int64(len(start)+size))
+}
+
+// header16 returns what a safetensors file of tensors of a type of 16 bits begins with, the order of the tensors
+// and how many bytes they take.
+func header16(dtype string, shapes map[string][]int) (start []byte, names []string, size int, err error) {
+	names = slices.Sorted(maps.Keys(shapes))
+	header := make(map[string]entry)
+	for _, name := range names {
+		from := size
+		elements := 1
+		for _, n := range shapes[name] {
+			elements *= n
+		}
+		size += 2 * elements
+		header[name] = entry{dtype, append([]int{}, shapes[name]...), [2]int{from, size}}
+	}
+	text, err := json.Marshal(header)
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	return append(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text...), names, size, nil
 }
