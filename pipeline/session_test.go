@@ -7,7 +7,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lanewise/lanewise/conv"
+	"github.com/lanewise/lanewise/engine"
+	"github.com/lanewise/lanewise/internal/modeltest"
+	"github.com/lanewise/lanewise/models/emoji"
 	"github.com/lanewise/lanewise/pipeline"
+	"github.com/lanewise/lanewise/program"
 )
 
 // hooked is a context that calls a function whenever it is looked at.
@@ -93,5 +98,31 @@ func TestGenerateCost(t *testing.T) {
 	}
 	if plain, guided := flop(1), flop(2); plain == 0 || guided < 1.9*plain {
 		t.Errorf("%g operations, guided %g", plain, guided)
+	}
+}
+
+// A session convolves as its options say; what they say wrong comes with the first picture.
+func TestSessionOptions(t *testing.T) {
+	e, err := engine.New(engine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	m, err := emoji.Load(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := pipeline.Request{Prompt: "red heart", Style: "noto", Steps: 1}
+	for forced, want := range map[conv.Algorithm]string{conv.Auto: "winograd4", conv.Winograd2: "winograd2", conv.Direct: "direct"} {
+		s := m.Session(pipeline.Options{Conv: conv.Options{Algorithm: forced}})
+		s.Measure(true)
+		paint(s, r)
+		at := slices.IndexFunc(s.Profile(), func(op program.Sample) bool { return op.Name == "mid_block.resnets.0.conv1" })
+		if got := s.Profile()[at].How; got != want {
+			t.Errorf("%v: by %s, want %s", forced, got, want)
+		}
+	}
+	for _, err := range m.Session(pipeline.Options{}, pipeline.Options{}).Generate(t.Context(), r) {
+		modeltest.Says(t, err, "pipeline: unet: session: options given 2 times")
 	}
 }

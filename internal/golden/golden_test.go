@@ -42,8 +42,8 @@ var runners = map[string]runner{
 }
 
 // TestGolden runs the cases of every root in LANEWISE_GOLDEN, a list of directories in the form of
-// PATH, or of testdata where that is not set: subtests <group>/<case>/isa=<isa>. A case runs or is
-// skipped with the reason. What testdata holds is what must run: there, a skip is a failure.
+// PATH, or of testdata where that is not set: subtests <group>/<case>/isa=<isa>, and, where several
+// algorithms convolve, <group>/<case>/conv=<algorithm>/isa=<isa>. A case runs or is skipped with the reason. What testdata holds is what must run: there, a skip is a failure.
 func TestGolden(t *testing.T) {
 	roots := filepath.SplitList(os.Getenv("LANEWISE_GOLDEN"))
 	if len(roots) == 0 {
