@@ -81,10 +81,10 @@ func (a *Accuracy) UnmarshalText(name []byte) error {
 // PhasesWinograd has those of Winograd4 (bench/errors):
 //
 //	channels      32    64   320   640  1280
-//	Direct       2.9   4.3   9.5  12.8  17.4
-//	Winograd2    1.9   2.7   3.4   3.6   3.7
-//	Winograd4    5.7   7.8  10.0  10.5  11.1
-//	Winograd6   24    35    40    47    45
+//	Direct       2.9   4.3   9.5  13.3  18.6
+//	Winograd2    1.9   2.6   3.3   3.6   3.7
+//	Winograd4    5.7   7.5   9.4  10.6  11.0
+//	Winograd6     24    32    41    44    46
 func (a Accuracy) allows(by Algorithm) bool {
 	switch by {
 	case Direct, Phases, Winograd2:
