@@ -10,6 +10,7 @@ package conv
 
 import (
 	"fmt"
+	"sync/atomic"
 
 	"github.com/lanewise/lanewise/engine"
 	"github.com/lanewise/lanewise/gemm"
@@ -44,8 +45,9 @@ type Packed struct {
 	panels  *gemm.Packed
 	joined  *gemm.Packed // panels with the taps of a kernel row as one, where they are read so; or nil
 	plan    Plan
-	stored  *transformed // where the plan says so
-	others  *others      // the same weights for other plans
+	stored  *transformed           // where the plan says so
+	others  *others                // the same weights for other plans
+	tiling  atomic.Pointer[tiling] // the last one of a Winograd algorithm
 }
 
 // Pack lays out w, out × in × kh × kw as PyTorch stores it.

@@ -1,6 +1,8 @@
 package conv
 
 import (
+	"math"
+
 	"github.com/lanewise/lanewise/engine"
 	"github.com/lanewise/lanewise/gemm"
 	"github.com/lanewise/lanewise/internal/winograd"
@@ -11,6 +13,7 @@ import (
 // tiling is how a fast convolution is cut into tasks, and where a task keeps what. Nothing of it changes
 // a bit of the result.
 type tiling struct {
+	key        tilingKey
 	x          *winograd.Transform
 	step       int // pixels that the taps see from tile to tile
 	top, left  int // of them before the image
@@ -21,26 +24,43 @@ type tiling struct {
 
 	blocksN, blocksY, blocksX int // blocks along each axis
 	units, groups             int // units of all phases, and groups of them
-	together                  int // units that share a matrix of V while it is in the cache
 	most                      int // tiles of a block
 
-	vStride, vPoint        int // of V: from tile to tile, from point to point
-	mStride, mPoint, mUnit int // of M
-	wPoint                 int // of weights that are made
-	windowStride           int
-	rowPointers            int // pointers to the rows of a matrix of V
-	room                   room
+	vStride, vPoint, vPiece int // of V: from tile to tile, from point to point
+	mStride, mPoint         int // of M
+	wPoint                  int // of weights that are made
+	windowStride            int
+	rowPointers             int // pointers to the rows of a matrix of V
+	room                    room
 }
 
 // room is where the parts of a worker's scratch end.
 type room struct{ v, m, weights, wide, window, staged, temp, total int }
 
-// tile plans the convolution of images to dst on e.
-func (w *Packed) tile(e *engine.Engine, dst tensor.NHWC, window bool, ep gemm.Epilogue) tiling {
+// tilingKey is what a tiling depends on besides the weights.
+type tilingKey struct {
+	n, h, w, workers int
+	window, staged   bool // whether there are a prologue and an activation
+}
+
+// tilingOf returns the tiling of a convolution to dst on e. The last one is kept: a layer of a session has
+// the same every time.
+func (w *Packed) tilingOf(e *engine.Engine, dst tensor.NHWC, window, staged bool) *tiling {
+	key := tilingKey{dst.N, dst.H, dst.W, e.Workers(), window, staged}
+	last := w.tiling.Load()
+	if last == nil || last.key != key {
+		last = w.tile(e, dst, key)
+		w.tiling.Store(last)
+	}
+	return last
+}
+
+// tile makes a tiling.
+func (w *Packed) tile(e *engine.Engine, dst tensor.NHWC, key tilingKey) *tiling {
 	kind, _ := w.plan.Algorithm.fast()
-	j := tiling{x: kind.Transform(), phases: 1, apart: 1, top: w.Top, left: w.Left, n: dst.N, h: dst.H, w: dst.W}
+	j := &tiling{key: key, x: kind.Transform(), phases: 1, apart: 1, top: w.Top, left: w.Left, n: dst.N, h: dst.H, w: dst.W}
 	j.step = j.x.Outputs
-	j.rows, j.cols = (dst.H+j.step-1)/j.step, (dst.W+j.step-1)/j.step
+	j.rows, j.cols = ceil(dst.H, j.step), ceil(dst.W, j.step)
 	if w.plan.Algorithm.phased() {
 		j.phases, j.apart = 4, 2
 		j.h, j.w = dst.H/2, dst.W/2
@@ -49,21 +69,21 @@ func (w *Packed) tile(e *engine.Engine, dst tensor.NHWC, window bool, ep gemm.Ep
 	}
 	g := &e.Set().GEMM
 	j.units = j.phases * w.panels.Units()
-	j.cut(g, w, e.Workers(), window)
+	j.cut(g, w)
 
 	points := j.x.Points * j.x.Points
-	j.vStride = gemm.RowStride(w.In)
+	n, each := pieces(w.In)
+	j.vStride = each
 	j.vPoint = offSet(j.most * j.vStride)
+	j.vPiece = points * j.vPoint
 	j.mStride = g.NR
 	j.mPoint = offSet(j.most * j.mStride)
-	j.mUnit = points * j.mPoint
-	j.rowPointers = (j.most + g.MR - 1) / g.MR * g.MR
+	j.rowPointers = ceil(j.most, g.MR) * g.MR
 	r := &j.room
-	r.v = points * j.vPoint
-	r.m = r.v + j.together*j.mUnit
+	r.v = n * j.vPiece
+	r.m = r.v + points*j.mPoint
 	r.weights, r.wide = r.m, r.m
 	if w.stored == nil {
-		_, each := pieces(w.In)
 		j.wPoint = offSet(each * g.NR)
 		r.weights += points * j.wPoint
 		r.wide = r.weights
@@ -72,13 +92,13 @@ func (w *Packed) tile(e *engine.Engine, dst tensor.NHWC, window bool, ep gemm.Ep
 		}
 	}
 	r.window = r.wide
-	if window {
+	if key.window {
 		j.windowStride = gemm.RowStride(w.In)
-		high, wide := j.side((j.rows+j.blocksY-1)/j.blocksY), j.side((j.cols+j.blocksX-1)/j.blocksX)
+		high, wide := j.side(ceil(j.rows, j.blocksY)), j.side(ceil(j.cols, j.blocksX))
 		r.window += high * wide * j.windowStride
 	}
 	r.staged = r.window
-	if ep.Act != kernels.Identity {
+	if key.staged {
 		r.staged += j.most * j.x.Outputs * j.x.Outputs * g.NR
 	}
 	r.temp = r.staged + kernels.WinogradTemp
@@ -92,83 +112,78 @@ func (j *tiling) side(tiles int) int { return tiles*j.step + j.x.Points - j.step
 // offSet is n values or a little more: rows that are so far apart do not fall into one set of a cache.
 func offSet(n int) int { return gemm.RowStride(n) }
 
-// Cost of a block's parts, in multiply-adds of a row of a product: see cut.
-const (
-	transformCost = 8  // a value to or from a point
-	prologueCost  = 40 // a value of a window
-	weightRows    = 6  // a pass over the weights of a unit
-	taskCost      = 200 << 10
-)
-
-// cut chooses blocks and groups. window says that there is a prologue: what a block reads besides the
-// pixels of its tiles then has a price.
-func (j *tiling) cut(g *kernels.GEMM, w *Packed, workers int, window bool) {
+// cut chooses blocks and groups: those with which the worker that has most to do has least. What a task costs
+// is counted in multiply-adds of a row of a product:
+//
+//   - rows of V in whole tiles of the kernel, and beside them, where weights are made, as many rows as that
+//     takes; where they are stored at least as many rows as hide the way of the weights from a third-level
+//     cache behind the arithmetic;
+//   - the transforms of pixels, for each value of V and M;
+//   - with a prologue, the window that it is applied to, which overlaps those of other blocks;
+//   - what surrounds a task.
+//
+// All were measured on an Intel server core with AVX-512, where a line of weights takes 7 cycles to make and
+// as long as 32 rows to fetch. V may be larger than the second-level cache: it is read in order, and from a
+// third-level cache just as fast. It is bounded to a few times its size to bound the scratch.
+func (j *tiling) cut(g *kernels.GEMM, w *Packed) {
+	const (
+		madeRows, storedRows = 12, 32
+		transformCost        = 16
+		prologueCost         = 40
+		taskCost             = 200 << 10
+		most                 = 128 // tiles of a block
+	)
 	cache := g.KC * 8 * 64 // values that the second-level cache holds: see kernels.GEMM.KC
 	points := j.x.Points * j.x.Points
-	perTile := points * (w.In + g.NR)
-	limit := min(max(cache*5/8/perTile, 6), 96)
-	if w.stored == nil {
-		limit = max(limit, 48)
-	}
-	if Tune.Most > 0 {
-		limit = Tune.Most
-	}
-	j.together = 1
-	if cache/2 < limit*perTile {
-		j.together = min(4, j.units)
-	}
-	if w.stored == nil {
-		j.together = 1
-	}
-	if Tune.Together > 0 {
-		j.together = Tune.Together
-	}
-	least := 0.0
-	best := *j
+	limit := min(max(4*cache/(points*w.In), g.MR), most)
+	least, best := math.Inf(1), *j
 	try := func(bn, by, bx int) {
-		most := (j.n + bn - 1) / bn * ((j.rows + by - 1) / by) * ((j.cols + bx - 1) / bx)
+		tiles := ceil(j.n, bn) * ceil(j.rows, by) * ceil(j.cols, bx)
+		if tiles > limit {
+			return
+		}
+		rows := ceil(tiles, g.MR) * g.MR
+		if w.stored == nil {
+			rows += madeRows
+		} else {
+			rows = max(rows, storedRows)
+		}
 		blocks := bn * by * bx
-		for groups := 1; groups <= min(j.units, 4*workers); groups++ {
-			units := (j.units + groups - 1) / groups
-			full := (most + g.MR - 1) / g.MR * g.MR
-			columns := float64(units * g.NR)
-			one := float64(w.In)*columns*float64(full+weightRows) + float64(most*transformCost)*(float64(w.In)*2+columns*2)
-			one = float64(points)*one + taskCost
-			if window {
-				high, wide := j.side((j.rows+by-1)/by), j.side((j.cols+bx-1)/bx)
-				one += prologueCost * float64(w.In*((j.n+bn-1)/bn)*high*wide)
+		for groups := 1; groups <= min(j.units, 4*j.key.workers); groups++ {
+			columns := ceil(j.units, groups) * g.NR
+			task := taskCost + float64(points)*(float64(rows*w.In*columns)+float64(transformCost*tiles*(w.In+columns)))
+			if j.key.window {
+				high, wide := j.side(ceil(j.rows, by)), j.side(ceil(j.cols, bx))
+				task += float64(prologueCost * w.In * ceil(j.n, bn) * high * wide)
 			}
-			most := (blocks*groups + workers - 1) / workers
-			if cost := one * float64(most); least == 0 || cost < least {
+			if cost := task * float64(ceil(blocks*groups, j.key.workers)); cost < least {
 				least = cost
 				best.blocksN, best.blocksY, best.blocksX, best.groups = bn, by, bx, groups
 			}
 		}
 	}
-	if image := j.rows * j.cols; image <= limit {
-		for bn := (j.n*image + limit - 1) / limit; bn <= j.n; bn++ {
-			try(bn, 1, 1)
-		}
+	for bn := 1; bn <= j.n; bn++ {
+		try(bn, 1, 1)
 	}
-	for by := 1; by <= j.rows; by++ {
-		high := (j.rows + by - 1) / by
-		if high > limit || by > 1 && high == (j.rows+by-2)/(by-1) {
-			continue
-		}
-		for bx := 1; bx <= j.cols; bx++ {
-			wide := (j.cols + bx - 1) / bx
-			if high*wide > limit || 3*high*wide < limit && bx > 1 {
-				continue
-			}
+	for by := 1; by <= j.rows; by = next(j.rows, by) {
+		for bx := 1; bx <= j.cols; bx = next(j.cols, bx) {
 			try(j.n, by, bx)
 		}
 	}
 	*j = best
-	j.most = (j.n + j.blocksN - 1) / j.blocksN * ((j.rows + j.blocksY - 1) / j.blocksY) * ((j.cols + j.blocksX - 1) / j.blocksX)
+	j.most = ceil(j.n, j.blocksN) * ceil(j.rows, j.blocksY) * ceil(j.cols, j.blocksX)
 }
 
-// Tune overrides what cut chooses.
-var Tune struct{ Most, Together int }
+// next is the least number of parts that makes them smaller than so many do.
+func next(n, parts int) int {
+	if parts == n {
+		return n + 1
+	}
+	return ceil(n, ceil(n, parts)-1)
+}
+
+// ceil is the quotient, rounded up.
+func ceil(n, by int) int { return (n + by - 1) / by }
 
 // tasks is how many tasks there are.
 func (j *tiling) tasks() int { return j.blocksN * j.blocksY * j.blocksX * j.groups }

@@ -15,7 +15,7 @@ import (
 // block and a group of units, a unit being a panel of output columns (of each of the four phases, where
 // there are such), and
 //
-//	transforms the block's t×t pixels, for all channels, to V: point × tile × channel,
+//	transforms the block's t×t pixels to V: piece of channels × point × tile × channel,
 //	multiplies, point by point, V by the transformed weights of a unit to M: point × tile × column,
 //	transforms M to the m×m pixels of dst, with the epilogue.
 //
@@ -66,7 +66,7 @@ func (w *Packed) winograd(e *engine.Engine, dst, src tensor.NHWC, pro gemm.Prolo
 	if w.Upsample && !w.plan.Algorithm.phased() {
 		j.vh, j.vw = dst.H, dst.W
 	}
-	j.tiling = w.tile(e, dst, pro.Active(), ep)
+	j.tiling = *w.tilingOf(e, dst, pro.Active(), ep.Act != kernels.Identity)
 	e.For(j.tasks(), engine.Scratch{Floats: j.room.total, Pointers: j.pointers()}, j)
 	if ep.Moments != nil {
 		gatherMoments(e, dst, ep.Moments)
@@ -90,7 +90,7 @@ func (j *fast) Tile(w *engine.Worker, task int) {
 func (j *fast) transformInput(w *engine.Worker, b *block) {
 	a := &w.Args.WinogradInput
 	*a = kernels.WinogradInputArgs{
-		Kind: j.kind, Cols: j.w.In, PointStride: j.vPoint, DstStride: j.vStride, Temp: b.temp,
+		Kind: j.kind, PointStride: j.vPoint, DstStride: j.vStride, Temp: b.temp,
 	}
 	if !j.pro.Active() {
 		j.pointInput(b, 0, b.tiles, view{data: j.src.Data, stride: j.src.Stride, width: j.src.W})
@@ -109,14 +109,18 @@ func (j *fast) transformInput(w *engine.Worker, b *block) {
 // inputLimit is how many values of tiles one call transforms, which bounds its time to some 50 µs.
 const inputLimit = 16 << 10
 
-// transformTiles transforms tiles first up to end, a few at a time.
+// transformTiles transforms tiles first up to end, piece by piece, a few at a time.
 func (j *fast) transformTiles(w *engine.Worker, b *block, first, end int) {
 	a, tt := &w.Args.WinogradInput, j.x.Points*j.x.Points
-	some := max(1, inputLimit/max(a.Cols, 1))
-	for i := first; i < end; i += some {
-		a.Tiles = min(some, end-i)
-		a.Pixels, a.Dst = b.pixels[i*tt:(i+a.Tiles)*tt], b.v[i*j.vStride:]
-		w.Set.WinogradInput(a)
+	n, each := pieces(j.w.In)
+	some := max(1, inputLimit/each)
+	for p := range n {
+		a.From, a.Cols = p*each, min(each, j.w.In-p*each)
+		for i := first; i < end; i += some {
+			a.Tiles = min(some, end-i)
+			a.Pixels, a.Dst = b.pixels[i*tt:(i+a.Tiles)*tt], b.v[p*j.vPiece+i*j.vStride:]
+			w.Set.WinogradInput(a)
+		}
 	}
 }
 
@@ -158,33 +162,27 @@ func (j *fast) pointInput(b *block, first, end int, v view) {
 	}
 }
 
-// multiplyStored multiplies V by stored weights, a few units together: each matrix of V meets all of them while
-// it is in the cache.
+// multiplyStored multiplies V by stored weights.
 func (j *fast) multiplyStored(w *engine.Worker, b *block) {
 	t, points := &w.Args.Tile, j.x.Points*j.x.Points
 	n, each := pieces(j.w.In)
-	for u0 := b.unit; u0 < b.unit+b.units; u0 += j.together {
-		u1 := min(u0+j.together, b.unit+b.units)
-		*t = kernels.TileArgs{Rows: b.tiles, Segments: 1, AStride: j.e.Set().GEMM.MR}
+	for u := b.unit; u < b.unit+b.units; u++ {
+		phase, unit := j.split(u)
+		*t = kernels.TileArgs{
+			Rows: b.tiles, Cols: j.w.panels.Columns(unit), Segments: 1, AStride: w.Set.GEMM.MR, BStride: j.w.panels.Width(unit),
+		}
 		for a := range points {
 			t.A = b.rows[a*j.rowPointers:]
-			for u := u0; u < u1; u++ {
-				phase, unit := j.split(u)
-				m := b.m[(u-u0)*j.mUnit+a*j.mPoint:]
-				t.Cols, t.BStride = j.w.panels.Columns(unit), j.w.panels.Width(unit)
-				for i := range n {
-					k0, k1 := i*each, min((i+1)*each, j.w.In)
-					t.From, t.K = k0, k1-k0
-					t.B = j.stored.panel(phase, unit, a, k0, k1)
-					t.Ahead = j.after(b, u0, u1, u, a, k0, k1)
-					j.multiply(w, t, m, i == 0)
-				}
+			for i := range n {
+				k0, k1 := i*each, min((i+1)*each, j.w.In)
+				t.From, t.K = i*j.vPiece, k1-k0
+				t.B = j.stored.panel(phase, unit, a, k0, k1)
+				t.Ahead = j.after(b, u, a, k0, k1)
+				j.multiply(w, t, b.m[a*j.mPoint:], i == 0)
 			}
 		}
 		*t = kernels.TileArgs{}
-		for u := u0; u < u1; u++ {
-			j.transformOutput(w, b, u, b.m[(u-u0)*j.mUnit:])
-		}
+		j.transformOutput(w, b, u)
 	}
 }
 
@@ -198,17 +196,13 @@ func (j *fast) multiply(w *engine.Worker, t *kernels.TileArgs, m []float32, firs
 	w.Set.GEMM.Tile(t)
 }
 
-// after is the piece of weights that is multiplied as much later as a panel has pieces: of the next unit, or of
-// the next point.
-func (j *fast) after(b *block, u0, u1, u, a, k0, k1 int) []float32 {
-	switch points := j.x.Points * j.x.Points; {
-	case u+1 < u1:
-		u++
-	case a+1 < points:
-		a, u = a+1, u0
-	case u+1 < b.unit+b.units:
+// after is the piece of weights that is multiplied as much later as a panel has pieces: of the next point, or of
+// the next unit.
+func (j *fast) after(b *block, u, a, k0, k1 int) []float32 {
+	if a++; a == j.x.Points*j.x.Points {
 		a, u = 0, u+1
-	default:
+	}
+	if u == b.unit+b.units {
 		return nil
 	}
 	phase, unit := j.split(u)
@@ -227,7 +221,7 @@ func (j *fast) multiplyMade(w *engine.Worker, b *block) {
 			j.makeWeights(w, b, u, k0, k1)
 			*t = kernels.TileArgs{
 				Rows: b.tiles, Cols: columns, Segments: 1, AStride: w.Set.GEMM.MR, BStride: width,
-				From: k0, K: k1 - k0,
+				From: i * j.vPiece, K: k1 - k0,
 			}
 			for a := range points {
 				t.A = b.rows[a*j.rowPointers:]
@@ -237,7 +231,7 @@ func (j *fast) multiplyMade(w *engine.Worker, b *block) {
 			}
 		}
 		*t = kernels.TileArgs{}
-		j.transformOutput(w, b, u, b.m)
+		j.transformOutput(w, b, u)
 	}
 }
 
@@ -282,8 +276,8 @@ func (j *fast) tapsAfter(b *block, u, i, a int) []float32 {
 	return j.w.panels.Memory(u, tap*j.w.In+k0, tap*j.w.In+k1)
 }
 
-// transformOutput transforms the sums m of unit u to pixels of dst.
-func (j *fast) transformOutput(w *engine.Worker, b *block, u int, m []float32) {
+// transformOutput transforms M, of unit u, to pixels of dst.
+func (j *fast) transformOutput(w *engine.Worker, b *block, u int) {
 	phase, unit := j.split(u)
 	if phase != b.phase {
 		j.pointOutput(b, phase)
@@ -297,7 +291,7 @@ func (j *fast) transformOutput(w *engine.Worker, b *block, u int, m []float32) {
 		image := n * j.images / j.dst.N
 		*a = kernels.WinogradOutputArgs{
 			Kind: j.kind, Tiles: end - first, Cols: j.w.panels.Columns(unit), From: column,
-			Src: m[first*j.mStride:], PointStride: j.mPoint, SrcStride: j.mStride,
+			Src: b.m[first*j.mStride:], PointStride: j.mPoint, SrcStride: j.mStride,
 			Dst: b.outputs[first*mm : end*mm], Temp: b.temp,
 		}
 		switch {
