@@ -65,6 +65,10 @@ func (a Algorithm) fast() (k winograd.Kind, ok bool) {
 	return 0, false
 }
 
+// Tiled says whether a is a Winograd algorithm, which reads its input in blocks of tiles that overlap by a
+// pixel or two.
+func (a Algorithm) Tiled() bool { _, fast := a.fast(); return fast }
+
 // phased says whether a computes the four phases of an enlargement.
 func (a Algorithm) phased() bool { return a == Phases || a == PhasesWinograd }
 
@@ -111,6 +115,9 @@ func (p *Packed) With(e *engine.Engine, plan Plan) *Packed {
 	q := &Packed{Geometry: p.Geometry, In: p.In, Out: p.Out, panels: p.panels, joined: p.joined, plan: plan, others: p.others}
 	if plan.Stored {
 		q.stored = p.transform(e, plan.Algorithm)
+	}
+	if plan.Algorithm == Phases {
+		q.phases = p.sumPhases(e)
 	}
 	if p.others.made == nil {
 		p.others.made = make(map[Plan]weak.Pointer[Packed])

@@ -21,6 +21,8 @@ func layers(set *kernels.Set) []layer {
 		{n: 2, h: 8, w: 9, in: 14, out: nr + 1, g: conv.Same(3), scaled: true, before: kernels.SiLU},
 		{n: 2, h: 5, w: 6, in: 13, out: 2*nr + 1, g: up, toH: 11, toW: 12, act: kernels.SiLU, bias: true},
 		{n: 2, h: 3, w: 3, in: kc + 5, out: 5, g: conv.Same(3), add: true},
+		{n: 2, h: 13, w: 9, in: 17, out: 3*nr + 5, g: up, toH: 26, toW: 18, by: conv.Phases, bias: true, add: true},
+		{n: 2, h: 5, w: 7, in: kc/4 + 3, out: nr + 5, g: up, toH: 10, toW: 14, by: conv.Phases, imageBias: true, scaled: true, centred: true, before: kernels.SiLU, act: kernels.SiLU},
 	}
 }
 
@@ -94,7 +96,7 @@ func TestApplyDoesNotAllocate(t *testing.T) {
 			e := kerneltest.Engine(t, set, workers)
 			for _, l := range layers(set) {
 				o := l.operands(t)
-				w := conv.Pack(e, o.w, l.out, l.in, l.g)
+				w := l.pack(e, o)
 				kerneltest.NoAllocations(t, l.String(), func() { conv.Apply(e, o.dst, o.src, w, o.pro, o.ep) })
 			}
 		}
@@ -109,12 +111,12 @@ func TestApplyHalf(t *testing.T) {
 			for _, ty := range []kernels.HalfType{kernels.BFloat16, kernels.Float16} {
 				l.half = 1 + int(ty)
 				want := l.operands(t)
-				w := conv.Pack(wide, want.w, l.out, l.in, l.g)
+				w := l.pack(wide, want)
 				conv.Apply(wide, want.dst, want.src, w, want.pro, want.ep)
 				for _, workers := range []int{1, 7} {
 					o, e := l.operands(t), kerneltest.Engine(t, set, workers)
-					half := conv.Pack(e, o.w, l.out, l.in, l.g)
-					if 2*half.Bytes() != w.Bytes() {
+					half := l.pack(e, o)
+					if l.by == conv.Auto && 2*half.Bytes() != w.Bytes() {
 						t.Fatalf("%v: %d bytes, %d of float32", l, half.Bytes(), w.Bytes())
 					}
 					conv.Apply(e, o.dst, o.src, half, o.pro, o.ep)

@@ -46,6 +46,7 @@ type Packed struct {
 	joined  *gemm.Packed // panels with the taps of a kernel row as one, where they are read so; or nil
 	plan    Plan
 	stored  *transformed           // where the plan says so
+	phases  *[4]*gemm.Packed       // where the plan is Phases
 	others  *others                // the same weights for other plans
 	tiling  atomic.Pointer[tiling] // the last one of a Winograd algorithm
 }
@@ -72,8 +73,11 @@ func Pack(e *engine.Engine, w []float32, out, in int, g Geometry) *Packed {
 // Bytes returns how much memory the weights take that Apply reads: those that the plan stores, or else
 // those that Pack laid out.
 func (p *Packed) Bytes() int {
-	if p.stored != nil {
+	switch {
+	case p.stored != nil:
 		return 4 * len(p.stored.data)
+	case p.phases != nil:
+		return len(p.phases) * p.phases[0].Bytes()
 	}
 	return p.panels.Bytes()
 }
@@ -115,6 +119,10 @@ func Apply(e *engine.Engine, dst, src tensor.NHWC, w *Packed, pro gemm.Prologue,
 	}
 	if _, fast := w.plan.Algorithm.fast(); fast && dst.N%ep.Images() == 0 {
 		w.winograd(e, dst, src, pro, ep)
+		return
+	}
+	if w.plan.Algorithm == Phases && dst.N%ep.Images() == 0 {
+		w.phased(e, dst, src, pro, ep)
 		return
 	}
 	w.direct(e, dst, src, pro, ep)

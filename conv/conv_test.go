@@ -24,13 +24,14 @@ type layer struct {
 	scaled           bool // a prologue's scale and shift for each image
 	centred          bool // with a mean beside them
 	before, act      kernels.Act
-	add, addDst      bool // a residual; in dst itself
-	half             int  // the weights' kernels.HalfType and 1; 0: they have all digits of a float32
+	add, addDst      bool           // a residual; in dst itself
+	by               conv.Algorithm // but Direct, Auto
+	half             int            // the weights' kernels.HalfType and 1; 0: they have all digits of a float32
 }
 
 func (l layer) String() string {
 	return kerneltest.Name("n", l.n, "h", l.h, "w", l.w, "in", l.in, "out", l.out, "k", l.g.KH, "kw", l.g.KW, "s", l.g.Stride,
-		"up", l.g.Upsample, "pad", l.pad, "scaled", l.scaled, "centred", l.centred, "before", l.before, "act", l.act, "add", l.add, "half", l.half)
+		"up", l.g.Upsample, "pad", l.pad, "scaled", l.scaled, "centred", l.centred, "before", l.before, "act", l.act, "add", l.add, "by", l.by, "half", l.half)
 }
 
 // size returns the output's size by the definition of a convolution.
@@ -144,8 +145,17 @@ func (l layer) truth(o operands) []kerneltest.Approx {
 	return want
 }
 
+// pack lays out the layer's weights for its algorithm.
+func (l layer) pack(e *engine.Engine, o operands) *conv.Packed {
+	p := conv.Pack(e, o.w, l.out, l.in, l.g)
+	if l.by != conv.Auto {
+		p = p.With(e, conv.Plan{Algorithm: l.by})
+	}
+	return p
+}
+
 func (l layer) run(e *engine.Engine, o operands) {
-	conv.Apply(e, o.dst, o.src, conv.Pack(e, o.w, l.out, l.in, l.g), o.pro, o.ep)
+	conv.Apply(e, o.dst, o.src, l.pack(e, o), o.pro, o.ep)
 }
 
 // check runs the layer and compares with the truth.
@@ -338,6 +348,8 @@ func FuzzApply(f *testing.F) {
 	f.Add(uint8(69), uint8(2), uint8(1), uint8(0), uint8(68), uint16(87), uint16(300))
 	f.Add(uint8(9), uint8(11), uint8(67), uint8(39), uint8(10), uint16(0x4004), uint16(0x1111))
 	f.Add(uint8(11), uint8(11), uint8(40), uint8(20), uint8(10), uint16(0x8104), uint16(0x1111))
+	f.Add(uint8(5), uint8(7), uint8(33), uint8(17), uint8(0x40), uint16(0x109c), uint16(0))
+	f.Add(uint8(1), uint8(3), uint8(69), uint8(39), uint8(0x40), uint16(0x6131), uint16(0))
 	f.Fuzz(func(t *testing.T, h, w, in, out, geometry uint8, fused, pads uint16) {
 		l := layer{n: 1 + int(fused>>12&1), h: int(h % 12), w: int(w % 12), in: int(in % 70), out: int(out % 40)}
 		l.g = conv.Geometry{KH: 1 + int(geometry&3), KW: 1 + int(geometry>>2&3), Stride: 1 + int(geometry>>4&1),
@@ -349,6 +361,10 @@ func FuzzApply(f *testing.F) {
 			l.g.Upsample, l.toH, l.toW = true, 1+int(pads>>2&7), 1+int(pads>>6&7)
 			l.g.Top, l.g.Left = l.g.Top%l.g.KH, l.g.Left%l.g.KW
 			l.g.Bottom, l.g.Right = l.g.KH-1-l.g.Top, l.g.KW-1-l.g.Left
+		}
+		if geometry&0x40 != 0 && l.in > 0 {
+			l.by, l.g, l.toH, l.toW = conv.Phases, conv.Same(3), 2*l.h, 2*l.w
+			l.g.Upsample = true
 		}
 		l.pad = int(fused & 3)
 		l.bias, l.scaled, l.add, l.addDst = fused&4 != 0, fused&8 != 0, fused&16 != 0, fused&48 == 48

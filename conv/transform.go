@@ -84,14 +84,11 @@ func (t *transformed) fill(w *engine.Worker, unit, k0, k1 int) {
 	}
 }
 
-// phaseTaps sums 3 × 3 taps to the 2 × 2 of a phase, py·2 + px: enlarged twofold by nearest pixels, rows
-// 2y−1 and 2y, 2y+1 of an image are rows y−1 and y, y of the small one, and rows 2y, 2y+1 and 2y+2
-// are rows y, y and y+1.
+// phaseTaps sums 3 × 3 taps to the 2 × 2 of a phase.
 func phaseTaps(g *[9]float64, phase int) (sums [9]float64) {
-	py, px := phase/2, phase%2
 	for ky := range 3 {
 		for kx := range 3 {
-			sums[(ky+1-py)/2*2+(kx+1-px)/2] += g[ky*3+kx]
+			sums[phaseTap(phase, ky, kx)] += g[ky*3+kx]
 		}
 	}
 	return sums

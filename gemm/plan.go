@@ -23,9 +23,9 @@ func (p *Product) plan() {
 	g := &p.w.set.GEMM
 	kc, mc, sums := g.KC, g.MC, sumsMax
 	switch {
-	case p.dst.Rows <= g.MR:
+	case p.rows.total <= g.MR:
 		kc = max(kc, thinChain)
-	case p.w.half != nil && p.dst.Rows > (p.workers-1)*2*mc: // a block for every worker is left
+	case p.w.half != nil && p.rows.total > (p.workers-1)*2*mc: // a block for every worker is left
 		mc, sums = 2*mc, max(sums, g.KC*g.MC)
 	}
 	p.chunks = cutChain(p.w.taps, p.w.In, kc)
@@ -48,7 +48,7 @@ func (p *Product) plan() {
 // worker with most to do has least: what the others wait for. Of cuts that cost the same, within a
 // percent, the one with more tasks is chosen.
 func (p *Product) share(tiles int) {
-	flop := 2 * float64(p.dst.Rows) * float64(p.w.chain()*p.w.Out*p.w.halves())
+	flop := 2 * float64(p.rows.total) * float64(p.w.chain()*p.w.Out*p.w.halves())
 	flop = max(flop, byteFLOP*float64(p.w.Bytes()))
 	want := min(tasksPerWorker*p.workers, 1+int(flop/minTask))
 	if want == 1 {

@@ -23,10 +23,11 @@ import (
 // the block, whose rows stay in the second-level cache; where the chain is longer than KC it is cut
 // into chunks, and partial sums wait in scratch.
 type Product struct {
-	w    *Packed
-	dst  tensor.Mat
-	ep   Epilogue
-	rows rows
+	w     *Packed
+	dst   tensor.Mat
+	ep    Epilogue
+	rows  rows
+	place Placement
 
 	blocks        int // of tiles
 	blockRows     int // at most
@@ -64,6 +65,12 @@ type Chunk struct {
 
 // Begin checks the operands and plans the work. It reports whether there is any.
 func (p *Product) Begin(e *engine.Engine, dst tensor.Mat, w *Packed, ep Epilogue) bool {
+	return p.BeginPlaced(e, dst, w, ep, Placement{Rows: dst.Rows})
+}
+
+// BeginPlaced is Begin for a product of place.Rows rows, not all those of dst. What the epilogue says of images
+// divides them evenly. Moments it cannot have.
+func (p *Product) BeginPlaced(e *engine.Engine, dst tensor.Mat, w *Packed, ep Epilogue, place Placement) bool {
 	if w.set != e.Set() {
 		panic(fmt.Sprintf("gemm: weights packed for %v on an engine of %v", w.set.ISA, e.Set().ISA))
 	}
@@ -72,12 +79,15 @@ func (p *Product) Begin(e *engine.Engine, dst tensor.Mat, w *Packed, ep Epilogue
 		panic(fmt.Sprintf("gemm: dst has %d columns, the weights %d", dst.Cols, w.Out))
 	}
 	ep.check(dst, w.Out*w.halves())
-	*p = Product{w: w, dst: dst, ep: ep, workers: e.Workers()}
-	if dst.Rows == 0 || dst.Cols == 0 {
+	if place.Run > 0 && ep.Moments != nil {
+		panic("gemm: moments of rows that do not follow each other")
+	}
+	*p = Product{w: w, dst: dst, ep: ep, place: place, workers: e.Workers()}
+	if place.Rows == 0 || dst.Cols == 0 {
 		return false
 	}
-	p.staged = ep.Act != kernels.Identity || w.GLU
-	p.rows = cutRows(dst.Rows, ep.images(), ep.span(dst.Rows), w.set.GEMM.MR)
+	p.staged = ep.Act != kernels.Identity || w.GLU || place.Run > 0
+	p.rows = cutRows(place.Rows, ep.images(), ep.span(place.Rows), w.set.GEMM.MR)
 	p.plan()
 	p.blockRows = p.highest()
 	return true
@@ -217,7 +227,7 @@ func (p *Product) sweep(w *engine.Worker, b *Block, unit, half int, pointers []*
 			}
 		}
 		t.Fetch, t.FetchStride = nil, p.dst.Stride
-		if last && p.staged && half == halves-1 {
+		if last && p.staged && half == halves-1 && p.place.Run == 0 {
 			t.Fetch = p.dst.Data[r0*p.dst.Stride+column:]
 		}
 		g.Tile(t)
@@ -267,43 +277,4 @@ func (b *Block) sumsOf(unit, half, row int) []float32 {
 		panel += (unit - b.unit) * b.p.w.halves()
 	}
 	return b.sums[(panel*b.Rows+row-b.Row)*b.p.w.set.GEMM.NR:]
-}
-
-// finish does what is left to do with rows r0 up to r1 of one unit, in one span of an image, when
-// their sums are complete.
-func (p *Product) finish(w *engine.Worker, b *Block, unit, image, r0, r1 int) {
-	nr := p.w.set.GEMM.NR
-	column, cols := unit*nr, p.w.columns(unit)
-	if p.staged {
-		a := &w.Args.Activate
-		*a = kernels.ActivateArgs{
-			Rows: r1 - r0, Cols: cols, Act: p.ep.Act,
-			Src: b.sumsOf(unit, 0, r0), SrcStride: nr,
-			Dst: p.dst.Data[r0*p.dst.Stride+column:], DstStride: p.dst.Stride,
-		}
-		if p.w.GLU {
-			a.Value, a.ValueStride = a.Src, nr
-			a.Src = b.sumsOf(unit, 1, r0)
-		}
-		if p.ep.Gate.Data != nil {
-			a.Value, a.ValueStride = p.ep.Gate.Row(image)[column:], 0
-		}
-		if p.ep.Add.Data != nil {
-			a.Add, a.AddStride = p.ep.Add.Data[r0*p.ep.Add.Stride+column:], p.ep.Add.Stride
-		}
-		w.Set.Activate(a)
-		*a = kernels.ActivateArgs{}
-	}
-	if p.ep.Moments != nil {
-		ref, sum, square := p.ep.Moments.Block(image, (r0-image*p.rows.perImage)/tensor.MomentPixels)
-		from := p.dst.Row(r0)[column : column+cols]
-		copy(ref[column:], from)
-		m := &w.Args.Moments
-		*m = kernels.MomentsArgs{
-			Rows: r1 - r0, Cols: cols, Src: p.dst.Data[r0*p.dst.Stride+column:], Stride: p.dst.Stride,
-			Ref: from, Sum: sum[column:], Square: square[column:],
-		}
-		w.Set.Moments(m)
-		*m = kernels.MomentsArgs{}
-	}
 }
