@@ -101,6 +101,7 @@ type others struct {
 // the weights for a plan, for all who ask for it: transformed weights live as long as one of them. It
 // panics where p cannot be computed so for any image.
 func (p *Packed) With(e *engine.Engine, plan Plan) *Packed {
+	plan.Stored = plan.Stored && plan.Algorithm.storable()
 	if plan == p.plan {
 		return p
 	}
@@ -116,7 +117,7 @@ func (p *Packed) With(e *engine.Engine, plan Plan) *Packed {
 	if plan.Stored {
 		q.stored = p.transform(e, plan.Algorithm)
 	}
-	if plan.Algorithm == Phases {
+	if plan.Algorithm.phased() && !plan.Stored {
 		q.phases = p.sumPhases(e)
 	}
 	if p.others.made == nil {

@@ -126,12 +126,17 @@ type Layer struct {
 	OutH, OutW int
 }
 
-// candidates lists the algorithms that o has for a layer, the best first. The last is Direct.
-func (l Layer) candidates(o Options) (list []Algorithm) {
+// candidates lists the plans that o has for a layer, the best first. They end where there is one that needs no
+// memory.
+func (l Layer) candidates(o Options) (list []Plan) {
 	add := func(a Algorithm) {
-		if l.Weights.Fits(a, l.H, l.W, l.OutH, l.OutW) {
-			list = append(list, a)
+		if !l.Weights.Fits(a, l.H, l.W, l.OutH, l.OutW) {
+			return
 		}
+		if a.storable() && l.stores(a) {
+			list = append(list, Plan{a, true})
+		}
+		list = append(list, Plan{Algorithm: a})
 	}
 	if o.Algorithm != Auto {
 		add(o.Algorithm)
@@ -142,8 +147,19 @@ func (l Layer) candidates(o Options) (list []Algorithm) {
 			}
 		}
 	}
-	return append(list, Direct)
+	add(Direct)
+	return list
 }
+
+// stores says whether it is faster to keep the transformed weights of a layer than to make them anew in every run.
+func (l Layer) stores(a Algorithm) bool {
+	return l.tiles(a) >= storedTiles || l.Weights.keeps(Plan{a, true}) <= storedBytes
+}
+
+const (
+	storedTiles = 128
+	storedBytes = 4 << 20
+)
 
 // tiles is how many tiles the algorithm a cuts an image of the layer into.
 func (l Layer) tiles(a Algorithm) int {
@@ -171,7 +187,7 @@ func Plans(layers []Layer, o Options) []Plan {
 	order := make([]int, len(layers))
 	tiles := make([]int, len(layers))
 	for i, l := range layers {
-		order[i], tiles[i] = i, l.tiles(l.candidates(o)[0])
+		order[i], tiles[i] = i, l.tiles(l.candidates(o)[0].Algorithm)
 	}
 	slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(tiles[j], tiles[i]) })
 
@@ -183,23 +199,17 @@ func Plans(layers []Layer, o Options) []Plan {
 	plans := make([]Plan, len(layers))
 	for _, i := range order {
 		l := layers[i]
-		for _, a := range l.candidates(o) {
-			plan := Plan{Algorithm: a, Stored: a.storable()}
+		plans[i] = Plan{Algorithm: Direct}
+		for _, plan := range l.candidates(o) {
 			k := kept{l.Weights.others, plan}
-			size := l.Weights.keeps(a)
+			size := l.Weights.keeps(plan)
 			if all[k] {
 				size = 0
 			}
-			if size == 0 || size <= room {
-				if size > 0 {
-					all[k] = true
-					room -= size
-				}
+			if size <= max(room, 0) {
+				all[k] = true
+				room -= size
 				plans[i] = plan
-				break
-			}
-			if a.unstored() {
-				plans[i] = Plan{Algorithm: a}
 				break
 			}
 		}
@@ -213,24 +223,22 @@ func (p *Packed) Choose(h, w, H, W int, o Options) Plan {
 	return Plans([]Layer{{Weights: p, H: h, W: w, OutH: H, OutW: W}}, o)[0]
 }
 
-// storable says whether a has transformed weights, which a Plan may store; unstored, whether it can be
-// computed without.
+// storable says whether a has transformed weights, which a Plan may store.
 func (a Algorithm) storable() bool { _, fast := a.fast(); return fast }
-func (a Algorithm) unstored() bool { return a.storable() && !a.phased() }
 
-// keeps is how many bytes of weights the algorithm keeps besides those of Direct, without what pads them
+// keeps is how many bytes of weights a plan keeps besides those of Direct, without what pads them
 // to vectors: it is a function of their shape.
-func (p *Packed) keeps(a Algorithm) int64 {
-	values := 0
-	switch kind, fast := a.fast(); {
-	case fast:
+func (p *Packed) keeps(plan Plan) int64 {
+	values := 0 // for a pair of channels
+	switch kind, _ := plan.Algorithm.fast(); {
+	case plan.Stored:
 		t := kind.Transform().Points
 		values = t * t
-	case a.phased():
-		values = 2 * 2
-	}
-	if a.phased() {
-		values *= 4
+		if plan.Algorithm.phased() {
+			values *= 4
+		}
+	case plan.Algorithm.phased():
+		values = 4 * 2 * 2
 	}
 	return 4 * int64(values) * int64(p.In) * int64(p.Out)
 }

@@ -127,10 +127,13 @@ func TestPlansMemory(t *testing.T) {
 			t.Errorf("%d bytes: %v, want %v", test.memory, got, test.want)
 		}
 	}
-	// What cannot do without kept weights is not taken where they find no room.
+	// What makes its weights of those of phases needs room for these.
+	phases := int64(4 * 4 * 4 * 64 * 64)
 	for memory, want := range map[int64]conv.Plan{
-		4 * 4 * 36 * 64 * 64:     {Algorithm: conv.PhasesWinograd, Stored: true},
-		4*4*36*64*64 - 1:         {Algorithm: conv.Direct},
+		4 * one:                  {Algorithm: conv.PhasesWinograd, Stored: true},
+		4*one - 1:                {Algorithm: conv.PhasesWinograd},
+		phases:                   {Algorithm: conv.PhasesWinograd},
+		phases - 1:               {Algorithm: conv.Direct},
 		conv.DefaultMemory * 100: {Algorithm: conv.PhasesWinograd, Stored: true},
 	} {
 		if got := conv.Plans([]conv.Layer{double}, conv.Options{Algorithm: conv.PhasesWinograd, Memory: memory}); got[0] != want {

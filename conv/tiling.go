@@ -88,7 +88,7 @@ func (w *Packed) tile(e *engine.Engine, dst tensor.NHWC, key tilingKey) *tiling 
 		r.weights += points * j.wPoint
 		r.wide = r.weights
 		if w.panels.Half() {
-			r.wide += w.KH * w.KW * each * g.NR
+			r.wide += j.x.Taps * j.x.Taps * each * g.NR
 		}
 	}
 	r.window = r.wide

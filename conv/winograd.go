@@ -215,7 +215,8 @@ func (j *fast) multiplyMade(w *engine.Worker, b *block) {
 	t, points := &w.Args.Tile, j.x.Points*j.x.Points
 	n, each := pieces(j.w.In)
 	for u := b.unit; u < b.unit+b.units; u++ {
-		columns, width := j.w.panels.Columns(u), j.w.panels.Width(u)
+		_, unit := j.split(u)
+		columns, width := j.w.panels.Columns(unit), j.w.panels.Width(unit)
 		for i := range n {
 			k0, k1 := i*each, min((i+1)*each, j.w.In)
 			j.makeWeights(w, b, u, k0, k1)
@@ -235,30 +236,39 @@ func (j *fast) multiplyMade(w *engine.Worker, b *block) {
 	}
 }
 
-// makeWeights transforms channels k0 up to k1 of a unit.
+// taps returns the weights that unit u is made of, and which of their units that is.
+func (j *fast) taps(u int) (*gemm.Packed, int) {
+	phase, unit := j.split(u)
+	if j.w.phases != nil {
+		return j.w.phases[phase], unit
+	}
+	return j.w.panels, unit
+}
+
+// makeWeights transforms channels k0 up to k1 of unit u.
 func (j *fast) makeWeights(w *engine.Worker, b *block, u, k0, k1 int) {
-	panels, width := j.w.panels, j.w.panels.Width(u)
-	a := &w.Args.WinogradWeights
-	taps := j.w.KH * j.w.KW
+	panels, unit := j.taps(u)
+	taps, width := panels.Taps(), panels.Width(unit)
 	args := kernels.WinogradWeightsArgs{
 		Kind: j.kind, N: (k1 - k0) * width, Dst: b.weights, PointStride: j.wPoint, Temp: b.temp,
 	}
 	if panels.Half() {
 		args.TapStride = args.N
 		for tap := range taps {
-			panels.Panel(w, b.wide[tap*args.N:], u, tap*j.w.In+k0, tap*j.w.In+k1)
+			panels.Panel(w, b.wide[tap*args.N:], unit, tap*j.w.In+k0, tap*j.w.In+k1)
 		}
 		args.Taps = b.wide
 	} else {
 		args.TapStride = j.w.In * width
-		args.Taps = panels.Panel(w, nil, u, k0, taps*j.w.In)
+		args.Taps = panels.Panel(w, nil, unit, k0, taps*j.w.In)
 	}
+	a := &w.Args.WinogradWeights
 	*a = args
 	w.Set.WinogradWeights(a)
 	*a = kernels.WinogradWeightsArgs{}
 }
 
-// tapsAfter is the share that point a asks ahead of the taps that are transformed next.
+// tapsAfter is the share that point a asks ahead of the taps that are transformed after piece i of unit u.
 func (j *fast) tapsAfter(b *block, u, i, a int) []float32 {
 	n, each := pieces(j.w.In)
 	if i++; i == n {
@@ -267,13 +277,15 @@ func (j *fast) tapsAfter(b *block, u, i, a int) []float32 {
 	if u == b.unit+b.units {
 		return nil
 	}
-	taps, points := j.w.KH*j.w.KW, j.x.Points*j.x.Points
+	panels, unit := j.taps(u)
+	taps, points := panels.Taps(), j.x.Points*j.x.Points
 	tap := a * taps / points
-	first := (tap*points + taps - 1) / taps // the points that share the tap
-	last := ((tap+1)*points + taps - 1) / taps
+	first := ceil(tap*points, taps) // the points that share the tap
+	last := ceil((tap+1)*points, taps)
 	k0, k1 := i*each, min((i+1)*each, j.w.In)
-	k0, k1 = k0+(k1-k0)*(a-first)/(last-first), k0+(k1-k0)*(a+1-first)/(last-first)
-	return j.w.panels.Memory(u, tap*j.w.In+k0, tap*j.w.In+k1)
+	from, to := part(a-first, last-first, k1-k0)
+	k0, k1 = tap*j.w.In+k0+from, tap*j.w.In+k0+from+to
+	return panels.Memory(unit, k0, k1)
 }
 
 // transformOutput transforms M, of unit u, to pixels of dst.
