@@ -5,7 +5,8 @@
 //
 // Each output element is one chain of fused multiply-adds over kernel rows, kernel columns and
 // input channels, in this order, that starts from its bias. No block size, worker count or batch
-// changes a bit of it.
+// changes a bit of it, but for the sign of a zero: a tap beyond the image adds zeros or nothing, which
+// with finite weights makes a difference to the sum −0 alone.
 package conv
 
 import (

@@ -17,13 +17,14 @@ func (w *Packed) direct(e *engine.Engine, dst, src tensor.NHWC, pro gemm.Prologu
 	}
 	j := jobs.Get().(*job)
 	panels := w.panels
-	j.segments = w.Geometry
+	j.taps = taps{&j.in, w.Geometry}
 	if w.joined != nil {
-		panels, j.segments.KW = w.joined, 1
+		panels, j.taps.KW = w.joined, 1
 	}
 	if j.Begin(e, dst.Tokens(), panels, ep) {
 		j.in = newInput(src, pro, panels, w.Geometry, dst.H, dst.W, w.joined != nil)
 		j.in.mr = j.MR()
+		j.Spare(&j.taps)
 		j.Run(e, j.in.scratch(&j.Product), j)
 	}
 	*j = job{}
@@ -35,8 +36,8 @@ var jobs = sync.Pool{New: func() any { return new(job) }}
 // job is one call of direct.
 type job struct {
 	gemm.Product
-	in       input
-	segments Geometry // of the input, but that a row of joined taps counts as one
+	in   input
+	taps taps
 }
 
 // Tile does one task.
@@ -45,7 +46,7 @@ func (j *job) Tile(w *engine.Worker, task int) {
 	v := j.in.view(w, &b)
 	for i := range j.Chunks() {
 		c := j.Chunk(i)
-		j.in.point(&b, c, v, &j.segments)
+		j.taps.point(&b, c, v)
 		j.Multiply(w, &b, c)
 	}
 }

@@ -55,7 +55,8 @@ func (w *Packed) phased(e *engine.Engine, dst, src tensor.NHWC, pro gemm.Prologu
 			Rows: src.N * src.H * src.W, Run: src.W,
 			First: phase/2*dst.W + phase%2, Jump: 2 * dst.W, Step: 2,
 		})
-		j.segments[phase] = phaseGeometry(phase)
+		j.taps[phase] = taps{&j.in, phaseGeometry(phase)}
+		p.Spare(&j.taps[phase])
 	}
 	if work {
 		p := &j.products[0]
@@ -76,7 +77,7 @@ var phaseJobs = sync.Pool{New: func() any { return new(phaseJob) }}
 type phaseJob struct {
 	products [4]gemm.Product
 	in       input // as the phases see it together
-	segments [4]Geometry
+	taps     [4]taps
 }
 
 // Tile does one task of every phase, since they read the same pixels.
@@ -90,7 +91,7 @@ func (j *phaseJob) Tile(w *engine.Worker, task int) {
 		}
 		for i := range p.Chunks() {
 			c := p.Chunk(i)
-			j.in.point(&b, c, v, &j.segments[phase])
+			j.taps[phase].point(&b, c, v)
 			p.Multiply(w, &b, c)
 		}
 	}

@@ -55,12 +55,19 @@ type view struct {
 	y, x          int // the pixel at data[0]; y counts the rows of all images
 }
 
-// point says where the taps of a chunk are for each output pixel of the block. The taps are those of g:
-// the input's geometry, or a part of it.
-func (in *input) point(b *gemm.Block, c gemm.Chunk, v view, g *Geometry) {
+// taps are the segments that a product's rows have: the taps of the input's geometry, or a part of
+// them, or its rows of joined taps.
+type taps struct {
+	in *input
+	Geometry
+}
+
+// point says where the taps of a chunk are for each output pixel of the block.
+func (t *taps) point(b *gemm.Block, c gemm.Chunk, v view) {
 	if c.K == 0 {
 		return
 	}
+	in := t.in
 	zeros := &in.panels.Zeros()[0]
 	base := zeros
 	if len(v.data) > 0 {
@@ -69,12 +76,12 @@ func (in *input) point(b *gemm.Block, c gemm.Chunk, v view, g *Geometry) {
 	y, x := b.Row/in.ow, b.Row%in.ow // of the output, y over all images
 	n := y / in.oh
 	y -= n * in.oh
-	for t := range b.Tiles {
-		r0, r1 := b.TileRows(t)
-		pointers := b.Pointers(t, c)
+	for tile := range b.Tiles {
+		r0, r1 := b.TileRows(tile)
+		pointers := b.Pointers(tile, c)
 		for r := r0; r < r1; {
 			run := min(r1-r, in.ow-x)
-			in.pointRun(pointers[r-r0:], run, n, y, x, c, v, g, base, zeros)
+			t.pointRun(pointers[r-r0:], run, n, y, x, c, v, base, zeros)
 			if r, x = r+run, x+run; x == in.ow {
 				y, x = y+1, 0
 				if y == in.oh {
@@ -87,7 +94,8 @@ func (in *input) point(b *gemm.Block, c gemm.Chunk, v view, g *Geometry) {
 
 // pointRun does it for a run of pixels from (n, y, x) on, in one row of the output and in one tile. base
 // is the view's first pixel.
-func (in *input) pointRun(pointers []*float32, run, n, y, x int, c gemm.Chunk, v view, g *Geometry, base, zeros *float32) {
+func (t *taps) pointRun(pointers []*float32, run, n, y, x int, c gemm.Chunk, v view, base, zeros *float32) {
+	in, g := t.in, &t.Geometry
 	const size = int(unsafe.Sizeof(*base))
 	step := g.Stride * v.stride * size
 	top, left := y*g.Stride-g.Top, x*g.Stride-g.Left
@@ -126,4 +134,16 @@ func (in *input) pointRun(pointers []*float32, run, n, y, x int, c gemm.Chunk, v
 			}
 		}
 	}
+}
+
+// Taps returns the range of taps that output pixels r0 up to r1 read, as gemm.Taps does: without those
+// kernel rows that lie above or below the image for all of them.
+func (t *taps) Taps(r0, r1 int) (from, to int) {
+	first, last := r0/t.in.ow, (r1-1)/t.in.ow // rows of the output, over all images
+	n := first / t.in.oh
+	if last/t.in.oh > n {
+		return 0, t.KH * t.KW
+	}
+	first, last = first-n*t.in.oh, last-n*t.in.oh
+	return max(0, t.Top-last*t.Stride) * t.KW, min(t.KH, t.in.vh+t.Top-first*t.Stride) * t.KW
 }

@@ -28,6 +28,7 @@ type Product struct {
 	ep    Epilogue
 	rows  rows
 	place Placement
+	taps  Taps // nil where all rows read all taps
 
 	blocks        int // of tiles
 	blockRows     int // at most
@@ -92,6 +93,17 @@ func (p *Product) BeginPlaced(e *engine.Engine, dst tensor.Mat, w *Packed, ep Ep
 	p.blockRows = p.highest()
 	return true
 }
+
+// Taps says which taps matter to some rows.
+type Taps interface {
+	// Taps returns the first tap that any of the rows r0 up to r1 of C reads, and the first of those
+	// beyond it that none reads. Where the others point does not matter, as long as it is at zeros.
+	Taps(r0, r1 int) (from, to int)
+}
+
+// Spare has the product leave out taps that t says are zeros to all rows of a tile. It is called between
+// Begin and Run.
+func (p *Product) Spare(t Taps) { p.taps = t }
 
 // Run does the tasks by job, whose Tile does one. Every block has scratch of its own beside that
 // of the product.
@@ -192,22 +204,27 @@ func (p *Product) Multiply(w *engine.Worker, b *Block, c Chunk) {
 			if thin && p.w.half == nil {
 				t.Ahead = t.B[min(len(t.B), thinAhead):]
 			}
-			p.sweep(w, b, unit, half, b.pointers[tap0*g.MR:], c.first && run == 0, c.last && run == runs.pieces-1)
+			p.sweep(w, b, unit, half, c.Tap+tap0, b.pointers[tap0*g.MR:], c.first && run == 0, c.last && run == runs.pieces-1)
 		}
 	}
 	*t = kernels.TileArgs{} // keep no memory alive
 }
 
-// sweep has the tile sweep down the block's rows, a span at a time, over a piece of a panel: the
-// first of its chain, the last, or one in between.
-func (p *Product) sweep(w *engine.Worker, b *Block, unit, half int, pointers []*float32, first, last bool) {
+// sweep has the tile sweep down the block's rows, a span at a time, over a piece of a panel that begins
+// at a tap: the first of its chain, the last, or one in between.
+func (p *Product) sweep(w *engine.Worker, b *Block, unit, half, tap int, pointers []*float32, first, last bool) {
 	g, t := &p.w.set.GEMM, &w.Args.Tile
 	column, halves := unit*g.NR, p.w.halves()
+	panel, segments := t.B, t.Segments
 	for tile := b.tile; tile < b.tile+b.Tiles; {
-		end := min(p.rows.spanEnd(tile), b.tile+b.Tiles)
+		end, from := min(p.rows.spanEnd(tile), b.tile+b.Tiles), 0
+		if p.taps != nil {
+			end, from, t.Segments = p.alike(tile, end, tap, segments)
+			t.B = panel[from*t.K*t.BStride:]
+		}
 		r0 := p.rows.row(tile)
 		t.Rows = p.rows.row(end) - r0
-		t.A = pointers[(tile-b.tile)*t.AStride:]
+		t.A = pointers[(tile-b.tile)*t.AStride+from*g.MR:]
 		sums := b.sums // none where they are not kept
 		if len(sums) > 0 {
 			sums = b.sumsOf(unit, half, r0)
@@ -231,12 +248,29 @@ func (p *Product) sweep(w *engine.Worker, b *Block, unit, half int, pointers []*
 			t.Fetch = p.dst.Data[r0*p.dst.Stride+column:]
 		}
 		g.Tile(t)
-		t.Ahead = nil
+		t.Ahead = t.Ahead[min(len(t.Ahead), (end-tile)*t.Segments*t.K*g.NR/4):]
 		if last && half == halves-1 {
 			p.finish(w, b, unit, p.rows.image(tile), r0, r0+t.Rows)
 		}
 		tile = end
 	}
+}
+
+// alike returns the end of the tiles, up to end, that read the same of some taps from tap on as the first
+// does, and which those are: n of them after the first from, and one at least.
+func (p *Product) alike(tile, end, tap, taps int) (last, from, n int) {
+	read := func(tile int) (from, to int) {
+		from, to = p.taps.Taps(p.rows.row(tile), p.rows.row(tile+1))
+		from = min(max(from-tap, 0), taps-1)
+		return from, min(max(to-tap, from+1), taps)
+	}
+	from, to := read(tile)
+	for last = tile + 1; last < end; last++ {
+		if f, t := read(last); f != from || t != to {
+			break
+		}
+	}
+	return last, from, to - from
 }
 
 // memory is the part of a panel that chunk c multiplies, where it lies.
