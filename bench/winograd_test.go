@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/lanewise/lanewise/engine"
@@ -21,7 +22,7 @@ func BenchmarkWinograd(b *testing.B) {
 	}{{"input", winogradInput}, {"output", winogradOutput}, {"weights", winogradWeights}} {
 		for _, kind := range winograd.Kinds() {
 			for _, size := range []struct{ tiles, channels int }{{1, 32}, {8, 320}} {
-				each(b, kerneltest.Name("op", op.name, "kind", kind, "c", size.channels), 0, func(b *testing.B, e *engine.Engine) {
+				each(b, kerneltest.Name("op", op.name, "kind", fmt.Sprintf("F%d", kind.Transform().Outputs), "c", size.channels), 0, func(b *testing.B, e *engine.Engine) {
 					if e.Workers() > 1 {
 						b.Skip("the kernel is one worker's")
 					}

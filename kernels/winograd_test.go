@@ -82,8 +82,8 @@ func (g *grid) untouched(t testing.TB, what string) {
 	}
 }
 
-// pointers returns the addresses of g's rows, tile by tile, less from values.
-func (g *grid) pointers(from int) []*float32 {
+// pixels returns the addresses of g's rows, tile by tile.
+func (g *grid) pixels() []*float32 {
 	p := make([]*float32, 0, g.points*g.tiles)
 	for i := range g.tiles {
 		for a := range g.points {
@@ -91,7 +91,7 @@ func (g *grid) pointers(from int) []*float32 {
 				p = append(p, nil)
 				continue
 			}
-			p = append(p, &g.data[a*g.point+i*g.tile-from])
+			p = append(p, &g.row(a, i)[0])
 		}
 	}
 	return p
@@ -136,9 +136,9 @@ func nearSandwich(t testing.TB, what string, got *grid, i, c int, m [][]float64,
 		func(a int) float64 { return 2.1 * float64(roundings) * ulp * abs[a] })
 }
 
-// fromBefore makes room for from values before each row of a grid's rows: a grid whose first columns
-// nobody may read.
-func fromBefore(t testing.TB, seed uint64, points int, c winogradCase) (whole, rows *grid) {
+// newImage makes a grid of pixels with c.from columns that nobody may touch before those of random
+// values (of marks where seed is 0), and returns it as a whole and as the rows of these.
+func newImage(t testing.TB, seed uint64, points int, c winogradCase) (whole, rows *grid) {
 	whole = newGrid(t, 0, points, c.tiles, c.from+c.cols, c.pad, c.inner)
 	rows = &grid{points: points, tiles: c.tiles, cols: c.cols, point: whole.point, tile: whole.tile}
 	if whole.data != nil {
@@ -154,15 +154,12 @@ func fromBefore(t testing.TB, seed uint64, points int, c winogradCase) (whole, r
 	return whole, rows
 }
 
-// pixels returns the addresses of whole's rows, tile by tile.
-func (g *grid) pixels() []*float32 { return g.pointers(0) }
-
 // runInput transforms random pixels, some of which are one row of zeros, and returns both.
 func runInput(t testing.TB, set *kernels.Set, c winogradCase) (pixels, dst *grid) {
 	t.Helper()
 	x := c.kind.Transform()
 	points := x.Points * x.Points
-	whole, pixels := fromBefore(t, 1, points, c)
+	whole, pixels := newImage(t, 1, points, c)
 	if c.spoiled {
 		pixels.spoil()
 	}
@@ -214,12 +211,12 @@ func runOutput(t testing.TB, set *kernels.Set, c winogradCase, o outputOperands)
 		src.spoil()
 	}
 	pixels := x.Outputs * x.Outputs
-	whole, added := fromBefore(t, 2, pixels, c)
-	target, dst := fromBefore(t, 0, pixels, c)
+	whole, added := newImage(t, 2, pixels, c)
+	var seed uint64
 	if o.inPlace {
-		// A copy stays behind to compare with.
-		target, dst = fromBefore(t, 2, pixels, c)
+		seed = 2 // what added has, which stays as it is
 	}
+	target, dst := newImage(t, seed, pixels, c)
 	bias, scale = newGrid(t, 3, 1, 1, c.cols, 0, false), newGrid(t, 4, 1, 1, c.cols, 0, false)
 	args := kernels.WinogradOutputArgs{
 		Kind: c.kind, Tiles: c.tiles, Cols: c.cols, From: c.from, Src: src.data, PointStride: src.point, SrcStride: src.tile,

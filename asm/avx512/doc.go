@@ -27,7 +27,7 @@ var Requires = map[string][]string{
 	"Triad":           {"AVX", "AVX512F"},
 	"Weigh":           {"AVX", "AVX512F"},
 	"Widen":           {"AVX", "AVX512F", "F16C"},
-	"WinogradInput":   {"AVX", "AVX512F", "BMI2"},
-	"WinogradOutput":  {"AVX", "AVX512F", "BMI2"},
+	"WinogradInput":   {"AVX", "AVX512F", "BMI2", "SSE"},
+	"WinogradOutput":  {"AVX", "AVX512F", "BMI2", "SSE"},
 	"WinogradWeights": {"AVX", "AVX512F"},
 }
