@@ -138,12 +138,18 @@ func (t *taps) pointRun(pointers []*float32, run, n, y, x int, c gemm.Chunk, v v
 
 // Taps returns the range of taps that output pixels r0 up to r1 read, as gemm.Taps does: without those
 // kernel rows that lie above or below the image for all of them.
-func (t *taps) Taps(r0, r1 int) (from, to int) {
-	first, last := r0/t.in.ow, (r1-1)/t.in.ow // rows of the output, over all images
-	n := first / t.in.oh
-	if last/t.in.oh > n {
-		return 0, t.KH * t.KW
+func (t *taps) Taps(r0, r1 int) (from, to, until int) {
+	in := t.in
+	first, last := r0/in.ow, (r1-1)/in.ow // rows of the output, over all images
+	n := first / in.oh
+	if last/in.oh > n {
+		return 0, t.KH * t.KW, r1
 	}
-	first, last = first-n*t.in.oh, last-n*t.in.oh
-	return max(0, t.Top-last*t.Stride) * t.KW, min(t.KH, t.in.vh+t.Top-first*t.Stride) * t.KW
+	first, last = first-n*in.oh, last-n*in.oh
+	k0, k1 := max(0, t.Top-last*t.Stride), min(t.KH, in.vh+t.Top-first*t.Stride)
+	if k0 > 0 || k1 < t.KH {
+		return k0 * t.KW, k1 * t.KW, r1
+	}
+	whole := min((in.vh+t.Top-t.KH)/t.Stride+1, in.oh) // rows up to the first that reads below the image
+	return 0, t.KH * t.KW, (n*in.oh + whole) * in.ow
 }

@@ -97,8 +97,9 @@ func (p *Product) BeginPlaced(e *engine.Engine, dst tensor.Mat, w *Packed, ep Ep
 // Taps says which taps matter to some rows.
 type Taps interface {
 	// Taps returns the first tap that any of the rows r0 up to r1 of C reads, and the first of those
-	// beyond it that none reads. Where the others point does not matter, as long as it is at zeros.
-	Taps(r0, r1 int) (from, to int)
+	// beyond it that none reads; and that all rows of the image from r1 up to until read them too. Taps
+	// that a row does not read point at zeros.
+	Taps(r0, r1 int) (from, to, until int)
 }
 
 // Spare has the product leave out taps that t says are zeros to all rows of a tile. It is called between
@@ -257,20 +258,19 @@ func (p *Product) sweep(w *engine.Worker, b *Block, unit, half, tap int, pointer
 }
 
 // alike returns the end of the tiles, up to end, that read the same of some taps from tap on as the first
-// does, and which those are: n of them after the first from, and one at least.
+// does, and which those are: n of them after the first from, and one at least. The tiles are of one span.
 func (p *Product) alike(tile, end, tap, taps int) (last, from, n int) {
-	read := func(tile int) (from, to int) {
-		from, to = p.taps.Taps(p.rows.row(tile), p.rows.row(tile+1))
-		from = min(max(from-tap, 0), taps-1)
-		return from, min(max(to-tap, from+1), taps)
-	}
-	from, to := read(tile)
-	for last = tile + 1; last < end; last++ {
-		if f, t := read(last); f != from || t != to {
+	for last, n = tile, -1; last < end; {
+		f, t, until := p.taps.Taps(p.rows.row(last), p.rows.row(last+1))
+		f = min(max(f-tap, 0), taps-1)
+		t = min(max(t-tap, f+1), taps)
+		if n >= 0 && (f != from || t-f != n) {
 			break
 		}
+		from, n = f, t-f
+		last = min(last+1+max(0, until-p.rows.row(last+1))/p.rows.mr, end)
 	}
-	return last, from, to - from
+	return last, from, n
 }
 
 // memory is the part of a panel that chunk c multiplies, where it lies.
