@@ -29,6 +29,7 @@ type tiling struct {
 	vStride, vPoint, vPiece int // of V: from tile to tile, from point to point
 	mStride, mPoint         int // of M
 	wPoint                  int // of weights that are made
+	made                    int // channels of a unit whose weights are made at a time
 	windowStride            int
 	rowPointers             int // pointers to the rows of a matrix of V
 	room                    room
@@ -84,11 +85,14 @@ func (w *Packed) tile(e *engine.Engine, dst tensor.NHWC, key tilingKey) *tiling 
 	r.m = r.v + points*j.mPoint
 	r.weights, r.wide = r.m, r.m
 	if w.stored == nil {
-		j.wPoint = offSet(each * g.NR)
+		// Of weights that are made, a third of the second-level cache.
+		parts := ceil(3*points*each*g.NR, cacheValues(g))
+		j.made = ceil(ceil(each, parts), even) * even
+		j.wPoint = offSet(j.made * g.NR)
 		r.weights += points * j.wPoint
 		r.wide = r.weights
 		if w.panels.Half() {
-			r.wide += j.x.Taps * j.x.Taps * each * g.NR
+			r.wide += j.x.Taps * j.x.Taps * j.made * g.NR
 		}
 	}
 	r.window = r.wide
@@ -108,6 +112,9 @@ func (w *Packed) tile(e *engine.Engine, dst tensor.NHWC, key tilingKey) *tiling 
 
 // side is how many pixels the taps of so many tiles in a row see.
 func (j *tiling) side(tiles int) int { return tiles*j.step + j.x.Points - j.step }
+
+// cacheValues is how many values the second-level cache holds: see kernels.GEMM.KC.
+func cacheValues(g *kernels.GEMM) int { return g.KC * 8 * 64 }
 
 // offSet is n values or a little more: rows that are so far apart do not fall into one set of a cache.
 func offSet(n int) int { return gemm.RowStride(n) }
@@ -133,9 +140,8 @@ func (j *tiling) cut(g *kernels.GEMM, w *Packed) {
 		taskCost             = 200 << 10
 		most                 = 128 // tiles of a block
 	)
-	cache := g.KC * 8 * 64 // values that the second-level cache holds: see kernels.GEMM.KC
 	points := j.x.Points * j.x.Points
-	limit := min(max(4*cache/(points*w.In), g.MR), most)
+	limit := min(max(4*cacheValues(g)/(points*w.In), g.MR), most)
 	least, best := math.Inf(1), *j
 	try := func(bn, by, bx int) {
 		tiles := ceil(j.n, bn) * ceil(j.rows, by) * ceil(j.cols, bx)

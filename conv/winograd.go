@@ -30,11 +30,12 @@ const piece = 128
 
 // pieces is how the channels are cut: n pieces of each channels, the last one shorter.
 func pieces(channels int) (n, each int) {
-	n = max(1, (channels+piece-1)/piece)
-	each = (channels + n - 1) / n
-	const even = 16 // so that pieces begin at a cache line of V
-	return n, (each + even - 1) / even * even
+	n = max(1, ceil(channels, piece))
+	return n, ceil(ceil(channels, n), even) * even
 }
+
+// even is what lengths of pieces are multiples of, so that they begin at a cache line of V.
+const even = 16
 
 // fast is one call of Apply by a Winograd algorithm.
 type fast struct {
@@ -178,7 +179,7 @@ func (j *fast) multiplyStored(w *engine.Worker, b *block) {
 				t.From, t.K = i*j.vPiece, k1-k0
 				t.B = j.stored.panel(phase, unit, a, k0, k1)
 				t.Ahead = j.after(b, u, a, k0, k1)
-				j.multiply(w, t, b.m[a*j.mPoint:], i == 0)
+				j.multiply(w, t, b.m[a*j.mPoint:], i, true)
 			}
 		}
 		*t = kernels.TileArgs{}
@@ -186,13 +187,17 @@ func (j *fast) multiplyStored(w *engine.Worker, b *block) {
 	}
 }
 
-// multiply adds a piece to the sums m of one point.
-func (j *fast) multiply(w *engine.Worker, t *kernels.TileArgs, m []float32, first bool) {
-	t.Dst, t.DstStride = m, j.mStride
-	t.Add, t.AddStride = m, j.mStride
-	if first {
-		t.Add = nil
+// multiply adds to the sums m of one point what t multiplies: piece i of the channels from its start on,
+// or what follows of it.
+func (j *fast) multiply(w *engine.Worker, t *kernels.TileArgs, m []float32, i int, start bool) {
+	t.Init, t.Add = nil, nil
+	switch {
+	case !start:
+		t.Init, t.InitStride = m, j.mStride
+	case i > 0:
+		t.Add, t.AddStride = m, j.mStride
 	}
+	t.Dst, t.DstStride = m, j.mStride
 	w.Set.GEMM.Tile(t)
 }
 
@@ -209,8 +214,8 @@ func (j *fast) after(b *block, u, a, k0, k1 int) []float32 {
 	return j.stored.panel(phase, unit, a, k0, k1)
 }
 
-// multiplyMade multiplies V by weights that it transforms right before: a piece of a unit at a time, for all
-// points, which stays in the second-level cache.
+// multiplyMade multiplies V by weights that it transforms right before: for all points, so many channels of a
+// unit at a time that they stay in the second-level cache.
 func (j *fast) multiplyMade(w *engine.Worker, b *block) {
 	t, points := &w.Args.Tile, j.x.Points*j.x.Points
 	n, each := pieces(j.w.In)
@@ -218,17 +223,20 @@ func (j *fast) multiplyMade(w *engine.Worker, b *block) {
 		_, unit := j.split(u)
 		columns, width := j.w.panels.Columns(unit), j.w.panels.Width(unit)
 		for i := range n {
-			k0, k1 := i*each, min((i+1)*each, j.w.In)
-			j.makeWeights(w, b, u, k0, k1)
-			*t = kernels.TileArgs{
-				Rows: b.tiles, Cols: columns, Segments: 1, AStride: w.Set.GEMM.MR, BStride: width,
-				From: i * j.vPiece, K: k1 - k0,
-			}
-			for a := range points {
-				t.A = b.rows[a*j.rowPointers:]
-				t.B = b.weights[a*j.wPoint:][:(k1-k0)*width]
-				t.Ahead = j.tapsAfter(b, u, i, a)
-				j.multiply(w, t, b.m[a*j.mPoint:], i == 0)
+			end := min((i+1)*each, j.w.In)
+			for k0 := i * each; k0 < end; k0 += j.made {
+				k1 := min(k0+j.made, end)
+				j.makeWeights(w, b, u, k0, k1)
+				*t = kernels.TileArgs{
+					Rows: b.tiles, Cols: columns, Segments: 1, AStride: w.Set.GEMM.MR, BStride: width,
+					From: i*j.vPiece + k0 - i*each, K: k1 - k0,
+				}
+				for a := range points {
+					t.A = b.rows[a*j.rowPointers:]
+					t.B = b.weights[a*j.wPoint:][:(k1-k0)*width]
+					t.Ahead = j.tapsAfter(b, u, k1, a)
+					j.multiply(w, t, b.m[a*j.mPoint:], i, k0 == i*each)
+				}
 			}
 		}
 		*t = kernels.TileArgs{}
@@ -268,11 +276,11 @@ func (j *fast) makeWeights(w *engine.Worker, b *block, u, k0, k1 int) {
 	*a = kernels.WinogradWeightsArgs{}
 }
 
-// tapsAfter is the share that point a asks ahead of the taps that are transformed after piece i of unit u.
-func (j *fast) tapsAfter(b *block, u, i, a int) []float32 {
-	n, each := pieces(j.w.In)
-	if i++; i == n {
-		i, u = 0, u+1
+// tapsAfter is the share that point a asks ahead of the taps that are transformed next: channels of unit u
+// from k0 on, or the first of the next unit.
+func (j *fast) tapsAfter(b *block, u, k0, a int) []float32 {
+	if k0 == j.w.In {
+		k0, u = 0, u+1
 	}
 	if u == b.unit+b.units {
 		return nil
@@ -282,10 +290,9 @@ func (j *fast) tapsAfter(b *block, u, i, a int) []float32 {
 	tap := a * taps / points
 	first := ceil(tap*points, taps) // the points that share the tap
 	last := ceil((tap+1)*points, taps)
-	k0, k1 := i*each, min((i+1)*each, j.w.In)
-	from, to := part(a-first, last-first, k1-k0)
-	k0, k1 = tap*j.w.In+k0+from, tap*j.w.In+k0+from+to
-	return panels.Memory(unit, k0, k1)
+	from, count := part(a-first, last-first, min(j.made, j.w.In-k0))
+	from += tap*j.w.In + k0
+	return panels.Memory(unit, from, from+count)
 }
 
 // transformOutput transforms M, of unit u, to pixels of dst.
