@@ -2,7 +2,6 @@ package blocks
 
 import (
 	"github.com/lanewise/lanewise/conv"
-	"github.com/lanewise/lanewise/gemm"
 	"github.com/lanewise/lanewise/program"
 )
 
@@ -44,18 +43,21 @@ func (c *Conv) Image(g *Graph, src program.Value) program.Value {
 
 // Build appends dst = the convolution of src, with f. Its cost is that of the sum, whatever the
 // algorithm: one that needs fewer multiplications may be seen to exceed the peak.
-func (c *Conv) Build(g *Graph, dst, src program.Value, f Fuse) {
+func (c *Conv) Build(g *Graph, dst, src program.Value, f Fuse) { c.build(g, dst, src, prologue{}, f) }
+
+// build appends dst = the convolution of src after pro, with f.
+func (c *Conv) build(g *Graph, dst, src program.Value, pro prologue, f Fuse) {
 	choice := g.choice(c.w, dst, src)
 	g.Add(program.Op{
-		Name: c.Name, Kind: "conv", How: choice, Dst: dst, Src: f.values(src),
+		Name: c.Name, Kind: "conv", How: choice, Dst: dst, Src: append(f.values(src), pro.coefficients),
 		Cost: func() program.Cost {
 			k := c.w.In * c.w.KH * c.w.KW
 			return program.Cost{FLOP: flops(dst.Rows(), k, c.Out), Bytes: float64(choice.weights.Bytes())}
 		},
 		Bind: func(m program.Memory) func() {
 			w := choice.weights
-			d, s, ep := m.Image(dst), m.Image(src), f.bind(m, c.bias, c.Out)
-			return func() { conv.Apply(g.Engine, d, s, w, gemm.Prologue{}, ep) }
+			d, s, before, after := m.Image(dst), m.Image(src), pro.bind(m, c.w.In), f.bind(m, c.bias, c.Out)
+			return func() { conv.Apply(g.Engine, d, s, w, before, after) }
 		},
 	})
 }

@@ -30,17 +30,17 @@ func (l *Loader) checkGroups(name string, channels, groups int) {
 
 // Build appends dst = act(norm(src)). dst may be src.
 func (n *GroupNorm) Build(g *Graph, dst, src program.Value) {
-	g.Add(program.Op{Name: n.Name, Kind: "norm", Dst: dst, Src: []program.Value{src}, Bind: func(m program.Memory) func() {
-		d, s := m.Image(dst), m.Image(src)
-		return func() { norm.Group(g.Engine, d, s, n.groups, n.affine, n.act) }
-	}})
+	n.BuildAda(g, dst, src, program.Value{}, program.Value{})
 }
 
 // BuildAda appends dst = act(norm(src)·(1+scale) + shift), where scale and shift hold a row for
-// each image. dst may be src.
+// each image; their zero values leave them out. dst may be src.
 func (n *GroupNorm) BuildAda(g *Graph, dst, src, scale, shift program.Value) {
 	g.Add(program.Op{Name: n.Name, Kind: "norm", Dst: dst, Src: []program.Value{src, scale, shift}, Bind: func(m program.Memory) func() {
 		d, s, sc, sh := m.Image(dst), m.Image(src), m.Mat(scale), m.Mat(shift)
+		if sc.Data == nil {
+			return func() { norm.Group(g.Engine, d, s, n.groups, n.affine, n.act) }
+		}
 		return func() { norm.AdaGroup(g.Engine, d, s, n.groups, n.affine, sc, sh, n.act) }
 	}})
 }
@@ -49,14 +49,14 @@ func (n *GroupNorm) BuildAda(g *Graph, dst, src, scale, shift program.Value) {
 //
 //	dst = act(norm(src)·(1+scale) + shift)    with [scale | shift] = linear(e)
 //
-// The norm has no weights of its own.
+// Or it is a plain one, which has no such thing.
 type AdaGroupNorm struct {
 	norm *GroupNorm
-	time *TimeProjection
+	time *TimeProjection // nil for a plain one
 }
 
-// AdaGroupNorm loads nothing itself: the weights of "linear" are left to time, which projects e. groups must
-// divide channels.
+// AdaGroupNorm loads nothing itself: the norm has no weights of its own, and those of "linear" are left to
+// time, which projects e. groups must divide channels.
 func (l *Loader) AdaGroupNorm(name string, channels, groups int, eps float64, act kernels.Act, time *TimeProjections) *AdaGroupNorm {
 	l.checkGroups(name, channels, groups)
 	plain := &GroupNorm{name, groups, norm.Affine{Eps: float32(eps)}, act}
@@ -65,8 +65,17 @@ func (l *Loader) AdaGroupNorm(name string, channels, groups int, eps float64, ac
 
 // Build appends dst = the norm of src. dst may be src.
 func (n *AdaGroupNorm) Build(g *Graph, dst, src program.Value) {
-	time := n.time.of(g)
-	n.norm.BuildAda(g, dst, src, time.Channels(0, src.C), time.Channels(src.C, 2*src.C))
+	scale, shift := n.modulation(g, src.C)
+	n.norm.BuildAda(g, dst, src, scale, shift)
+}
+
+// modulation returns the scale and shift of so many channels, zero values for a plain norm.
+func (n *AdaGroupNorm) modulation(g *Graph, channels int) (scale, shift program.Value) {
+	if n.time == nil {
+		return scale, shift
+	}
+	both := n.time.of(g)
+	return both.Channels(0, channels), both.Channels(channels, 2*channels)
 }
 
 // LayerNorm normalises each row.

@@ -23,15 +23,13 @@ type ResNet struct {
 	Out int
 
 	name         string
-	norm1, norm2 *GroupNorm
-	ada1, ada2   *AdaGroupNorm // with AdaGroup in place of norm1 and norm2
+	norm1, norm2 *AdaGroupNorm
 	conv1, conv2 *Conv
 	shortcut     *Linear // nil where x is added as it is
 
-	time       *TimeProjection // nil where there is none
-	scaleShift bool
-	up, down   bool
-	scale      float64 // 1/OutScale
+	time     *TimeProjection // what is added behind conv1; nil where nothing is
+	up, down bool
+	scale    float64 // 1/OutScale
 }
 
 // ResNetOptions are what a residual block is like besides its channels: most of it is the same for all
@@ -76,7 +74,7 @@ func (l *Loader) ResNet(name string, in, out int, o ResNetOptions) *ResNet {
 		Out: out, name: name,
 		conv1: l.Conv(name+".conv1", in, hidden, first),
 		conv2: l.Conv(name+".conv2", hidden, out, conv.Same(3)),
-		up:    o.Up, down: o.Down, scaleShift: o.ScaleShift, scale: 1,
+		up:    o.Up, down: o.Down, scale: 1,
 	}
 	if o.OutScale != 0 {
 		r.scale = 1 / o.OutScale
@@ -85,16 +83,16 @@ func (l *Loader) ResNet(name string, in, out int, o ResNetOptions) *ResNet {
 		r.shortcut = l.pointwise(name+".conv_shortcut", in, out, !o.NoShortcutBias)
 	}
 	if o.AdaGroup {
-		r.ada1 = l.AdaGroupNorm(name+".norm1", in, o.Groups, o.Eps, o.Act, o.Time)
-		r.ada2 = l.AdaGroupNorm(name+".norm2", hidden, groupsOut, o.Eps, o.Act, o.Time)
+		r.norm1 = l.AdaGroupNorm(name+".norm1", in, o.Groups, o.Eps, o.Act, o.Time)
+		r.norm2 = l.AdaGroupNorm(name+".norm2", hidden, groupsOut, o.Eps, o.Act, o.Time)
 		return r
 	}
-	r.norm1 = l.GroupNorm(name+".norm1", in, o.Groups, o.Eps, o.Act)
-	r.norm2 = l.GroupNorm(name+".norm2", hidden, groupsOut, o.Eps, o.Act)
+	r.norm1 = &AdaGroupNorm{norm: l.GroupNorm(name+".norm1", in, o.Groups, o.Eps, o.Act)}
+	r.norm2 = &AdaGroupNorm{norm: l.GroupNorm(name+".norm2", hidden, groupsOut, o.Eps, o.Act)}
 	switch {
 	case o.Time == nil:
 	case o.ScaleShift:
-		r.time = o.Time.add(name+".time_emb_proj", 2*hidden, nil)
+		r.norm2.time = o.Time.add(name+".time_emb_proj", 2*hidden, nil)
 	default:
 		// What is added after conv1 takes the place of its bias.
 		r.time = o.Time.add(name+".time_emb_proj", hidden, r.conv1.bias)
@@ -122,37 +120,20 @@ func (r *ResNet) Image(g *Graph, src program.Value) program.Value {
 // Build appends dst = the block of src, which must not overlap. With Up, dst may have any size, which x
 // is enlarged to.
 func (r *ResNet) Build(g *Graph, dst, src program.Value) {
-	x := g.Image(src.N, src.H, src.W, src.C)
-	if r.ada1 != nil {
-		r.ada1.Build(g, x, src)
-	} else {
-		r.norm1.Build(g, x, src)
+	h, f := g.Image(dst.N, dst.H, dst.W, r.conv1.Out), Fuse{}
+	if r.time != nil {
+		f.ImageBias = r.time.of(g)
 	}
 	if r.down {
-		x = r.halve(g, x)
+		x := g.Image(src.N, src.H, src.W, src.C)
+		r.norm1.Build(g, x, src)
+		r.conv1.Build(g, h, r.halve(g, x), f)
+	} else {
+		x, pro := r.norm1.before(g, r.conv1, h, src)
+		r.conv1.build(g, h, x, pro, f)
 	}
-	h := g.Image(dst.N, dst.H, dst.W, r.conv1.Out)
-	r.buildHidden(g, h, x)
+	r.norm2.Build(g, h, h)
 	r.conv2.Build(g, dst, h, Fuse{Scale: r.scale, Add: r.residual(g, dst, src)})
-}
-
-// buildHidden appends what stands between the norms and the second convolution.
-func (r *ResNet) buildHidden(g *Graph, h, x program.Value) {
-	switch {
-	case r.ada2 != nil:
-		r.conv1.Build(g, h, x, Fuse{})
-		r.ada2.Build(g, h, h)
-	case r.time == nil:
-		r.conv1.Build(g, h, x, Fuse{})
-		r.norm2.Build(g, h, h)
-	case r.scaleShift:
-		r.conv1.Build(g, h, x, Fuse{})
-		time := r.time.of(g)
-		r.norm2.BuildAda(g, h, h, time.Channels(0, h.C), time.Channels(h.C, 2*h.C))
-	default:
-		r.conv1.Build(g, h, x, Fuse{ImageBias: r.time.of(g)})
-		r.norm2.Build(g, h, h)
-	}
 }
 
 // residual appends what conv2 is added to, resized and scaled, and returns where it is: dst, or src where
