@@ -32,11 +32,11 @@ func (p prologue) bind(m program.Memory, channels int) gemm.Prologue {
 //	128 channels of 512×512    98 %      512 channels of 256×256    95 %      512 channels of 128×128    99 %
 //	256 channels of 512×512    98 %      256 channels of 256×256    97 %      512 channels of 64×64     101 %
 //
-// Where the norm has its image's own place, as between the two convolutions of a ResNet, they take 99 to 101 %,
-// and the norm stays where it is. So it does before the direct algorithm, whose windows overlap more
-// (101 to 120 %: BenchmarkNormConv), and before linear layers, where 3 % of theirs would be 0.04 % of a U-Net. Nor is the
-// reading of an image for its moments left out: to take them where the image is made costs as much (0.4 ms
-// of 320 channels of 64×64, which the norm reads in 0.4 ms).
+// Where the norm takes its image's own place, as between the two convolutions of a ResNet, they take 99 to
+// 101 %, and the norm stays where it is. So it does before the direct algorithm, whose windows overlap more
+// (102 to 112 %: BenchmarkNormConv), and before linear layers, where 3 % of theirs would be 0.04 % of a
+// U-Net. Nor are moments gathered where an image is made: tasks of a Winograd algorithm make no whole block
+// of them, so that takes a pass like the norm's own (0.4 ms each for 320 channels of 64×64).
 const normOnRead = 1 << 23
 
 // before appends what a convolution of the norm of src to dst needs beforehand: the norm's coefficients, or
