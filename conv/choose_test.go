@@ -122,6 +122,8 @@ func TestPlansMemory(t *testing.T) {
 		{[]conv.Layer{small, large, larger}, one, []conv.Plan{kept, made, kept}},
 		{[]conv.Layer{large, c.layer(64, 64, 32)}, one, []conv.Plan{kept, made}},
 		{[]conv.Layer{c.layer(64, 128, 32), small}, one, []conv.Plan{made, kept}},
+		// Of large weights for few tiles it is faster to make what is transformed than to read it.
+		{[]conv.Layer{c.layer(256, 256, 8), c.layer(256, 256, 64)}, 0, []conv.Plan{made, kept}},
 	} {
 		if got := conv.Plans(test.layers, conv.Options{Algorithm: conv.Winograd4, Memory: test.memory}); !slices.Equal(got, test.want) {
 			t.Errorf("%d bytes: %v, want %v", test.memory, got, test.want)

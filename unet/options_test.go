@@ -94,7 +94,7 @@ func TestOptionsErrors(t *testing.T) {
 // errorsOf are the rounding errors of a layer, as parts of the root mean square of its output, for up to
 // 48 channels: those of conv.Accuracy and of bench/errors.
 var errorsOf = map[conv.Algorithm]float64{
-	conv.Direct: 4e-7, conv.Winograd2: 3e-7, conv.Winograd4: 8e-7, conv.Winograd6: 35e-7, conv.PhasesWinograd: 8e-7,
+	conv.Direct: 4e-7, conv.Winograd2: 3e-7, conv.Winograd4: 8e-7, conv.Winograd6: 35e-7, conv.Phases: 4e-7, conv.PhasesWinograd: 8e-7,
 }
 
 // By every algorithm a U-Net makes what it makes by the direct one, but for the rounding errors of its
@@ -115,7 +115,7 @@ func TestAlgorithms(t *testing.T) {
 		want := forward(t, direct, x.Images(0, 1), c.OutChannels, 981)
 		for _, o := range []conv.Options{
 			{Algorithm: conv.Winograd2}, {Algorithm: conv.Winograd4}, {Algorithm: conv.Winograd4, Memory: -1}, {Algorithm: conv.Winograd6},
-			{Algorithm: conv.PhasesWinograd},
+			{Algorithm: conv.Phases}, {Algorithm: conv.PhasesWinograd}, {Algorithm: conv.PhasesWinograd, Memory: 64 << 10},
 		} {
 			what := kerneltest.Name("conv", o.Algorithm, "memory", o.Memory)
 			s, alone := session(t, one, 1, h, w, unet.Options{Conv: o}, conds[0])

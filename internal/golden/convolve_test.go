@@ -31,5 +31,6 @@ var forced = []struct {
 	{conv.Winograd2, 1},
 	{conv.Winograd4, 1},
 	{conv.Winograd6, 5},
+	{conv.Phases, 1},
 	{conv.PhasesWinograd, 1},
 }
