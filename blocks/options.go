@@ -2,6 +2,7 @@ package blocks
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/lanewise/lanewise/conv"
 	"github.com/lanewise/lanewise/program"
@@ -41,13 +42,17 @@ func (g *Graph) choice(w *conv.Packed, dst, src program.Value) *choice {
 	return c
 }
 
-// choose makes all choices.
+// choose makes all choices, and counts what they keep.
 func (g *Graph) choose() {
 	layers := make([]conv.Layer, len(g.choices))
 	for i, c := range g.choices {
 		layers[i] = c.layer
 	}
 	for i, plan := range conv.Plans(layers, g.Options.Conv) {
-		g.choices[i].weights = layers[i].Weights.With(g.Engine, plan)
+		w := layers[i].Weights.With(g.Engine, plan)
+		if !slices.ContainsFunc(g.choices[:i], func(c *choice) bool { return c.weights == w }) {
+			g.Keep(w.Kept())
+		}
+		g.choices[i].weights = w
 	}
 }

@@ -71,16 +71,24 @@ func Pack(e *engine.Engine, w []float32, out, in int, g Geometry) *Packed {
 	return p
 }
 
-// Bytes returns how much memory the weights take that Apply reads: those that the plan stores, or else
+// Bytes returns how much memory the weights take that Apply reads: those that the plan keeps, or else
 // those that Pack laid out.
 func (p *Packed) Bytes() int {
+	if kept := p.Kept(); kept > 0 {
+		return kept
+	}
+	return p.panels.Bytes()
+}
+
+// Kept returns how much memory the weights take that the plan keeps besides those that Pack laid out.
+func (p *Packed) Kept() int {
 	switch {
 	case p.stored != nil:
 		return 4 * len(p.stored.data)
 	case p.phases != nil:
 		return len(p.phases) * p.phases[0].Bytes()
 	}
-	return p.panels.Bytes()
+	return 0
 }
 
 // Size returns the size of the output for an input of h × w pixels; with Upsample for one that is

@@ -47,6 +47,7 @@ type Cost struct {
 type Builder struct {
 	ops     []Op
 	buffers []*buffer
+	kept    int
 }
 
 // Image makes a value of its own memory, n images of h × w pixels with c channels.
@@ -80,6 +81,10 @@ func (b *Builder) Add(op Op) {
 	b.ops = append(b.ops, op)
 }
 
+// Keep counts memory besides that of values which the program keeps from being freed, and may share with
+// other programs.
+func (b *Builder) Keep(bytes int) { b.kept += bytes }
+
 // Build plans the memory and binds the ops to it. The Builder must not be used afterwards.
 func (b *Builder) Build() *Program {
 	live := b.buffers[:0:0]
@@ -89,7 +94,7 @@ func (b *Builder) Build() *Program {
 		}
 	}
 	m := Memory{arena: tensor.Aligned(plan(live))}
-	p := &Program{memory: m, ops: b.ops, steps: make([]func(), len(b.ops))}
+	p := &Program{memory: m, kept: b.kept, ops: b.ops, steps: make([]func(), len(b.ops))}
 	for i, op := range b.ops {
 		p.steps[i] = op.Bind(m)
 	}
@@ -99,6 +104,7 @@ func (b *Builder) Build() *Program {
 // Program is a model at one shape, ready to run. It has one user at a time.
 type Program struct {
 	memory Memory
+	kept   int
 	ops    []Op
 	steps  []func()
 
@@ -123,6 +129,10 @@ func (p *Program) Run(ctx context.Context) error {
 
 // Bytes returns the size of the program's memory.
 func (p *Program) Bytes() int { return 4 * len(p.memory.arena) }
+
+// Kept returns how many bytes more the program keeps from being freed, and may share with other
+// programs: weights that were transformed for it.
+func (p *Program) Kept() int { return p.kept }
 
 // Names returns the names of the ops in order.
 func (p *Program) Names() []string {
