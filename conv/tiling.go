@@ -36,7 +36,7 @@ type tiling struct {
 }
 
 // room is where the parts of a worker's scratch end.
-type room struct{ v, m, weights, wide, window, staged, temp, total int }
+type room struct{ v, m, chains, weights, wide, window, staged, temp, total int }
 
 // tilingKey is what a tiling depends on besides the weights.
 type tilingKey struct {
@@ -83,17 +83,20 @@ func (w *Packed) tile(e *engine.Engine, dst tensor.NHWC, key tilingKey) *tiling 
 	r := &j.room
 	r.v = n * j.vPiece
 	r.m = r.v + points*j.mPoint
-	r.weights, r.wide = r.m, r.m
+	r.chains = r.m
 	if w.stored == nil {
 		// Of weights that are made, a third of the second-level cache.
 		parts := ceil(3*points*each*g.NR, cacheValues(g))
 		j.made = ceil(ceil(each, parts), even) * even
 		j.wPoint = offSet(j.made * g.NR)
-		r.weights += points * j.wPoint
-		r.wide = r.weights
-		if w.panels.Half() {
-			r.wide += j.x.Taps * j.x.Taps * j.made * g.NR
+		if n > 1 && j.made < each {
+			r.chains += points * j.mPoint
 		}
+	}
+	r.weights = r.chains + points*j.wPoint
+	r.wide = r.weights
+	if w.stored == nil && w.panels.Half() {
+		r.wide += j.x.Taps * j.x.Taps * j.made * g.NR
 	}
 	r.window = r.wide
 	if key.window {
@@ -226,8 +229,8 @@ type block struct {
 	ns, high, wid int
 	phase         int // that outputs point into; −1 before any
 
-	v, m, weights, wide, window, staged, temp []float32
-	rows, pixels, outputs, adds               []*float32
+	v, m, chains, weights, wide, window, staged, temp []float32
+	rows, pixels, outputs, adds                       []*float32
 }
 
 // part returns the range of n that part i of parts is.
@@ -248,7 +251,8 @@ func (j *fast) block(w *engine.Worker, task int) block {
 	b.tiles = b.ns * b.high * b.wid
 
 	f, r := w.Floats(), &j.room
-	b.v, b.m, b.weights, b.wide = f[:r.v], f[r.v:r.m], f[r.m:r.weights], f[r.weights:r.wide]
+	b.v, b.m, b.chains = f[:r.v], f[r.v:r.m], f[r.m:r.chains]
+	b.weights, b.wide = f[r.chains:r.weights], f[r.weights:r.wide]
 	b.window, b.staged, b.temp = f[r.wide:r.window], f[r.window:r.staged], f[r.staged:r.temp]
 
 	p, tt, mm := w.Pointers(), j.x.Points*j.x.Points, j.x.Outputs*j.x.Outputs

@@ -179,7 +179,7 @@ func (j *fast) multiplyStored(w *engine.Worker, b *block) {
 				t.From, t.K = i*j.vPiece, k1-k0
 				t.B = j.stored.panel(phase, unit, a, k0, k1)
 				t.Ahead = j.after(b, u, a, k0, k1)
-				j.multiply(w, t, b.m[a*j.mPoint:], i, true)
+				j.multiply(w, t, b, a, i, true, true)
 			}
 		}
 		*t = kernels.TileArgs{}
@@ -187,17 +187,24 @@ func (j *fast) multiplyStored(w *engine.Worker, b *block) {
 	}
 }
 
-// multiply adds to the sums m of one point what t multiplies: piece i of the channels from its start on,
-// or what follows of it.
-func (j *fast) multiply(w *engine.Worker, t *kernels.TileArgs, m []float32, i int, start bool) {
-	t.Init, t.Add = nil, nil
-	switch {
-	case !start:
-		t.Init, t.InitStride = m, j.mStride
-	case i > 0:
+// multiply adds to the sums of point a what t multiplies, of piece i of the channels: all of it, its start, its
+// end, or a part between. The chain of a piece that takes several calls waits for its end apart from
+// the sum of those before it.
+func (j *fast) multiply(w *engine.Worker, t *kernels.TileArgs, b *block, a, i int, start, end bool) {
+	m := b.m[a*j.mPoint:]
+	chain := m
+	if i > 0 && !(start && end) {
+		chain = b.chains[a*j.mPoint:]
+	}
+	t.Dst, t.DstStride, t.Init, t.Add = m, j.mStride, nil, nil
+	if !start {
+		t.Init, t.InitStride = chain, j.mStride
+	}
+	if !end {
+		t.Dst = chain
+	} else if i > 0 {
 		t.Add, t.AddStride = m, j.mStride
 	}
-	t.Dst, t.DstStride = m, j.mStride
 	w.Set.GEMM.Tile(t)
 }
 
@@ -235,7 +242,7 @@ func (j *fast) multiplyMade(w *engine.Worker, b *block) {
 					t.A = b.rows[a*j.rowPointers:]
 					t.B = b.weights[a*j.wPoint:][:(k1-k0)*width]
 					t.Ahead = j.tapsAfter(b, u, k1, a)
-					j.multiply(w, t, b.m[a*j.mPoint:], i, k0 == i*each)
+					j.multiply(w, t, b, a, i, k0 == i*each, k1 == end)
 				}
 			}
 		}
