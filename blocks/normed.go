@@ -24,16 +24,16 @@ func (p prologue) bind(m program.Memory, channels int) gemm.Prologue {
 }
 
 // normOnRead is how many values an image has at least, 32 MiB of them, whose group norm the convolution
-// behind it applies while it reads, by a Winograd algorithm. That is the same to the bit; it saves writing
-// an image, reading it twice and keeping it, a fifth of the memory of an autoencoder's decoder; and it costs
-// applying the norm twice where blocks of tiles overlap. In the decoder of Stable Diffusion, for 512×512
-// pixels by one worker, a norm and the convolution behind it take, of what they took apart,
+// behind it applies while it reads, by a Winograd algorithm. That is the same to the bit. The image of the
+// norm need not be kept, which is a fifth of the memory of Stable Diffusion's decoder (512 for 640 MiB at
+// 512×512 pixels), nor be written and read; and the norm is applied twice where blocks of tiles overlap. With
+// one worker, the two take of what they take apart
 //
 //	128 channels of 512×512    98 %      512 channels of 256×256    95 %      512 channels of 128×128    99 %
 //	256 channels of 512×512    98 %      256 channels of 256×256    97 %      512 channels of 64×64     101 %
 //
-// Where the norm takes its image's own place, as between the two convolutions of a ResNet, they take 99 to
-// 101 %, and the norm stays where it is. So it does before the direct algorithm, whose windows overlap more
+// Where the norm takes its image's own place, as between the two convolutions of a ResNet, they take 98 to
+// 102 %, and the norm stays where it is. So it does before the direct algorithm, whose windows overlap more
 // (102 to 112 %: BenchmarkNormConv), and before linear layers, where 3 % of theirs would be 0.04 % of a
 // U-Net. Nor are moments gathered where an image is made: tasks of a Winograd algorithm make no whole block
 // of them, so that takes a pass like the norm's own (0.4 ms each for 320 channels of 64×64).
