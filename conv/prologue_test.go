@@ -42,6 +42,7 @@ func TestApplyReadsNorm(t *testing.T) {
 					with := packed.With(e, plan)
 					conv.Apply(e, want, normed, with, gemm.Prologue{}, gemm.Epilogue{})
 					conv.Apply(e, got, src, with, pro, gemm.Epilogue{})
+					kerneltest.NoAllocations(t, plan.String(), func() { conv.Apply(e, got, src, with, pro, gemm.Epilogue{}) })
 					kerneltest.Same(t, kerneltest.Name("k", g.KH, "kw", g.KW, "s", g.Stride, "up", g.Upsample, "alg", plan, "workers", workers), got.Data, want.Data)
 				}
 			}
