@@ -26,8 +26,9 @@ type Options struct {
 	Memory int64
 }
 
-// DefaultMemory is the room for transformed weights where Options say nothing: those that a U-Net of the
-// size of Stable Diffusion 1.5 has for images of 64 × 64, where blocks of tiles are most, take 230 MB.
+// DefaultMemory is the room for transformed weights where Options say nothing. The layers of Stable
+// Diffusion 1.5's U-Net that work on 64 × 64 pixels, where blocks of tiles are most, take 253 MiB of it; they
+// are 15 % faster then, and the U-Net 1.5 % (bench/layers).
 const DefaultMemory = 256 << 20
 
 // Check returns an error unless there are such an algorithm and accuracy.
