@@ -1,12 +1,16 @@
-// Package conv convolves images in NHWC by weights that were laid out beforehand: an implicit
-// matrix multiplication whose rows are output pixels and whose operand is read straight from the
-// image, a tap at a time, by pointers. There is no im2col buffer and no padded copy; taps beyond
-// the image point at a row of zeros.
+// Package conv convolves images in NHWC by weights that were laid out beforehand.
 //
-// Each output element is one chain of fused multiply-adds over kernel rows, kernel columns and
-// input channels, in this order, that starts from its bias. No block size, worker count or batch
-// changes a bit of it, but for the sign of a zero: a tap beyond the image adds zeros or nothing, which
-// with finite weights makes a difference to the sum −0 alone.
+// There are several algorithms, which docs/convolution.md describes: Packed has a Plan that says which one
+// Apply computes by, and Packed.With prepares the same weights for another. Pack's own is Direct, an implicit
+// matrix multiplication whose rows are output pixels and whose operand is read straight from the image, a
+// tap at a time, by pointers: there is no im2col buffer and no padded copy. Winograd's take up to four times
+// fewer multiplications for 3 × 3 taps, by tiles of which no more than a block is transformed at a time.
+//
+// No block size, worker count, batch or instruction set (but the generic one, whose emulated multiply-adds
+// round twice) changes a bit of what an algorithm computes. Direct's outputs are each one chain of fused
+// multiply-adds over kernel rows, kernel columns and input channels, in this order, that starts from
+// its bias; but for the sign of a zero: a tap beyond the image adds zeros or nothing, which with finite weights
+// makes a difference to the sum −0 alone. Those of the others are as accurate: Options.Accuracy has the figures.
 package conv
 
 import (
@@ -39,7 +43,8 @@ func (g Geometry) pointwise() bool {
 	return g == Geometry{KH: 1, KW: 1, Stride: 1}
 }
 
-// Packed is the weight of a convolution laid out for one Set. It is immutable and may be shared.
+// Packed is the weight of a convolution laid out for one Set and one plan. It may be shared and used by several
+// goroutines at once.
 type Packed struct {
 	Geometry
 	In, Out int // channels
@@ -112,9 +117,9 @@ func (p *Packed) Size(h, w int) (oh, ow int) {
 //	}
 //	dst[n][y][x][o] = act(sum) + add[n][y][x][o]
 //
-// where src is 0 outside of its image, after the prologue. The rows that pro and ep speak of are
+// by w's plan, where src is 0 outside of its image, after the prologue. The rows that pro and ep speak of are
 // pixels: (n·H+y)·W+x. dst may be ep.Add; otherwise it overlaps no operand. With Upsample, dst may
-// have any size. Apply panics where shapes do not fit.
+// have any size. Apply panics where shapes do not fit, each other or the plan.
 func Apply(e *engine.Engine, dst, src tensor.NHWC, w *Packed, pro gemm.Prologue, ep gemm.Epilogue) {
 	dst.Check("conv: dst")
 	src.Check("conv: src")
