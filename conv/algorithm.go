@@ -113,7 +113,7 @@ func (p *Packed) With(e *engine.Engine, plan Plan) *Packed {
 	if q := p.others.made[plan].Value(); q != nil {
 		return q
 	}
-	q := &Packed{Geometry: p.Geometry, In: p.In, Out: p.Out, panels: p.panels, joined: p.joined, plan: plan, others: p.others}
+	q := &Packed{Geometry: p.Geometry, In: p.In, Out: p.Out, panels: p.panels, joined: p.joined, spread: p.spread, plan: plan, others: p.others}
 	if plan.Stored {
 		q.stored = p.transform(e, plan.Algorithm)
 	}

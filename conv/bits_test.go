@@ -21,6 +21,8 @@ func layers(set *kernels.Set) []layer {
 		{n: 2, h: 8, w: 9, in: 14, out: nr + 1, g: conv.Same(3), scaled: true, before: kernels.SiLU},
 		{n: 2, h: 5, w: 6, in: 13, out: 2*nr + 1, g: up, toH: 11, toW: 12, act: kernels.SiLU, bias: true},
 		{n: 2, h: 3, w: 3, in: kc + 5, out: 5, g: conv.Same(3), add: true},
+		{n: 2, h: 17, w: 19, in: 40, out: 4, g: conv.Same(3), bias: true},
+		{n: 2, h: 9, w: 23, in: kc + 5, out: 3, g: conv.Same(3), imageBias: true, scaled: true, centred: true, before: kernels.SiLU, act: kernels.SiLU, add: true},
 		{n: 2, h: 13, w: 9, in: 17, out: 3*nr + 5, g: up, toH: 26, toW: 18, by: conv.Phases, bias: true, add: true},
 		{n: 2, h: 5, w: 7, in: kc/4 + 3, out: nr + 5, g: up, toH: 10, toW: 14, by: conv.Phases, imageBias: true, scaled: true, centred: true, before: kernels.SiLU, act: kernels.SiLU},
 	}

@@ -50,6 +50,7 @@ type Packed struct {
 	In, Out int // channels
 	panels  *gemm.Packed
 	joined  *gemm.Packed // panels with the taps of a kernel row as one, where they are read so; or nil
+	spread  *gemm.Packed // a column for each tap and output channel, where taps go into lanes; or nil
 	plan    Plan
 	stored  *transformed           // where the plan says so
 	phases  *[4]*gemm.Packed       // where the plan is Phases
@@ -72,6 +73,9 @@ func Pack(e *engine.Engine, w []float32, out, in int, g Geometry) *Packed {
 	p := &Packed{Geometry: g, In: in, Out: out, panels: gemm.PackTaps(e, m, taps), plan: Plan{Algorithm: Direct}, others: new(others)}
 	if p.joins() {
 		p.joined = p.panels.Joined(g.KW)
+	}
+	if p.spreads() {
+		p.spread = p.packSpread(e, w)
 	}
 	return p
 }

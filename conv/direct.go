@@ -15,6 +15,10 @@ func (w *Packed) direct(e *engine.Engine, dst, src tensor.NHWC, pro gemm.Prologu
 		gemm.Mul(e, dst.Tokens(), src.Tokens(), w.panels, pro, ep)
 		return
 	}
+	if w.spread != nil && dst.N%ep.Images() == 0 {
+		w.sumTaps(e, dst, src, pro, ep)
+		return
+	}
 	j := jobs.Get().(*job)
 	panels := w.panels
 	j.taps = taps{&j.in, w.Geometry}
