@@ -3,14 +3,15 @@
 // There are several algorithms, which docs/convolution.md describes: Packed has a Plan that says which one
 // Apply computes by, and Packed.With prepares the same weights for another. Pack's own is Direct, an implicit
 // matrix multiplication whose rows are output pixels and whose operand is read straight from the image, a
-// tap at a time, by pointers: there is no im2col buffer and no padded copy. Winograd's take up to four times
+// tap at a time, by pointers: there is no im2col buffer and, but of pixels of few channels, no padded copy. Winograd's take up to four times
 // fewer multiplications for 3 × 3 taps, by tiles of which no more than a block is transformed at a time.
 //
 // No block size, worker count, batch or instruction set (but the generic one, whose emulated multiply-adds
 // round twice) changes a bit of what an algorithm computes. Direct's outputs are each one chain of fused
 // multiply-adds over kernel rows, kernel columns and input channels, in this order, that starts from
-// its bias; but for the sign of a zero: a tap beyond the image adds zeros or nothing, which with finite weights
-// makes a difference to the sum −0 alone. Those of the others are as accurate: Options.Accuracy has the figures.
+// its bias (of weights with very few output channels the sum of a chain for each tap: narrow.go); but for the
+// sign of a zero: a tap beyond the image adds zeros or nothing, which with finite weights makes a difference
+// to the sum −0 alone. Those of the others are as accurate: Options.Accuracy has the figures.
 package conv
 
 import (

@@ -118,9 +118,13 @@ func (t *taps) pointRun(pointers []*float32, run, n, y, x int, c gemm.Chunk, v v
 		row := (n*in.src.H+sy-v.y)*v.width - v.x
 		if inside {
 			at := (row + sx) * v.stride * size
-			for i := range to {
-				to[i] = (*float32)(unsafe.Add(unsafe.Pointer(base), at))
-				at += step
+			for ; len(to) >= 2; to = to[2:] { // the garbage collector is asked once for both
+				to[0] = (*float32)(unsafe.Add(unsafe.Pointer(base), at))
+				to[1] = (*float32)(unsafe.Add(unsafe.Pointer(base), at+step))
+				at += 2 * step
+			}
+			if len(to) > 0 {
+				to[0] = (*float32)(unsafe.Add(unsafe.Pointer(base), at))
 			}
 			continue
 		}

@@ -18,10 +18,15 @@ const (
 	thinChain      = 8 << 10
 )
 
-// plan cuts the product into chunks, blocks and groups.
+// plan cuts the product into chunks, blocks and groups. A chain that is longer than KC by an eighth at most is left
+// whole, and where chains are shorter a block has more rows, up to twice as many.
 func (p *Product) plan() {
 	g := &p.w.set.GEMM
 	kc, mc, sums := g.KC, g.MC, sumsMax
+	if chain := p.w.chain(); chain <= kc+kc/8 {
+		kc = max(kc, chain)
+		mc = min(mc*kc/max(chain, 1), 2*mc) / g.MR * g.MR
+	}
 	switch {
 	case p.rows.total <= g.MR:
 		kc = max(kc, thinChain)
