@@ -16,6 +16,9 @@ import (
 func TestErrors(t *testing.T) {
 	const room = 1.3
 	channels := []int{64, 320, 1280}
+	if testing.Short() {
+		channels = channels[:2]
+	}
 	cases := []struct {
 		by      conv.Algorithm
 		figures []float64 // in 1e-7, measured by bench/errors on larger images; those of phases here

@@ -125,13 +125,13 @@ func TestWinogradPrologue(t *testing.T) {
 func TestWinogradEpilogue(t *testing.T) {
 	var all []layer
 	for i, act := range kernels.Acts() {
-		for v := range 6 {
-			i := 6*i + v
+		for v := range 3 {
+			i := 3*i + v
 			l := layer{n: 4, h: 3, w: 4, in: 2, out: 67, g: conv.Same(3), act: act, pad: i % 3}
-			l.bias, l.imageBias = v%3 == 0, v%3 == 1
-			l.gate, l.add, l.addDst = v/3 == 0, i%4 > 0, i%4 == 3
-			l.images = []int{0, 1, 2}[i%3]
-			if i%4 == 1 {
+			l.bias, l.imageBias = v == 0, v == 1
+			l.gate, l.add, l.addDst = i%2 == 0, i%4 > 0, i%4 == 3
+			l.images = i / 2 % 3 // 0: as dst has
+			if i%5 == 1 {
 				l.n = 2
 				l = l.enlarged(6, 8)
 			}
