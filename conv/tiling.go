@@ -133,8 +133,11 @@ func offSet(n int) int { return gemm.RowStride(n) }
 //   - what surrounds a task.
 //
 // All were measured on an Intel server core with AVX-512, where a line of weights takes 7 cycles to make and
-// as long as 32 rows to fetch. V may be larger than the second-level cache: it is read in order, and from a
-// third-level cache just as fast. It is bounded to a few times its size to bound the scratch.
+// as long as 32 rows to fetch.
+//
+// A block's V stays in the second-level cache where weights are stored. Where they are made it may be a few
+// times as large, so that they are made less often: what stays there is a piece of the weights, and V is read in
+// order, from a third-level cache as fast.
 func (j *tiling) cut(g *kernels.GEMM, w *Packed) {
 	const (
 		madeRows, storedRows = 12, 32
@@ -144,7 +147,11 @@ func (j *tiling) cut(g *kernels.GEMM, w *Packed) {
 		most                 = 128 // tiles of a block
 	)
 	points := j.x.Points * j.x.Points
-	limit := min(max(4*cacheValues(g)/(points*w.In), g.MR), most)
+	room := cacheValues(g)
+	if w.stored == nil {
+		room *= 4
+	}
+	limit := min(max(room/(points*w.In), storedRows), most)
 	least, best := math.Inf(1), *j
 	try := func(bn, by, bx int) {
 		tiles := ceil(j.n, bn) * ceil(j.rows, by) * ceil(j.cols, bx)
