@@ -191,6 +191,7 @@ func FuzzApply(f *testing.F) {
 	f.Add(uint8(11), uint8(11), uint8(40), uint8(20), uint8(10), uint16(0x8104), uint16(0x1111))
 	f.Add(uint8(5), uint8(7), uint8(33), uint8(17), uint8(0x40), uint16(0x109c), uint16(0))
 	f.Add(uint8(1), uint8(3), uint8(69), uint8(39), uint8(0x40), uint16(0x6131), uint16(0))
+	f.Add(uint8(102), uint8(0), uint8(100), uint8(4), uint8(0xb5), uint16(402), uint16(4025)) // no columns, all padding
 	f.Fuzz(func(t *testing.T, h, w, in, out, geometry uint8, fused, pads uint16) {
 		l := layer{n: 1 + int(fused>>12&1), h: int(h % 12), w: int(w % 12), in: int(in % 70), out: int(out % 40)}
 		l.g = conv.Geometry{KH: 1 + int(geometry&3), KW: 1 + int(geometry>>2&3), Stride: 1 + int(geometry>>4&1),

@@ -84,13 +84,12 @@ func (in *input) load(w *engine.Worker, to []float32, win window) {
 	x1 := min(max(win.x1, x0), in.src.W)
 	for y := win.y0; y < win.y1; y++ {
 		row := to[(y-win.y0)*width*in.stride:][:width*in.stride]
-		if width > x1-x0 {
-			clear(row[:(x0-win.x0)*in.stride])
-			clear(row[(x1-win.x0)*in.stride:])
-		}
 		if x0 == x1 {
+			clear(row)
 			continue
 		}
+		clear(row[:(x0-win.x0)*in.stride])
+		clear(row[(x1-win.x0)*in.stride:])
 		pixel := y*in.src.W + x0
 		src := tensor.Mat{Rows: x1 - x0, Cols: in.src.C, Stride: in.src.Stride, Data: in.src.Data[pixel*in.src.Stride:]}
 		dst := tensor.Mat{Rows: x1 - x0, Cols: in.src.C, Stride: in.stride, Data: row[(x0-win.x0)*in.stride:]}
