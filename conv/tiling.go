@@ -85,8 +85,9 @@ func (w *Packed) tile(e *engine.Engine, dst tensor.NHWC, key tilingKey) *tiling 
 	r.m = r.v + points*j.mPoint
 	r.chains = r.m
 	if w.stored == nil {
-		// Of weights that are made, a third of the second-level cache.
-		parts := ceil(3*points*each*g.NR, cacheValues(g))
+		// Weights that are made take up to five eighths of the second-level cache: a piece of the channels, or
+		// parts of one, which cost another M.
+		parts := ceil(8*points*each*g.NR, 5*cacheValues(g))
 		j.made = ceil(ceil(each, parts), even) * even
 		j.wPoint = offSet(j.made * g.NR)
 		if n > 1 && j.made < each {
