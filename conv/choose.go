@@ -26,10 +26,9 @@ type Options struct {
 	Memory int64
 }
 
-// DefaultMemory is the room for transformed weights where Options say nothing. The layers of Stable
-// Diffusion 1.5's U-Net that work on 64 × 64 pixels, where blocks of tiles are most, take 253 MiB of it; they
-// are 15 % faster then, and the U-Net 1.5 % (bench/layers).
-const DefaultMemory = 256 << 20
+// DefaultMemory is the room for transformed weights where Options say nothing. Those that a U-Net of the size of Stable
+// Diffusion 1.5 has for images of 64 × 64 pixels take 310 MB, a tenth of the model.
+const DefaultMemory = 320 << 20
 
 // Check returns an error unless there are such an algorithm and accuracy.
 func (o Options) Check() error {
@@ -52,12 +51,10 @@ const (
 	Normal Accuracy = iota
 	// Fine allows no larger errors than those of Direct: it includes Winograd2.
 	Fine
-	// Coarse allows all algorithms that there are: it includes Winograd6.
-	Coarse
 	accuracies
 )
 
-var accuracyNames = [accuracies]string{"normal", "fine", "coarse"}
+var accuracyNames = [accuracies]string{"normal", "fine"}
 
 // String returns the accuracy's name.
 func (a Accuracy) String() string { return accuracyNames[a] }
@@ -91,33 +88,67 @@ func (a Accuracy) allows(by Algorithm) bool {
 	case Direct, Phases, Winograd2:
 		return true
 	case Winograd4, PhasesWinograd:
-		return a != Fine
-	default:
-		return a == Coarse
+		return a == Normal
 	}
+	return false
 }
 
 // rule is a row of the table that Auto chooses by.
 type rule struct {
 	upsample  bool // of layers that read through an enlarged image
-	channels  int  // the least, of input and output
-	side      int  // the least, of the output's rows and columns
+	pixels    int  // the least, of the output
 	algorithm Algorithm
 }
 
-// rules are tried in order: a layer is computed by the first that it meets, whose algorithm fits it and
-// is allowed; Direct stands behind them all.
+// rules are tried in order: a layer of leastChannels or more is computed by the first that it meets, whose
+// algorithm fits it and is allowed; Direct stands behind them all.
+//
+// How many times as fast as Direct, with transformed weights stored and made, with AVX-512 and one worker on
+// an Intel server core (bench/algorithms; two workers and AVX2 give the same order, where it is clear):
+//
+//	channels  image   Winograd2   Winograd4   Winograd6
+//	      32    8×8   1.3  1.0    1.6  1.0    0.9  0.6
+//	      32  32×32   1.2  1.1    2.0  1.9    1.9  1.8
+//	     128    4×4   1.5  0.6    0.5  0.3    0.2  0.2
+//	     128    8×8   1.7  1.2    1.5  1.1    0.6  0.6
+//	     128  16×16   1.9  1.6    2.8  2.1    2.0  1.7
+//	     128  64×64   1.9  1.6    2.9  2.5    3.1  2.4
+//	     320    4×4   0.8  0.7    0.4  0.4    0.2  0.2
+//	     320    8×8   1.7  1.2    1.1  1.1    0.6  0.6
+//	     320  16×16   1.9  1.6    2.9  2.1    2.1  1.6
+//	     320  64×64   1.8  1.7    2.9  2.6    2.8  2.5
+//	     640    8×8   1.7  1.3    0.7  1.1    0.3  0.6
+//	     640  16×16   2.0  1.7    2.0  2.1    1.0  1.7
+//	     640  32×32   1.8  1.7    2.4  2.7    1.8  2.1
+//	    1280    4×4   0.5  0.8    0.3  0.5    0.1  0.3
+//	    1280    8×8   1.1  1.4    0.6  1.0    0.3  0.7
+//	    1280  16×16   1.5  1.7    1.7  2.2    1.1  1.8
+//
+// Of 12 × 12 pixels a tile of the kernel has as much to do by Winograd2 as by Winograd4, of more pixels less by the
+// latter. Winograd6 is never faster by more than it loses in accuracy. And of enlargements (to the size that is
+// said; Phases alone, and Winograd4 and PhasesWinograd with weights made):
+//
+//	channels    image   Phases   Winograd4   PhasesWinograd
+//	    1280    32×32      2.0         2.5              2.3
+//	     640    64×64      2.1         2.7              3.5
+//	     256  256×256      2.1         2.7              4.1
 var rules = []rule{
-	{upsample: true, channels: 32, side: 4, algorithm: Winograd4},
-	{upsample: true, channels: 32, side: 4, algorithm: Winograd2},
-	{channels: 32, side: 4, algorithm: Winograd4},
-	{channels: 32, side: 4, algorithm: Winograd2},
+	{upsample: true, pixels: 56 * 56, algorithm: PhasesWinograd},
+	{upsample: true, pixels: 13 * 13, algorithm: Winograd4},
+	{upsample: true, pixels: 16 * 16, algorithm: Phases},
+	{upsample: true, pixels: 8 * 8, algorithm: Winograd2},
+	{pixels: 13 * 13, algorithm: Winograd4},
+	{pixels: 8 * 8, algorithm: Winograd2},
 }
+
+// leastChannels is how many channels in and out a layer has at least that Auto computes by a rule: of fewer, the
+// transforms cost as much as the products.
+const leastChannels = 32
 
 // meets says whether a layer is one that the rule is about.
 func (r rule) meets(l Layer) bool {
 	w := l.Weights
-	return w.Upsample == r.upsample && min(w.In, w.Out) >= r.channels && min(l.OutH, l.OutW) >= r.side
+	return w.Upsample == r.upsample && min(w.In, w.Out) >= leastChannels && l.OutH*l.OutW >= r.pixels
 }
 
 // Layer is a convolution with the size of an image that it takes, and of the one that it makes.
@@ -152,14 +183,18 @@ func (l Layer) candidates(o Options) (list []Plan) {
 	return list
 }
 
-// stores says whether it is faster to keep the transformed weights of a layer than to make them anew in every run.
+// stores says whether it is worth its memory to keep the transformed weights of a layer rather than to make them
+// in every run: where they are few enough to come from a cache, or, but for phases, whose four kinds of weights are
+// cheap to make, where they are made for so many tiles that it takes several blocks.
 func (l Layer) stores(a Algorithm) bool {
-	return l.tiles(a) >= storedTiles || l.Weights.keeps(Plan{a, true}) <= storedBytes
+	return l.Weights.keeps(Plan{a, true}) <= storedBytes || !a.phased() && l.tiles(a) >= storedTiles
 }
 
+// See the measurements beside rules: 320 channels of Winograd4 take 15 MB, 640 of Winograd2 take 26 MB, and 640 of
+// Winograd4 take 59 MB.
 const (
+	storedBytes = 32 << 20
 	storedTiles = 128
-	storedBytes = 4 << 20
 )
 
 // tiles is how many tiles the algorithm a cuts an image of the layer into.

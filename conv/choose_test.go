@@ -53,7 +53,7 @@ func (c chooser) all() []conv.Layer {
 // The choice follows from shapes and options: no instruction set, whose panels are of another width, and
 // no number of workers changes it.
 func TestPlansAreTheSameEverywhere(t *testing.T) {
-	for _, o := range []conv.Options{{}, {Accuracy: conv.Fine}, {Accuracy: conv.Coarse}, {Memory: 600_000}, {Memory: -1}, {Algorithm: conv.Winograd2}} {
+	for _, o := range []conv.Options{{}, {Accuracy: conv.Fine}, {Memory: 600_000}, {Memory: -1}, {Algorithm: conv.Winograd2}} {
 		var first []conv.Plan
 		kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
 			for _, workers := range []int{1, 7} {
@@ -74,13 +74,13 @@ func TestPlans(t *testing.T) {
 	c := newChooser(t)
 	layers := c.all()
 	inexact := func(a conv.Algorithm) bool { return a == conv.Winograd4 || a == conv.PhasesWinograd }
-	for accuracy := range conv.Coarse + 1 {
+	for accuracy := range conv.Fine + 1 {
 		for i, p := range conv.Plans(layers, conv.Options{Accuracy: accuracy}) {
 			l := layers[i]
 			if p.Algorithm == conv.Auto || !l.Weights.Fits(p.Algorithm, l.H, l.W, l.OutH, l.OutW) {
 				t.Errorf("layer %d: %v", i, p)
 			}
-			if accuracy != conv.Coarse && p.Algorithm == conv.Winograd6 || accuracy == conv.Fine && inexact(p.Algorithm) {
+			if p.Algorithm == conv.Winograd6 || accuracy == conv.Fine && inexact(p.Algorithm) {
 				t.Errorf("layer %d: %v for accuracy %v", i, p, accuracy)
 			}
 			if got := l.Weights.Choose(l.H, l.W, l.OutH, l.OutW, conv.Options{Accuracy: accuracy}); got != p {
@@ -123,7 +123,7 @@ func TestPlansMemory(t *testing.T) {
 		{[]conv.Layer{large, c.layer(64, 64, 32)}, one, []conv.Plan{kept, made}},
 		{[]conv.Layer{c.layer(64, 128, 32), small}, one, []conv.Plan{made, kept}},
 		// Of large weights for few tiles it is faster to make what is transformed than to read it.
-		{[]conv.Layer{c.layer(256, 256, 8), c.layer(256, 256, 64)}, 0, []conv.Plan{made, kept}},
+		{[]conv.Layer{c.layer(512, 512, 8), c.layer(512, 512, 64)}, 0, []conv.Plan{made, kept}},
 	} {
 		if got := conv.Plans(test.layers, conv.Options{Algorithm: conv.Winograd4, Memory: test.memory}); !slices.Equal(got, test.want) {
 			t.Errorf("%d bytes: %v, want %v", test.memory, got, test.want)
@@ -155,7 +155,7 @@ func TestOptionNames(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	for a := range conv.Coarse + 1 {
+	for a := range conv.Fine + 1 {
 		var b conv.Accuracy
 		text, err := a.MarshalText()
 		if err2 := b.UnmarshalText(text); err != nil || err2 != nil || a != b || string(text) != fmt.Sprint(a) {
@@ -165,10 +165,10 @@ func TestOptionNames(t *testing.T) {
 	algorithm, accuracy := conv.Winograd2, conv.Fine
 	for says, err := range map[string]error{
 		`unknown algorithm "winograd3" (algorithms: auto, direct, winograd2, winograd4,`: algorithm.UnmarshalText([]byte("winograd3")),
-		`unknown algorithm ""`: algorithm.UnmarshalText(nil),
-		`unknown accuracy "exact" (accuracies: normal, fine, coarse)`: accuracy.UnmarshalText([]byte("exact")),
-		"conv: algorithm 7": conv.Options{Algorithm: conv.PhasesWinograd + 1}.Check(),
-		"conv: accuracy 3":  conv.Options{Accuracy: conv.Coarse + 1}.Check(),
+		`unknown algorithm ""`:                                algorithm.UnmarshalText(nil),
+		`unknown accuracy "exact" (accuracies: normal, fine)`: accuracy.UnmarshalText([]byte("exact")),
+		"conv: algorithm 7":                                   conv.Options{Algorithm: conv.PhasesWinograd + 1}.Check(),
+		"conv: accuracy 2":                                    conv.Options{Accuracy: conv.Fine + 1}.Check(),
 	} {
 		if err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("error %v, want one with %q", err, says)

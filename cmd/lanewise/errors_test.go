@@ -32,7 +32,7 @@ func TestGenerateErrors(t *testing.T) {
 		{[]string{"a", "--workers", "-1"}, []string{"--workers is -1"}},
 		{[]string{"a", "--profile=x"}, []string{`unknown profile "x" (profiles: kind, op)`}},
 		{[]string{"a", "--conv", "fast"}, []string{"--conv", `unknown algorithm "fast" (algorithms: auto, direct, winograd2,`}},
-		{[]string{"a", "--accuracy", "best"}, []string{"--accuracy", `unknown accuracy "best" (accuracies: normal, fine, coarse)`}},
+		{[]string{"a", "--accuracy", "best"}, []string{"--accuracy", `unknown accuracy "best" (accuracies: normal, fine)`}},
 		{[]string{"a", "--seed", "-1"}, []string{"seed", "-1"}},
 		{[]string{"a", "-n", "9000", "--scale", "64"}, []string{"9000 pictures of 2048×2048", "268435456 pixels"}},
 		{[]string{"a", "b", "-n", "9000", "--scale", "1"}, []string{"18000 pictures"}},

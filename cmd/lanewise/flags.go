@@ -80,7 +80,7 @@ func (f *generateFlags) define(cmd *cobra.Command) {
 	flags.BoolVar(&f.labels, "labels", true, "write below each picture of a sheet what it is, where it is 64 pixels wide or more")
 	flags.IntVar(&f.workers, "workers", 0, "goroutines that compute (default as many as there are CPUs to use)")
 	flags.TextVar(&f.conv.Algorithm, "conv", conv.Auto, "the `algorithm` of the U-Net's convolutions, wherever it fits: "+algorithms)
-	flags.TextVar(&f.conv.Accuracy, "accuracy", conv.Normal, "the `bound` on rounding errors of what auto takes: fine, those of direct; normal, about twice\nas large; coarse, any")
+	flags.TextVar(&f.conv.Accuracy, "accuracy", conv.Normal, "the `bound` on rounding errors of what auto takes: fine, those of direct; normal, about twice\nas large")
 	flags.StringVarP(&f.out, "output", "o", defaultOutput, "the PNG file to write; one that exists is replaced")
 	flags.StringVar(&f.model, "model", "", "directory of another model of this kind (default the one built in)")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "print errors and warnings only")

@@ -348,7 +348,7 @@ func TestProfile(t *testing.T) {
 	for flag, want := range map[string][]string{
 		"--profile":      append(total, `\bconv +winograd4\b`, `\bgemm\b`, `\bnorm\b`, `\battention\b`),
 		"--profile=kind": total,
-		"--profile=op":   append(total, `conv +winograd4 +mid_block\.resnets\.0\.conv1\b`, `conv +direct +conv_in\b`, `attention +mid_block\.`),
+		"--profile=op":   append(total, `conv +winograd2 +mid_block\.resnets\.0\.conv1\b`, `conv +direct +conv_in\b`, `attention +mid_block\.`),
 	} {
 		code, stdout, stderr := lanewise(t, t.TempDir(), "generate", "star", "--steps", "1", flag, "--workers", "1")
 		if code != 0 {

@@ -92,9 +92,7 @@ func (c Conv) Plans() (plans []conv.Plan) {
 		if stored.String() != plain.String() { // there is something to store
 			plans = append(plans, stored)
 		}
-		if a != conv.PhasesWinograd { // whose weights are not made by panels
-			plans = append(plans, plain)
-		}
+		plans = append(plans, plain)
 	}
 	return plans
 }
