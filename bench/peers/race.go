@@ -173,10 +173,10 @@ func (e *entry) calibrate(burst time.Duration) error {
 	}
 }
 
-// burst adds the rate of one burst. A few runs before it wake the library's threads and fill the
-// caches.
+// burst adds the rate of one burst. Another before it wakes the library's threads, which the system may have to spread
+// over the cores, and fills the caches.
 func (e *entry) burst() error {
-	if err := e.runner.Run(e.times / 4); err != nil {
+	if err := e.runner.Run(e.times); err != nil {
 		return err
 	}
 	start := time.Now()
