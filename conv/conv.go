@@ -124,7 +124,8 @@ func (p *Packed) Size(h, w int) (oh, ow int) {
 //
 // by w's plan, where src is 0 outside of its image, after the prologue. The rows that pro and ep speak of are
 // pixels: (n·H+y)·W+x. dst may be ep.Add; otherwise it overlaps no operand. With Upsample, dst may
-// have any size. Apply panics where shapes do not fit, each other or the plan.
+// have any size. Where ep speaks of parts of images, Winograd's algorithms give way to Direct. Apply panics
+// where shapes do not fit, each other or the plan.
 func Apply(e *engine.Engine, dst, src tensor.NHWC, w *Packed, pro gemm.Prologue, ep gemm.Epilogue) {
 	dst.Check("conv: dst")
 	src.Check("conv: src")
@@ -136,7 +137,7 @@ func Apply(e *engine.Engine, dst, src tensor.NHWC, w *Packed, pro gemm.Prologue,
 	if !w.Fits(w.plan.Algorithm, src.H, src.W, dst.H, dst.W) {
 		panic(fmt.Sprintf("conv: %v of src %s to dst %s, %+v", w.plan, src.Shape(), dst.Shape(), w.Geometry))
 	}
-	if _, fast := w.plan.Algorithm.fast(); fast && dst.N%ep.Images() == 0 {
+	if w.plan.Algorithm.Tiled() && dst.N%ep.Images() == 0 && src.H*src.W > 0 {
 		w.winograd(e, dst, src, pro, ep)
 		return
 	}

@@ -137,8 +137,8 @@ func offSet(n int) int { return gemm.RowStride(n) }
 // as long as 32 rows to fetch.
 //
 // A block's V stays in the second-level cache where weights are stored. Where they are made it may be eight
-// times as large, so that they are made less often (four times costs 6 % at 640 channels): what stays there is a piece of the weights, and V is read in
-// order, from a third-level cache as fast.
+// times as large, so that they are made less often (four times as large costs 6 % with 640 channels): what
+// stays there is a piece of the weights, and V is read in order, from a third-level cache as fast.
 func (j *tiling) cut(g *kernels.GEMM, w *Packed) {
 	const (
 		madeRows, storedRows = 12, 32

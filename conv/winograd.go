@@ -11,15 +11,14 @@ import (
 	"github.com/lanewise/lanewise/tensor"
 )
 
-// A fast convolution runs over blocks of tiles that stay in the second-level cache. A task takes a
-// block and a group of units, a unit being a panel of output columns (of each of the four phases, where
-// there are such), and
+// A fast convolution runs over blocks of tiles. A task takes a block and a group of units, a unit being a panel
+// of output columns (of each of the four phases, where there are such), and
 //
 //	transforms the block's t×t pixels to V: piece of channels × point × tile × channel,
 //	multiplies, point by point, V by the transformed weights of a unit to M: point × tile × column,
 //	transforms M to the m×m pixels of dst, with the epilogue.
 //
-// V and M are the only transformed data that there is.
+// V and M are the only transformed data that there is: cut says how large they are.
 //
 // The sum over channels is cut into pieces of piece values or a little less: each is a chain of fused
 // multiply-adds of its own that starts from zero, and their sums are added in rising order. Rounding errors of a
