@@ -117,7 +117,7 @@ func TestSessionOptions(t *testing.T) {
 		s := m.Session(pipeline.Options{Conv: conv.Options{Algorithm: forced}})
 		s.Measure(true)
 		paint(s, r)
-		at := slices.IndexFunc(s.Profile(), func(op program.Sample) bool { return op.Name == "mid_block.resnets.0.conv1" })
+		at := slices.IndexFunc(s.Profile(), func(op program.Sample) bool { return op.Name == "up_blocks.1.resnets.0.conv2" })
 		if got := s.Profile()[at].How; got != want {
 			t.Errorf("%v: by %s, want %s", forced, got, want)
 		}

@@ -57,7 +57,7 @@ func TestOptions(t *testing.T) {
 			m := loadModel(t, kerneltest.Engine(t, set, workers), fsys)
 			for i, test := range tests {
 				for _, batch := range []int{1, 3} {
-					s, err := m.Session(batch, 23, 18, test.options...)
+					s, err := m.Session(batch, 31, 28, test.options...)
 					if err != nil {
 						t.Fatal(err)
 					}
