@@ -108,7 +108,7 @@ func TestApplySets(t *testing.T) {
 func TestApplyDoesNotAllocate(t *testing.T) {
 	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
 		counts := []int{1, 2}
-		if set.ISA == kernels.Generic {
+		if set.ISA == kernels.Generic || testing.Short() {
 			counts = counts[1:] // it is slow, and what allocates is the same
 		}
 		for _, workers := range counts {
@@ -126,13 +126,20 @@ func TestApplyDoesNotAllocate(t *testing.T) {
 func TestApplyHalf(t *testing.T) {
 	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
 		wide := kerneltest.EngineOf(t, engine.Options{Set: set, Workers: 1, Storage: engine.Float32})
-		for _, l := range append(layers(set), layer{n: 1, h: 12, w: 13, in: 70, out: 9, g: conv.Same(1), bias: true}) {
+		counts := []int{1, 7}
+		if testing.Short() {
+			counts = counts[1:]
+		}
+		for i, l := range append(layers(set), layer{n: 1, h: 12, w: 13, in: 70, out: 9, g: conv.Same(1), bias: true}) {
 			for _, ty := range []kernels.HalfType{kernels.BFloat16, kernels.Float16} {
+				if testing.Short() && i%2 != int(ty) {
+					continue // the other format has the next layer
+				}
 				l.half = 1 + int(ty)
 				want := l.operands(t)
 				w := l.pack(wide, want)
 				conv.Apply(wide, want.dst, want.src, w, want.pro, want.ep)
-				for _, workers := range []int{1, 7} {
+				for _, workers := range counts {
 					o, e := l.operands(t), kerneltest.Engine(t, set, workers)
 					half := l.pack(e, o)
 					if l.by == conv.Auto && 2*half.Bytes() != w.Bytes() {
