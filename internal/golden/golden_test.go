@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lanewise/lanewise/conv"
 	"github.com/lanewise/lanewise/engine"
 	"github.com/lanewise/lanewise/internal/golden"
 	"github.com/lanewise/lanewise/internal/kerneltest"
@@ -69,6 +70,9 @@ func TestGolden(t *testing.T) {
 					return
 				}
 				for _, forced := range forced {
+					if testing.Short() && forced.by != conv.Winograd4 && forced.by != conv.PhasesWinograd {
+						continue // emulators are slow, and these two take every kernel
+					}
 					t.Run("conv="+forced.by.String(), func(t *testing.T) {
 						c.Options.Conv.Algorithm, c.Slack = forced.by, forced.slack
 						runCase(t, c)
