@@ -31,7 +31,8 @@ var families = []struct {
 }{
 	{"gemm", gemm},
 	{"lanes", toLanes},
-	{"norm", norms},
+	{"groupnorm", groupNorm},
+	{"layernorm", layerNorm},
 	{"act", activate},
 	{"winograd", winograds},
 	{"peak", peaks},

@@ -2,7 +2,7 @@
 
 //go:build amd64 && !purego
 
-package avx2
+package avx512
 
 import "unsafe"
 
@@ -15,8 +15,3 @@ func Moments(args unsafe.Pointer)
 //
 //go:noescape
 func Affine(args unsafe.Pointer)
-
-// LayerNorm is kernels.Set.LayerNorm; args points to a kernels.LayerNormArgs.
-//
-//go:noescape
-func LayerNorm(args unsafe.Pointer)

@@ -254,7 +254,7 @@ TEXT ·Affine(SB), NOSPLIT, $0-8
 	LSL $2, R11, R11
 	MOVD 152(R19), R12
 	LSL $2, R12, R12
-	MOVD $norm_constants<>(SB), R17
+	MOVD $groupnorm_constants<>(SB), R17
 	MOVBU 120(R19), R14
 	CMP $0, R14
 	BEQ identity
@@ -3138,767 +3138,110 @@ end255:
 done256:
 	RET
 
-// func LayerNorm(args unsafe.Pointer)
-TEXT ·LayerNorm(SB), NOSPLIT, $0-8
-	MOVD args+0(FP), R19
-	MOVD $norm_constants<>(SB), R17
-	MOVD 16(R19), R6
-	MOVD 104(R19), R7
-	MOVD 48(R19), R8
-	MOVD 72(R19), R9
-	MOVD 40(R19), R10
-	LSL $2, R10, R10
-	MOVD 128(R19), R11
-	LSL $2, R11, R11
-	FMOVS 96(R19), F19
-	VDUP V19.S[0], V19.S4
-	MOVD (R19), R0
-	MOVD 8(R19), R1
-	SCVTFS R1, F18
-	VDUP V18.S[0], V18.S4
-	AND $3, R1, R3
-	LSL $2, R3, R3
-	SUB R3, R17, R3
-	FMOVQ 864(R3), F20
-	CBZ R0, end
-row:
-	VEOR V0.B16, V0.B16, V0.B16
-	VEOR V1.B16, V1.B16, V1.B16
-	VEOR V2.B16, V2.B16, V2.B16
-	VEOR V3.B16, V3.B16, V3.B16
-	MOVD $0, R2
-	SUBS $16, R1, R3
-	BLT sumRest
-	PCALIGN $32
-sum:
-	ADD R2, R6, R4
-	FLDPQ (R4), (F4, F5)
-	FLDPQ 32(R4), (F6, F7)
-	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
-	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
-	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
-	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
-	ADD $64, R2
-	SUBS $16, R3
-	BGE sum
-sumRest:
-	ADD $16, R3
-	CBZ R3, sumDone
-	ADD R2, R6, R4
-	CMP $4, R3
-	BLT less277
-	FMOVQ (R4), F4
-	B both278
-less277:
-	VEOR V4.B16, V4.B16, V4.B16
-	TBZ $1, R3, one279
-	FMOVD (R4), F4
-	TBZ $0, R3, loaded280
-	ADD $8, R4, R5
-	VLD1 (R5), V4.S[2]
-	B loaded280
-one279:
-	TBZ $0, R3, loaded280
-	FMOVS (R4), F4
-loaded280:
-both278:
-	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
-	ADD $16, R2
-	SUBS $4, R3
-	BLE sumDone
-	CBZ R3, sumDone
-	ADD R2, R6, R4
-	CMP $4, R3
-	BLT less281
-	FMOVQ (R4), F5
-	B both282
-less281:
-	VEOR V5.B16, V5.B16, V5.B16
-	TBZ $1, R3, one283
-	FMOVD (R4), F5
-	TBZ $0, R3, loaded284
-	ADD $8, R4, R5
-	VLD1 (R5), V5.S[2]
-	B loaded284
-one283:
-	TBZ $0, R3, loaded284
-	FMOVS (R4), F5
-loaded284:
-both282:
-	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
-	ADD $16, R2
-	SUBS $4, R3
-	BLE sumDone
-	CBZ R3, sumDone
-	ADD R2, R6, R4
-	CMP $4, R3
-	BLT less285
-	FMOVQ (R4), F6
-	B both286
-less285:
-	VEOR V6.B16, V6.B16, V6.B16
-	TBZ $1, R3, one287
-	FMOVD (R4), F6
-	TBZ $0, R3, loaded288
-	ADD $8, R4, R5
-	VLD1 (R5), V6.S[2]
-	B loaded288
-one287:
-	TBZ $0, R3, loaded288
-	FMOVS (R4), F6
-loaded288:
-both286:
-	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
-	ADD $16, R2
-	SUBS $4, R3
-	BLE sumDone
-	CBZ R3, sumDone
-	ADD R2, R6, R4
-	CMP $4, R3
-	BLT less289
-	FMOVQ (R4), F7
-	B both290
-less289:
-	VEOR V7.B16, V7.B16, V7.B16
-	TBZ $1, R3, one291
-	FMOVD (R4), F7
-	TBZ $0, R3, loaded292
-	ADD $8, R4, R5
-	VLD1 (R5), V7.S[2]
-	B loaded292
-one291:
-	TBZ $0, R3, loaded292
-	FMOVS (R4), F7
-loaded292:
-both290:
-	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
-	ADD $16, R2
-	SUBS $4, R3
-	BLE sumDone
-sumDone:
-	WORD $0x4e22d400 // fadd v0.4s, v0.4s, v2.4s
-	WORD $0x4e23d421 // fadd v1.4s, v1.4s, v3.4s
-	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
-	VEXT $8, V0.B16, V0.B16, V4.B16
-	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
-	VDUP V0.S[1], V4.S4
-	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
-	VDUP V0.S[0], V0.S4
-	WORD $0x6e32fc00 // fdiv v0.4s, v0.4s, v18.4s
-	VMOV V0.B16, V16.B16
-	VEOR V0.B16, V0.B16, V0.B16
-	VEOR V1.B16, V1.B16, V1.B16
-	VEOR V2.B16, V2.B16, V2.B16
-	VEOR V3.B16, V3.B16, V3.B16
-	MOVD $0, R2
-	SUBS $16, R1, R3
-	BLT squareRest
-	PCALIGN $32
-square:
-	ADD R2, R6, R4
-	FLDPQ (R4), (F4, F5)
-	FLDPQ 32(R4), (F6, F7)
-	WORD $0x4eb0d484 // fsub v4.4s, v4.4s, v16.4s
-	WORD $0x4eb0d4a5 // fsub v5.4s, v5.4s, v16.4s
-	WORD $0x4eb0d4c6 // fsub v6.4s, v6.4s, v16.4s
-	WORD $0x4eb0d4e7 // fsub v7.4s, v7.4s, v16.4s
-	WORD $0x4e24cc80 // fmla v0.4s, v4.4s, v4.4s
-	WORD $0x4e25cca1 // fmla v1.4s, v5.4s, v5.4s
-	WORD $0x4e26ccc2 // fmla v2.4s, v6.4s, v6.4s
-	WORD $0x4e27cce3 // fmla v3.4s, v7.4s, v7.4s
-	ADD $64, R2
-	SUBS $16, R3
-	BGE square
-squareRest:
-	ADD $16, R3
-	CBZ R3, squareDone
-	ADD R2, R6, R4
-	CMP $4, R3
-	BLT less293
-	FMOVQ (R4), F4
-	B both294
-less293:
-	VEOR V4.B16, V4.B16, V4.B16
-	TBZ $1, R3, one295
-	FMOVD (R4), F4
-	TBZ $0, R3, loaded296
-	ADD $8, R4, R5
-	VLD1 (R5), V4.S[2]
-	B loaded296
-one295:
-	TBZ $0, R3, loaded296
-	FMOVS (R4), F4
-loaded296:
-both294:
-	WORD $0x4eb0d484 // fsub v4.4s, v4.4s, v16.4s
-	CMP $4, R3
-	BGE unmasked297
-	VAND V20.B16, V4.B16, V4.B16
-unmasked297:
-	WORD $0x4e24cc80 // fmla v0.4s, v4.4s, v4.4s
-	ADD $16, R2
-	SUBS $4, R3
-	BLE squareDone
-	CBZ R3, squareDone
-	ADD R2, R6, R4
-	CMP $4, R3
-	BLT less298
-	FMOVQ (R4), F5
-	B both299
-less298:
-	VEOR V5.B16, V5.B16, V5.B16
-	TBZ $1, R3, one300
-	FMOVD (R4), F5
-	TBZ $0, R3, loaded301
-	ADD $8, R4, R5
-	VLD1 (R5), V5.S[2]
-	B loaded301
-one300:
-	TBZ $0, R3, loaded301
-	FMOVS (R4), F5
-loaded301:
-both299:
-	WORD $0x4eb0d4a5 // fsub v5.4s, v5.4s, v16.4s
-	CMP $4, R3
-	BGE unmasked302
-	VAND V20.B16, V5.B16, V5.B16
-unmasked302:
-	WORD $0x4e25cca1 // fmla v1.4s, v5.4s, v5.4s
-	ADD $16, R2
-	SUBS $4, R3
-	BLE squareDone
-	CBZ R3, squareDone
-	ADD R2, R6, R4
-	CMP $4, R3
-	BLT less303
-	FMOVQ (R4), F6
-	B both304
-less303:
-	VEOR V6.B16, V6.B16, V6.B16
-	TBZ $1, R3, one305
-	FMOVD (R4), F6
-	TBZ $0, R3, loaded306
-	ADD $8, R4, R5
-	VLD1 (R5), V6.S[2]
-	B loaded306
-one305:
-	TBZ $0, R3, loaded306
-	FMOVS (R4), F6
-loaded306:
-both304:
-	WORD $0x4eb0d4c6 // fsub v6.4s, v6.4s, v16.4s
-	CMP $4, R3
-	BGE unmasked307
-	VAND V20.B16, V6.B16, V6.B16
-unmasked307:
-	WORD $0x4e26ccc2 // fmla v2.4s, v6.4s, v6.4s
-	ADD $16, R2
-	SUBS $4, R3
-	BLE squareDone
-	CBZ R3, squareDone
-	ADD R2, R6, R4
-	CMP $4, R3
-	BLT less308
-	FMOVQ (R4), F7
-	B both309
-less308:
-	VEOR V7.B16, V7.B16, V7.B16
-	TBZ $1, R3, one310
-	FMOVD (R4), F7
-	TBZ $0, R3, loaded311
-	ADD $8, R4, R5
-	VLD1 (R5), V7.S[2]
-	B loaded311
-one310:
-	TBZ $0, R3, loaded311
-	FMOVS (R4), F7
-loaded311:
-both309:
-	WORD $0x4eb0d4e7 // fsub v7.4s, v7.4s, v16.4s
-	CMP $4, R3
-	BGE unmasked312
-	VAND V20.B16, V7.B16, V7.B16
-unmasked312:
-	WORD $0x4e27cce3 // fmla v3.4s, v7.4s, v7.4s
-	ADD $16, R2
-	SUBS $4, R3
-	BLE squareDone
-squareDone:
-	WORD $0x4e22d400 // fadd v0.4s, v0.4s, v2.4s
-	WORD $0x4e23d421 // fadd v1.4s, v1.4s, v3.4s
-	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
-	VEXT $8, V0.B16, V0.B16, V4.B16
-	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
-	VDUP V0.S[1], V4.S4
-	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
-	VDUP V0.S[0], V0.S4
-	WORD $0x6e32fc00 // fdiv v0.4s, v0.4s, v18.4s
-	WORD $0x4e33d400 // fadd v0.4s, v0.4s, v19.4s
-	WORD $0x6ea1f800 // fsqrt v0.4s, v0.4s
-	FMOVQ 160(R17), F17
-	WORD $0x6e20fe31 // fdiv v17.4s, v17.4s, v0.4s
-	MOVD $0, R2
-	SUBS $16, R1, R3
-	BLT applyRest
-	PCALIGN $32
-apply:
-	ADD R2, R6, R4
-	FLDPQ (R4), (F4, F5)
-	FLDPQ 32(R4), (F6, F7)
-	ADD R2, R8, R4
-	FLDPQ (R4), (F8, F9)
-	FLDPQ 32(R4), (F10, F11)
-	ADD R2, R9, R4
-	FLDPQ (R4), (F12, F13)
-	FLDPQ 32(R4), (F14, F15)
-	WORD $0x4eb0d484 // fsub v4.4s, v4.4s, v16.4s
-	WORD $0x4eb0d4a5 // fsub v5.4s, v5.4s, v16.4s
-	WORD $0x4eb0d4c6 // fsub v6.4s, v6.4s, v16.4s
-	WORD $0x4eb0d4e7 // fsub v7.4s, v7.4s, v16.4s
-	WORD $0x6e31dc84 // fmul v4.4s, v4.4s, v17.4s
-	WORD $0x6e31dca5 // fmul v5.4s, v5.4s, v17.4s
-	WORD $0x6e31dcc6 // fmul v6.4s, v6.4s, v17.4s
-	WORD $0x6e31dce7 // fmul v7.4s, v7.4s, v17.4s
-	WORD $0x4e24cd0c // fmla v12.4s, v8.4s, v4.4s
-	WORD $0x4e25cd2d // fmla v13.4s, v9.4s, v5.4s
-	WORD $0x4e26cd4e // fmla v14.4s, v10.4s, v6.4s
-	WORD $0x4e27cd6f // fmla v15.4s, v11.4s, v7.4s
-	ADD R2, R7, R4
-	FSTPQ (F12, F13), (R4)
-	FSTPQ (F14, F15), 32(R4)
-	ADD $64, R2
-	SUBS $16, R3
-	BGE apply
-applyRest:
-	ADD $16, R3
-	CBZ R3, applyDone
-	ADD R2, R6, R4
-	CMP $4, R3
-	BLT less313
-	FMOVQ (R4), F4
-	B both314
-less313:
-	VEOR V4.B16, V4.B16, V4.B16
-	TBZ $1, R3, one315
-	FMOVD (R4), F4
-	TBZ $0, R3, loaded316
-	ADD $8, R4, R5
-	VLD1 (R5), V4.S[2]
-	B loaded316
-one315:
-	TBZ $0, R3, loaded316
-	FMOVS (R4), F4
-loaded316:
-both314:
-	ADD R2, R8, R4
-	CMP $4, R3
-	BLT less317
-	FMOVQ (R4), F8
-	B both318
-less317:
-	VEOR V8.B16, V8.B16, V8.B16
-	TBZ $1, R3, one319
-	FMOVD (R4), F8
-	TBZ $0, R3, loaded320
-	ADD $8, R4, R5
-	VLD1 (R5), V8.S[2]
-	B loaded320
-one319:
-	TBZ $0, R3, loaded320
-	FMOVS (R4), F8
-loaded320:
-both318:
-	ADD R2, R9, R4
-	CMP $4, R3
-	BLT less321
-	FMOVQ (R4), F12
-	B both322
-less321:
-	VEOR V12.B16, V12.B16, V12.B16
-	TBZ $1, R3, one323
-	FMOVD (R4), F12
-	TBZ $0, R3, loaded324
-	ADD $8, R4, R5
-	VLD1 (R5), V12.S[2]
-	B loaded324
-one323:
-	TBZ $0, R3, loaded324
-	FMOVS (R4), F12
-loaded324:
-both322:
-	WORD $0x4eb0d484 // fsub v4.4s, v4.4s, v16.4s
-	WORD $0x6e31dc84 // fmul v4.4s, v4.4s, v17.4s
-	WORD $0x4e24cd0c // fmla v12.4s, v8.4s, v4.4s
-	ADD R2, R7, R4
-	CMP $4, R3
-	BLT less325
-	FMOVQ F12, (R4)
-	B both326
-less325:
-	TBZ $1, R3, one327
-	FMOVD F12, (R4)
-	TBZ $0, R3, stored328
-	ADD $8, R4, R5
-	VST1 V12.S[2], (R5)
-	B stored328
-one327:
-	TBZ $0, R3, stored328
-	FMOVS F12, (R4)
-stored328:
-both326:
-	ADD $16, R2
-	SUBS $4, R3
-	BLE applyDone
-	CBZ R3, applyDone
-	ADD R2, R6, R4
-	CMP $4, R3
-	BLT less329
-	FMOVQ (R4), F5
-	B both330
-less329:
-	VEOR V5.B16, V5.B16, V5.B16
-	TBZ $1, R3, one331
-	FMOVD (R4), F5
-	TBZ $0, R3, loaded332
-	ADD $8, R4, R5
-	VLD1 (R5), V5.S[2]
-	B loaded332
-one331:
-	TBZ $0, R3, loaded332
-	FMOVS (R4), F5
-loaded332:
-both330:
-	ADD R2, R8, R4
-	CMP $4, R3
-	BLT less333
-	FMOVQ (R4), F9
-	B both334
-less333:
-	VEOR V9.B16, V9.B16, V9.B16
-	TBZ $1, R3, one335
-	FMOVD (R4), F9
-	TBZ $0, R3, loaded336
-	ADD $8, R4, R5
-	VLD1 (R5), V9.S[2]
-	B loaded336
-one335:
-	TBZ $0, R3, loaded336
-	FMOVS (R4), F9
-loaded336:
-both334:
-	ADD R2, R9, R4
-	CMP $4, R3
-	BLT less337
-	FMOVQ (R4), F13
-	B both338
-less337:
-	VEOR V13.B16, V13.B16, V13.B16
-	TBZ $1, R3, one339
-	FMOVD (R4), F13
-	TBZ $0, R3, loaded340
-	ADD $8, R4, R5
-	VLD1 (R5), V13.S[2]
-	B loaded340
-one339:
-	TBZ $0, R3, loaded340
-	FMOVS (R4), F13
-loaded340:
-both338:
-	WORD $0x4eb0d4a5 // fsub v5.4s, v5.4s, v16.4s
-	WORD $0x6e31dca5 // fmul v5.4s, v5.4s, v17.4s
-	WORD $0x4e25cd2d // fmla v13.4s, v9.4s, v5.4s
-	ADD R2, R7, R4
-	CMP $4, R3
-	BLT less341
-	FMOVQ F13, (R4)
-	B both342
-less341:
-	TBZ $1, R3, one343
-	FMOVD F13, (R4)
-	TBZ $0, R3, stored344
-	ADD $8, R4, R5
-	VST1 V13.S[2], (R5)
-	B stored344
-one343:
-	TBZ $0, R3, stored344
-	FMOVS F13, (R4)
-stored344:
-both342:
-	ADD $16, R2
-	SUBS $4, R3
-	BLE applyDone
-	CBZ R3, applyDone
-	ADD R2, R6, R4
-	CMP $4, R3
-	BLT less345
-	FMOVQ (R4), F6
-	B both346
-less345:
-	VEOR V6.B16, V6.B16, V6.B16
-	TBZ $1, R3, one347
-	FMOVD (R4), F6
-	TBZ $0, R3, loaded348
-	ADD $8, R4, R5
-	VLD1 (R5), V6.S[2]
-	B loaded348
-one347:
-	TBZ $0, R3, loaded348
-	FMOVS (R4), F6
-loaded348:
-both346:
-	ADD R2, R8, R4
-	CMP $4, R3
-	BLT less349
-	FMOVQ (R4), F10
-	B both350
-less349:
-	VEOR V10.B16, V10.B16, V10.B16
-	TBZ $1, R3, one351
-	FMOVD (R4), F10
-	TBZ $0, R3, loaded352
-	ADD $8, R4, R5
-	VLD1 (R5), V10.S[2]
-	B loaded352
-one351:
-	TBZ $0, R3, loaded352
-	FMOVS (R4), F10
-loaded352:
-both350:
-	ADD R2, R9, R4
-	CMP $4, R3
-	BLT less353
-	FMOVQ (R4), F14
-	B both354
-less353:
-	VEOR V14.B16, V14.B16, V14.B16
-	TBZ $1, R3, one355
-	FMOVD (R4), F14
-	TBZ $0, R3, loaded356
-	ADD $8, R4, R5
-	VLD1 (R5), V14.S[2]
-	B loaded356
-one355:
-	TBZ $0, R3, loaded356
-	FMOVS (R4), F14
-loaded356:
-both354:
-	WORD $0x4eb0d4c6 // fsub v6.4s, v6.4s, v16.4s
-	WORD $0x6e31dcc6 // fmul v6.4s, v6.4s, v17.4s
-	WORD $0x4e26cd4e // fmla v14.4s, v10.4s, v6.4s
-	ADD R2, R7, R4
-	CMP $4, R3
-	BLT less357
-	FMOVQ F14, (R4)
-	B both358
-less357:
-	TBZ $1, R3, one359
-	FMOVD F14, (R4)
-	TBZ $0, R3, stored360
-	ADD $8, R4, R5
-	VST1 V14.S[2], (R5)
-	B stored360
-one359:
-	TBZ $0, R3, stored360
-	FMOVS F14, (R4)
-stored360:
-both358:
-	ADD $16, R2
-	SUBS $4, R3
-	BLE applyDone
-	CBZ R3, applyDone
-	ADD R2, R6, R4
-	CMP $4, R3
-	BLT less361
-	FMOVQ (R4), F7
-	B both362
-less361:
-	VEOR V7.B16, V7.B16, V7.B16
-	TBZ $1, R3, one363
-	FMOVD (R4), F7
-	TBZ $0, R3, loaded364
-	ADD $8, R4, R5
-	VLD1 (R5), V7.S[2]
-	B loaded364
-one363:
-	TBZ $0, R3, loaded364
-	FMOVS (R4), F7
-loaded364:
-both362:
-	ADD R2, R8, R4
-	CMP $4, R3
-	BLT less365
-	FMOVQ (R4), F11
-	B both366
-less365:
-	VEOR V11.B16, V11.B16, V11.B16
-	TBZ $1, R3, one367
-	FMOVD (R4), F11
-	TBZ $0, R3, loaded368
-	ADD $8, R4, R5
-	VLD1 (R5), V11.S[2]
-	B loaded368
-one367:
-	TBZ $0, R3, loaded368
-	FMOVS (R4), F11
-loaded368:
-both366:
-	ADD R2, R9, R4
-	CMP $4, R3
-	BLT less369
-	FMOVQ (R4), F15
-	B both370
-less369:
-	VEOR V15.B16, V15.B16, V15.B16
-	TBZ $1, R3, one371
-	FMOVD (R4), F15
-	TBZ $0, R3, loaded372
-	ADD $8, R4, R5
-	VLD1 (R5), V15.S[2]
-	B loaded372
-one371:
-	TBZ $0, R3, loaded372
-	FMOVS (R4), F15
-loaded372:
-both370:
-	WORD $0x4eb0d4e7 // fsub v7.4s, v7.4s, v16.4s
-	WORD $0x6e31dce7 // fmul v7.4s, v7.4s, v17.4s
-	WORD $0x4e27cd6f // fmla v15.4s, v11.4s, v7.4s
-	ADD R2, R7, R4
-	CMP $4, R3
-	BLT less373
-	FMOVQ F15, (R4)
-	B both374
-less373:
-	TBZ $1, R3, one375
-	FMOVD F15, (R4)
-	TBZ $0, R3, stored376
-	ADD $8, R4, R5
-	VST1 V15.S[2], (R5)
-	B stored376
-one375:
-	TBZ $0, R3, stored376
-	FMOVS F15, (R4)
-stored376:
-both374:
-	ADD $16, R2
-	SUBS $4, R3
-	BLE applyDone
-applyDone:
-	ADD R10, R6
-	ADD R11, R7
-	SUBS $1, R0
-	BNE row
-end:
-	RET
-
-DATA norm_constants<>+0(SB)/8, $0xc2b20000c2b20000
-DATA norm_constants<>+8(SB)/8, $0xc2b20000c2b20000
-DATA norm_constants<>+16(SB)/8, $0x42b0000042b00000
-DATA norm_constants<>+24(SB)/8, $0x42b0000042b00000
-DATA norm_constants<>+32(SB)/8, $0x4b40007f4b40007f
-DATA norm_constants<>+40(SB)/8, $0x4b40007f4b40007f
-DATA norm_constants<>+48(SB)/8, $0x3fb8aa3b3fb8aa3b
-DATA norm_constants<>+56(SB)/8, $0x3fb8aa3b3fb8aa3b
-DATA norm_constants<>+64(SB)/8, $0x3f3172183f317218
-DATA norm_constants<>+72(SB)/8, $0x3f3172183f317218
-DATA norm_constants<>+80(SB)/8, $0x3ab528943ab52894
-DATA norm_constants<>+88(SB)/8, $0x3ab528943ab52894
-DATA norm_constants<>+96(SB)/8, $0x3c091cbd3c091cbd
-DATA norm_constants<>+104(SB)/8, $0x3c091cbd3c091cbd
-DATA norm_constants<>+112(SB)/8, $0x3d2aac563d2aac56
-DATA norm_constants<>+120(SB)/8, $0x3d2aac563d2aac56
-DATA norm_constants<>+128(SB)/8, $0x3e2aaa493e2aaa49
-DATA norm_constants<>+136(SB)/8, $0x3e2aaa493e2aaa49
-DATA norm_constants<>+144(SB)/8, $0x3efffffe3efffffe
-DATA norm_constants<>+152(SB)/8, $0x3efffffe3efffffe
-DATA norm_constants<>+160(SB)/8, $0x3f8000003f800000
-DATA norm_constants<>+168(SB)/8, $0x3f8000003f800000
-DATA norm_constants<>+176(SB)/8, $0xc250cccdc250cccd
-DATA norm_constants<>+184(SB)/8, $0xc250cccdc250cccd
-DATA norm_constants<>+192(SB)/8, $0x424e0000424e0000
-DATA norm_constants<>+200(SB)/8, $0x424e0000424e0000
-DATA norm_constants<>+208(SB)/8, $0x401d265f401d265f
-DATA norm_constants<>+216(SB)/8, $0x401d265f401d265f
-DATA norm_constants<>+224(SB)/8, $0x3ed083aa3ed083aa
-DATA norm_constants<>+232(SB)/8, $0x3ed083aa3ed083aa
-DATA norm_constants<>+240(SB)/8, $0x3d09a18f3d09a18f
-DATA norm_constants<>+248(SB)/8, $0x3d09a18f3d09a18f
-DATA norm_constants<>+256(SB)/8, $0x3df4d9f83df4d9f8
-DATA norm_constants<>+264(SB)/8, $0x3df4d9f83df4d9f8
-DATA norm_constants<>+272(SB)/8, $0x3eb3066f3eb3066f
-DATA norm_constants<>+280(SB)/8, $0x3eb3066f3eb3066f
-DATA norm_constants<>+288(SB)/8, $0x3f525c183f525c18
-DATA norm_constants<>+296(SB)/8, $0x3f525c183f525c18
-DATA norm_constants<>+304(SB)/8, $0x3fb9653b3fb9653b
-DATA norm_constants<>+312(SB)/8, $0x3fb9653b3fb9653b
-DATA norm_constants<>+320(SB)/8, $0x3fd9db233fd9db23
-DATA norm_constants<>+328(SB)/8, $0x3fd9db233fd9db23
-DATA norm_constants<>+336(SB)/8, $0x415451ec415451ec
-DATA norm_constants<>+344(SB)/8, $0x415451ec415451ec
-DATA norm_constants<>+352(SB)/8, $0xbf38aa3bbf38aa3b
-DATA norm_constants<>+360(SB)/8, $0xbf38aa3bbf38aa3b
-DATA norm_constants<>+368(SB)/8, $0x3fb172003fb17200
-DATA norm_constants<>+376(SB)/8, $0x3fb172003fb17200
-DATA norm_constants<>+384(SB)/8, $0x3c552f2a3c552f2a
-DATA norm_constants<>+392(SB)/8, $0x3c552f2a3c552f2a
-DATA norm_constants<>+400(SB)/8, $0x3dd054f23dd054f2
-DATA norm_constants<>+408(SB)/8, $0x3dd054f23dd054f2
-DATA norm_constants<>+416(SB)/8, $0x3ea8d56f3ea8d56f
-DATA norm_constants<>+424(SB)/8, $0x3ea8d56f3ea8d56f
-DATA norm_constants<>+432(SB)/8, $0x3f0000003f000000
-DATA norm_constants<>+440(SB)/8, $0x3f0000003f000000
-DATA norm_constants<>+448(SB)/8, $0x3d05a7f03d05a7f0
-DATA norm_constants<>+456(SB)/8, $0x3d05a7f03d05a7f0
-DATA norm_constants<>+464(SB)/8, $0x3e8242a03e8242a0
-DATA norm_constants<>+472(SB)/8, $0x3e8242a03e8242a0
-DATA norm_constants<>+480(SB)/8, $0x3f5dc5823f5dc582
-DATA norm_constants<>+488(SB)/8, $0x3f5dc5823f5dc582
-DATA norm_constants<>+496(SB)/8, $0x3fba8bc03fba8bc0
-DATA norm_constants<>+504(SB)/8, $0x3fba8bc03fba8bc0
-DATA norm_constants<>+512(SB)/8, $0xb987db6fb987db6f
-DATA norm_constants<>+520(SB)/8, $0xb987db6fb987db6f
-DATA norm_constants<>+528(SB)/8, $0x3b2b9d3e3b2b9d3e
-DATA norm_constants<>+536(SB)/8, $0x3b2b9d3e3b2b9d3e
-DATA norm_constants<>+544(SB)/8, $0xbcaaad62bcaaad62
-DATA norm_constants<>+552(SB)/8, $0xbcaaad62bcaaad62
-DATA norm_constants<>+560(SB)/8, $0x3dffff293dffff29
-DATA norm_constants<>+568(SB)/8, $0x3dffff293dffff29
-DATA norm_constants<>+576(SB)/8, $0xbf00000fbf00000f
-DATA norm_constants<>+584(SB)/8, $0xbf00000fbf00000f
-DATA norm_constants<>+592(SB)/8, $0x3fcc422a3fcc422a
-DATA norm_constants<>+600(SB)/8, $0x3fcc422a3fcc422a
-DATA norm_constants<>+608(SB)/8, $0x3d9222793d922279
-DATA norm_constants<>+616(SB)/8, $0x3d9222793d922279
-DATA norm_constants<>+624(SB)/8, $0x42d0000042d00000
-DATA norm_constants<>+632(SB)/8, $0x42d0000042d00000
-DATA norm_constants<>+640(SB)/8, $0xc0000000c0000000
-DATA norm_constants<>+648(SB)/8, $0xc0000000c0000000
-DATA norm_constants<>+656(SB)/8, $0xc2d00000c2d00000
-DATA norm_constants<>+664(SB)/8, $0xc2d00000c2d00000
-DATA norm_constants<>+672(SB)/8, $0x42b2000042b20000
-DATA norm_constants<>+680(SB)/8, $0x42b2000042b20000
-DATA norm_constants<>+688(SB)/8, $0x4b4000004b400000
-DATA norm_constants<>+696(SB)/8, $0x4b4000004b400000
-DATA norm_constants<>+704(SB)/8, $0xb102e308b102e308
-DATA norm_constants<>+712(SB)/8, $0xb102e308b102e308
-DATA norm_constants<>+720(SB)/8, $0xbbbab68abbbab68a
-DATA norm_constants<>+728(SB)/8, $0xbbbab68abbbab68a
-DATA norm_constants<>+736(SB)/8, $0x3ca9051d3ca9051d
-DATA norm_constants<>+744(SB)/8, $0x3ca9051d3ca9051d
-DATA norm_constants<>+752(SB)/8, $0xbd5c1bc9bd5c1bc9
-DATA norm_constants<>+760(SB)/8, $0xbd5c1bc9bd5c1bc9
-DATA norm_constants<>+768(SB)/8, $0x3e08837f3e08837f
-DATA norm_constants<>+776(SB)/8, $0x3e08837f3e08837f
-DATA norm_constants<>+784(SB)/8, $0xbeaaaa99beaaaa99
-DATA norm_constants<>+792(SB)/8, $0xbeaaaa99beaaaa99
-DATA norm_constants<>+800(SB)/8, $0x3f2000003f200000
-DATA norm_constants<>+808(SB)/8, $0x3f2000003f200000
-DATA norm_constants<>+816(SB)/8, $0x8000000080000000
-DATA norm_constants<>+824(SB)/8, $0x8000000080000000
-DATA norm_constants<>+832(SB)/8, $0x4000000040000000
-DATA norm_constants<>+840(SB)/8, $0x4000000040000000
-DATA norm_constants<>+848(SB)/8, $0xffffffffffffffff
-DATA norm_constants<>+856(SB)/8, $0xffffffffffffffff
-DATA norm_constants<>+864(SB)/8, $0x0000000000000000
-DATA norm_constants<>+872(SB)/8, $0x0000000000000000
-GLOBL norm_constants<>(SB), RODATA|NOPTR, $880
+DATA groupnorm_constants<>+0(SB)/8, $0xc2b20000c2b20000
+DATA groupnorm_constants<>+8(SB)/8, $0xc2b20000c2b20000
+DATA groupnorm_constants<>+16(SB)/8, $0x42b0000042b00000
+DATA groupnorm_constants<>+24(SB)/8, $0x42b0000042b00000
+DATA groupnorm_constants<>+32(SB)/8, $0x4b40007f4b40007f
+DATA groupnorm_constants<>+40(SB)/8, $0x4b40007f4b40007f
+DATA groupnorm_constants<>+48(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA groupnorm_constants<>+56(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA groupnorm_constants<>+64(SB)/8, $0x3f3172183f317218
+DATA groupnorm_constants<>+72(SB)/8, $0x3f3172183f317218
+DATA groupnorm_constants<>+80(SB)/8, $0x3ab528943ab52894
+DATA groupnorm_constants<>+88(SB)/8, $0x3ab528943ab52894
+DATA groupnorm_constants<>+96(SB)/8, $0x3c091cbd3c091cbd
+DATA groupnorm_constants<>+104(SB)/8, $0x3c091cbd3c091cbd
+DATA groupnorm_constants<>+112(SB)/8, $0x3d2aac563d2aac56
+DATA groupnorm_constants<>+120(SB)/8, $0x3d2aac563d2aac56
+DATA groupnorm_constants<>+128(SB)/8, $0x3e2aaa493e2aaa49
+DATA groupnorm_constants<>+136(SB)/8, $0x3e2aaa493e2aaa49
+DATA groupnorm_constants<>+144(SB)/8, $0x3efffffe3efffffe
+DATA groupnorm_constants<>+152(SB)/8, $0x3efffffe3efffffe
+DATA groupnorm_constants<>+160(SB)/8, $0x3f8000003f800000
+DATA groupnorm_constants<>+168(SB)/8, $0x3f8000003f800000
+DATA groupnorm_constants<>+176(SB)/8, $0xc250cccdc250cccd
+DATA groupnorm_constants<>+184(SB)/8, $0xc250cccdc250cccd
+DATA groupnorm_constants<>+192(SB)/8, $0x424e0000424e0000
+DATA groupnorm_constants<>+200(SB)/8, $0x424e0000424e0000
+DATA groupnorm_constants<>+208(SB)/8, $0x401d265f401d265f
+DATA groupnorm_constants<>+216(SB)/8, $0x401d265f401d265f
+DATA groupnorm_constants<>+224(SB)/8, $0x3ed083aa3ed083aa
+DATA groupnorm_constants<>+232(SB)/8, $0x3ed083aa3ed083aa
+DATA groupnorm_constants<>+240(SB)/8, $0x3d09a18f3d09a18f
+DATA groupnorm_constants<>+248(SB)/8, $0x3d09a18f3d09a18f
+DATA groupnorm_constants<>+256(SB)/8, $0x3df4d9f83df4d9f8
+DATA groupnorm_constants<>+264(SB)/8, $0x3df4d9f83df4d9f8
+DATA groupnorm_constants<>+272(SB)/8, $0x3eb3066f3eb3066f
+DATA groupnorm_constants<>+280(SB)/8, $0x3eb3066f3eb3066f
+DATA groupnorm_constants<>+288(SB)/8, $0x3f525c183f525c18
+DATA groupnorm_constants<>+296(SB)/8, $0x3f525c183f525c18
+DATA groupnorm_constants<>+304(SB)/8, $0x3fb9653b3fb9653b
+DATA groupnorm_constants<>+312(SB)/8, $0x3fb9653b3fb9653b
+DATA groupnorm_constants<>+320(SB)/8, $0x3fd9db233fd9db23
+DATA groupnorm_constants<>+328(SB)/8, $0x3fd9db233fd9db23
+DATA groupnorm_constants<>+336(SB)/8, $0x415451ec415451ec
+DATA groupnorm_constants<>+344(SB)/8, $0x415451ec415451ec
+DATA groupnorm_constants<>+352(SB)/8, $0xbf38aa3bbf38aa3b
+DATA groupnorm_constants<>+360(SB)/8, $0xbf38aa3bbf38aa3b
+DATA groupnorm_constants<>+368(SB)/8, $0x3fb172003fb17200
+DATA groupnorm_constants<>+376(SB)/8, $0x3fb172003fb17200
+DATA groupnorm_constants<>+384(SB)/8, $0x3c552f2a3c552f2a
+DATA groupnorm_constants<>+392(SB)/8, $0x3c552f2a3c552f2a
+DATA groupnorm_constants<>+400(SB)/8, $0x3dd054f23dd054f2
+DATA groupnorm_constants<>+408(SB)/8, $0x3dd054f23dd054f2
+DATA groupnorm_constants<>+416(SB)/8, $0x3ea8d56f3ea8d56f
+DATA groupnorm_constants<>+424(SB)/8, $0x3ea8d56f3ea8d56f
+DATA groupnorm_constants<>+432(SB)/8, $0x3f0000003f000000
+DATA groupnorm_constants<>+440(SB)/8, $0x3f0000003f000000
+DATA groupnorm_constants<>+448(SB)/8, $0x3d05a7f03d05a7f0
+DATA groupnorm_constants<>+456(SB)/8, $0x3d05a7f03d05a7f0
+DATA groupnorm_constants<>+464(SB)/8, $0x3e8242a03e8242a0
+DATA groupnorm_constants<>+472(SB)/8, $0x3e8242a03e8242a0
+DATA groupnorm_constants<>+480(SB)/8, $0x3f5dc5823f5dc582
+DATA groupnorm_constants<>+488(SB)/8, $0x3f5dc5823f5dc582
+DATA groupnorm_constants<>+496(SB)/8, $0x3fba8bc03fba8bc0
+DATA groupnorm_constants<>+504(SB)/8, $0x3fba8bc03fba8bc0
+DATA groupnorm_constants<>+512(SB)/8, $0xb987db6fb987db6f
+DATA groupnorm_constants<>+520(SB)/8, $0xb987db6fb987db6f
+DATA groupnorm_constants<>+528(SB)/8, $0x3b2b9d3e3b2b9d3e
+DATA groupnorm_constants<>+536(SB)/8, $0x3b2b9d3e3b2b9d3e
+DATA groupnorm_constants<>+544(SB)/8, $0xbcaaad62bcaaad62
+DATA groupnorm_constants<>+552(SB)/8, $0xbcaaad62bcaaad62
+DATA groupnorm_constants<>+560(SB)/8, $0x3dffff293dffff29
+DATA groupnorm_constants<>+568(SB)/8, $0x3dffff293dffff29
+DATA groupnorm_constants<>+576(SB)/8, $0xbf00000fbf00000f
+DATA groupnorm_constants<>+584(SB)/8, $0xbf00000fbf00000f
+DATA groupnorm_constants<>+592(SB)/8, $0x3fcc422a3fcc422a
+DATA groupnorm_constants<>+600(SB)/8, $0x3fcc422a3fcc422a
+DATA groupnorm_constants<>+608(SB)/8, $0x3d9222793d922279
+DATA groupnorm_constants<>+616(SB)/8, $0x3d9222793d922279
+DATA groupnorm_constants<>+624(SB)/8, $0x42d0000042d00000
+DATA groupnorm_constants<>+632(SB)/8, $0x42d0000042d00000
+DATA groupnorm_constants<>+640(SB)/8, $0xc0000000c0000000
+DATA groupnorm_constants<>+648(SB)/8, $0xc0000000c0000000
+DATA groupnorm_constants<>+656(SB)/8, $0xc2d00000c2d00000
+DATA groupnorm_constants<>+664(SB)/8, $0xc2d00000c2d00000
+DATA groupnorm_constants<>+672(SB)/8, $0x42b2000042b20000
+DATA groupnorm_constants<>+680(SB)/8, $0x42b2000042b20000
+DATA groupnorm_constants<>+688(SB)/8, $0x4b4000004b400000
+DATA groupnorm_constants<>+696(SB)/8, $0x4b4000004b400000
+DATA groupnorm_constants<>+704(SB)/8, $0xb102e308b102e308
+DATA groupnorm_constants<>+712(SB)/8, $0xb102e308b102e308
+DATA groupnorm_constants<>+720(SB)/8, $0xbbbab68abbbab68a
+DATA groupnorm_constants<>+728(SB)/8, $0xbbbab68abbbab68a
+DATA groupnorm_constants<>+736(SB)/8, $0x3ca9051d3ca9051d
+DATA groupnorm_constants<>+744(SB)/8, $0x3ca9051d3ca9051d
+DATA groupnorm_constants<>+752(SB)/8, $0xbd5c1bc9bd5c1bc9
+DATA groupnorm_constants<>+760(SB)/8, $0xbd5c1bc9bd5c1bc9
+DATA groupnorm_constants<>+768(SB)/8, $0x3e08837f3e08837f
+DATA groupnorm_constants<>+776(SB)/8, $0x3e08837f3e08837f
+DATA groupnorm_constants<>+784(SB)/8, $0xbeaaaa99beaaaa99
+DATA groupnorm_constants<>+792(SB)/8, $0xbeaaaa99beaaaa99
+DATA groupnorm_constants<>+800(SB)/8, $0x3f2000003f200000
+DATA groupnorm_constants<>+808(SB)/8, $0x3f2000003f200000
+DATA groupnorm_constants<>+816(SB)/8, $0x8000000080000000
+DATA groupnorm_constants<>+824(SB)/8, $0x8000000080000000
+DATA groupnorm_constants<>+832(SB)/8, $0x4000000040000000
+DATA groupnorm_constants<>+840(SB)/8, $0x4000000040000000
+GLOBL groupnorm_constants<>(SB), RODATA|NOPTR, $848
