@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/lanewise/lanewise/engine"
 )
 
 func TestMedian(t *testing.T) {
@@ -67,5 +69,28 @@ func TestDistance(t *testing.T) {
 	}
 	if d := Distance([]float32{nan, 1}, []float32{1, 1}); !math.IsNaN(d) {
 		t.Errorf("beside NaN: %v", d)
+	}
+}
+
+// TestTriad holds the triad to compute what STREAM's does, over arrays of the size that is asked for.
+func TestTriad(t *testing.T) {
+	e, err := engine.New(engine.Options{Workers: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	for _, bytes := range []int{1, 1000, 1 << 20} {
+		a := NewTriad(e, bytes)
+		if got := a.Bytes(); got < bytes || got > bytes+bytes/8+3*4*64*8 {
+			t.Errorf("%d bytes for %d", got, bytes)
+		}
+		if rate := a.Rate(); !(rate > 0) || math.IsInf(rate, 0) {
+			t.Errorf("%v GB/s", rate)
+		}
+		for i, got := range a.dst {
+			if want := a.b[i] + a.c[i]/2; math.Abs(float64(got-want)) > 1e-7 {
+				t.Fatalf("%d bytes, value %d: %v, want %v", bytes, i, got, want)
+			}
+		}
 	}
 }
