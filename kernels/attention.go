@@ -1,7 +1,9 @@
 package kernels
 
-// Attention works on tiles of up to W = Set.Queries queries that lie side by side in vector lanes,
-// so that every reduction over keys runs down a column and none across a vector:
+import "math"
+
+// Attention works on tiles of up to Set.Queries queries that lie side by side in W vector lanes, so
+// that every reduction over keys runs down a column and none across a vector:
 //
 //	Qᵀ = ToLanes(Q)·scale          d × W
 //	for each block of keys:
@@ -11,7 +13,8 @@ package kernels
 //	O = FromLanes(Oᵀ)/sum
 //
 // (Rabe & Staats 2021, "Self-attention does not need O(n²) memory"; Dao et al. 2022,
-// "FlashAttention").
+// "FlashAttention"). W is the Lanes of a call: a multiple of GEMM.Lanes, at most Set.Queries. What
+// comes out for a query depends neither on W nor on its lane.
 
 // ToLanesArgs asks for rows to be laid into lanes, which is a transposition: for c < Cols and
 // r < Lanes,
@@ -27,25 +30,35 @@ type ToLanesArgs struct {
 	DstStride  int
 }
 
-// ScoreArgs asks for the scores of a block of keys: for k < Keys and q < W,
+// ScoreArgs asks for the scores of a block of keys: for k < Keys and q < W = Lanes,
 //
 //	s := 0
 //	for c := range Cols {
 //		s = fma(K[k*KStride+c], Q[c*W+q], s)
 //	}
-//	S[k*W+q] = s + Mask[k*W+q]                      // s where Mask is nil
+//	if Bias != nil { s = s + Bias[k] }
+//	if Mask != nil { s = s + base2(Mask[k*W+q]) }
+//	S[k*W+q] = s
 //
-// Q holds queries in lanes. The mask comes last since one of large magnitude would round each step
-// of the sum.
+// Q holds queries in lanes, scaled for a softmax to base 2. So is Bias, a value for each key; Mask, a
+// value for each key and query, is not yet: base2(m) is m·log2 e, infinite where m is and nowhere
+// else, since what overflows becomes ±math.MaxFloat32. Both come last since a value of large magnitude
+// would round each step of the sum.
 type ScoreArgs struct {
-	Keys, Cols int
-	K          []float32
-	KStride    int
-	Q, Mask, S []float32
+	Keys, Cols, Lanes int
+	K                 []float32
+	KStride           int
+	Q, Bias, Mask, S  []float32
+
+	// FetchRows rows of FetchCols values will be wanted soon: a maker may fetch their cache lines while
+	// it works, some with each group of its own rows. Nothing is read or written there.
+	FetchRows, FetchCols int
+	Fetch                []float32
+	FetchStride          int
 }
 
 // SoftmaxArgs asks for one block of an online softmax to base 2 over the keys, for W queries in
-// lanes: for q < W,
+// lanes: for q < W = Lanes,
 //
 //	m := max(Max[q], S[0*W+q], …, S[(Keys-1)*W+q])
 //	Alpha[q] = exp2(Max[q] − m)
@@ -62,15 +75,15 @@ type ScoreArgs struct {
 // −Inf weighs nothing even before any other was seen, and keys that are all masked by −MaxFloat32
 // weigh the same. A score of NaN or +Inf makes Sum NaN. exp2 is that of exp.go.
 type SoftmaxArgs struct {
-	Keys            int // at least 1
+	Keys, Lanes     int // Keys at least 1
 	S               []float32
 	Max, Sum, Alpha []float32 // a value for each query
 }
 
 // WeighArgs asks for values weighed by a block of probabilities, added to what was weighed
-// before: for r < Rows and q < W,
+// before: for r < Rows and q < W = Lanes,
 //
-//	o := Alpha[q] * O[r*W+q]
+//	o := Alpha[q] * O[r*W+q]                 // 0 where Alpha is nil: O is not read
 //	for k := range Keys {
 //		o = fma(V[k*VStride+r], P[k*W+q], o)
 //	}
@@ -78,22 +91,27 @@ type SoftmaxArgs struct {
 //
 // Rows of any number are taken, tile by tile.
 type WeighArgs struct {
-	Rows, Keys int
-	V          []float32
-	VStride    int
-	P          []float32
-	O          []float32
-	Alpha      []float32
+	Rows, Keys, Lanes int
+	V                 []float32
+	VStride           int
+	P                 []float32
+	O                 []float32
+	Alpha             []float32
+
+	FetchRows, FetchCols int // as in ScoreArgs
+	Fetch                []float32
+	FetchStride          int
 }
 
-// FromLanesArgs asks for lanes to be laid back into rows: for r < Rows and c < Cols,
+// FromLanesArgs asks for lanes to be laid back into rows: for r < Rows, c < Cols and W = Lanes,
 //
 //	Dst[r*DstStride+c] = Scale[r] * Src[c*W+r]                          // Add is false
 //	Dst[r*DstStride+c] = fma(Scale[r], Src[c*W+r], Dst[r*DstStride+c])  // Add is true
 type FromLanesArgs struct {
-	Rows, Cols int // Rows ≤ W
+	Rows, Cols int // Rows ≤ Lanes
+	Lanes      int
 	Src        []float32
-	Scale      []float32 // W values
+	Scale      []float32 // Lanes values
 	Add        bool
 	Dst        []float32
 	DstStride  int
@@ -117,12 +135,25 @@ func scoreGeneric(a *ScoreArgs) {
 		s := (*[genericNR]float32)(a.S[k*genericNR:])
 		*s = [genericNR]float32{}
 		chain(s, a.K[k*a.KStride:][:a.Cols], 1, a.Cols, a.Q, genericNR)
+		if a.Bias != nil {
+			for q := range s {
+				s[q] += a.Bias[k]
+			}
+		}
 		if a.Mask != nil {
 			for q, mask := range (*[genericNR]float32)(a.Mask[k*genericNR:]) {
-				s[q] += mask
+				s[q] += base2(mask)
 			}
 		}
 	}
+}
+
+// base2 returns m·log2 e, finite where m is.
+func base2(m float32) float32 {
+	if v := m * log2e; v-v == 0 || m-m != 0 {
+		return v
+	}
+	return float32(math.Copysign(math.MaxFloat32, float64(m)))
 }
 
 // softmaxGeneric is the contract of SoftmaxArgs in Go.
@@ -154,8 +185,12 @@ func softmaxGeneric(a *SoftmaxArgs) {
 func weighGeneric(a *WeighArgs) {
 	for r := range a.Rows {
 		o := (*[genericNR]float32)(a.O[r*genericNR:])
-		for q, alpha := range a.Alpha[:genericNR] {
-			o[q] *= alpha
+		if a.Alpha == nil {
+			*o = [genericNR]float32{}
+		} else {
+			for q, alpha := range a.Alpha[:genericNR] {
+				o[q] *= alpha
+			}
 		}
 		if a.Keys > 0 {
 			chain(o, a.V[r:], a.VStride, a.Keys, a.P, genericNR)

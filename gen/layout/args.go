@@ -51,20 +51,26 @@ var (
 		Dst slice
 		DstStride int`)
 	Score = mirror("ScoreArgs", `
-		Keys Cols int
+		Keys Cols Lanes int
 		K slice
 		KStride int
-		Q Mask S slice`)
+		Q Bias Mask S slice
+		FetchRows FetchCols int
+		Fetch slice
+		FetchStride int`)
 	Softmax = mirror("SoftmaxArgs", `
-		Keys int
+		Keys Lanes int
 		S Max Sum Alpha slice`)
 	Weigh = mirror("WeighArgs", `
-		Rows Keys int
+		Rows Keys Lanes int
 		V slice
 		VStride int
-		P O Alpha slice`)
+		P O Alpha slice
+		FetchRows FetchCols int
+		Fetch slice
+		FetchStride int`)
 	FromLanes = mirror("FromLanesArgs", `
-		Rows Cols int
+		Rows Cols Lanes int
 		Src Scale slice
 		Add bool
 		Dst slice
