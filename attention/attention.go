@@ -108,9 +108,9 @@ func check(dst, q tensor.Mat, kv []KV, s Shape) {
 }
 
 // keyBlock is how many keys a block has, the same for all instruction sets since the softmax's
-// partial sums end with a block: a multiple of the 14 rows that AVX-512 takes at once. Between 56 and
-// 168 it matters little.
-const keyBlock = 112
+// partial sums end with a block: a multiple of the 6 rows that AVX-512 takes at once. Between 48 and
+// 192 it matters little.
+const keyBlock = 96
 
 // A run is how many tiles of queries a task takes through the keys together, a block at a time:
 // enough that keys and values come from the first two cache levels for most of them, few enough that

@@ -17,9 +17,8 @@ func (t *task) maskVaries(c *KV, b *block) bool {
 	return t.crosses(b, t.query) || c.Mask.Data != nil && !t.perKey(c.Mask)
 }
 
-// additive fills mask with what is added to the scores of block b for the n queries from query on,
-// times log2 e since the softmax is to that base: key by lane, laid out like the scores. It returns
-// nil where there is nothing to add.
+// additive fills mask with what is added to the scores of block b for the n queries from query on:
+// key by lane, laid out like the scores. It returns nil where there is nothing to add.
 func (t *task) additive(c *KV, b *block, query, n int) []float32 {
 	mask := t.mask[:(b.end-b.first)*t.lanes]
 	switch m := c.Mask; {
@@ -30,7 +29,6 @@ func (t *task) additive(c *KV, b *block, query, n int) []float32 {
 		clear(mask)
 	case t.perKey(m):
 		for k, v := range m.Row(t.image)[b.first:b.end] {
-			v = toBase2(v)
 			for l := range t.lanes {
 				mask[k*t.lanes+l] = v
 			}
@@ -40,7 +38,7 @@ func (t *task) additive(c *KV, b *block, query, n int) []float32 {
 		bias := t.bias(m)
 		for l := range n {
 			for k, v := range bias.Row(query + l)[b.first:b.end] {
-				mask[k*t.lanes+l] = toBase2(v)
+				mask[k*t.lanes+l] = v
 			}
 		}
 	}
@@ -63,12 +61,4 @@ func (t *task) bias(m tensor.Mat) tensor.Mat {
 		group = t.image*t.Heads + t.head
 	}
 	return m.Slice(group*t.queries, (group+1)*t.queries)
-}
-
-// toBase2 returns v·log2 e, finite where v is.
-func toBase2(v float32) float32 {
-	if math.IsInf(float64(v), 0) {
-		return v
-	}
-	return float32(max(-math.MaxFloat32, min(float64(v)*math.Log2E, math.MaxFloat32)))
 }

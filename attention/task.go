@@ -155,13 +155,13 @@ func (t *task) pass(c *KV, b *block) {
 		s := t.tile(i)
 		keys := b.end - b.first
 		t.Args.Score = kernels.ScoreArgs{
-			Keys: keys, Cols: t.size, K: b.keys.Data, KStride: b.keys.Stride, Q: s.q, Mask: mask, S: t.scores,
+			Keys: keys, Cols: t.size, Lanes: t.lanes, K: b.keys.Data, KStride: b.keys.Stride, Q: s.q, Mask: mask, S: t.scores,
 		}
 		t.Set.Score(&t.Args.Score)
-		t.Args.Softmax = kernels.SoftmaxArgs{Keys: keys, S: t.scores, Max: s.max, Sum: s.sum, Alpha: s.alpha}
+		t.Args.Softmax = kernels.SoftmaxArgs{Keys: keys, Lanes: t.lanes, S: t.scores, Max: s.max, Sum: s.sum, Alpha: s.alpha}
 		t.Set.Softmax(&t.Args.Softmax)
 		t.Args.Weigh = kernels.WeighArgs{
-			Rows: t.size, Keys: keys, V: b.values.Data, VStride: b.values.Stride, P: t.scores, O: s.o, Alpha: s.alpha,
+			Rows: t.size, Keys: keys, Lanes: t.lanes, V: b.values.Data, VStride: b.values.Stride, P: t.scores, O: s.o, Alpha: s.alpha,
 		}
 		t.Set.Weigh(&t.Args.Weigh)
 	})
@@ -175,7 +175,7 @@ func (t *task) write(scale float32, add bool) {
 	}
 	dst := t.part(t.dst, t.queries)
 	a := &t.Args.FromLanes
-	a.Cols, a.Add, a.DstStride = t.size, add, dst.Stride
+	a.Cols, a.Lanes, a.Add, a.DstStride = t.size, t.lanes, add, dst.Stride
 	t.eachTile(func(i, query, n int) {
 		s := t.tile(i)
 		for l, sum := range s.sum {

@@ -132,25 +132,41 @@ func toLanesGeneric(a *ToLanesArgs) {
 // scoreGeneric is the contract of ScoreArgs in Go.
 func scoreGeneric(a *ScoreArgs) {
 	for k := range a.Keys {
-		s := (*[genericNR]float32)(a.S[k*genericNR:])
-		*s = [genericNR]float32{}
-		chain(s, a.K[k*a.KStride:][:a.Cols], 1, a.Cols, a.Q, genericNR)
+		s := a.S[k*a.Lanes:][:a.Lanes]
+		clear(s)
+		if a.Cols > 0 {
+			chains(s, a.K[k*a.KStride:], 1, a.Cols, a.Q)
+		}
 		if a.Bias != nil {
 			for q := range s {
 				s[q] += a.Bias[k]
 			}
 		}
 		if a.Mask != nil {
-			for q, mask := range (*[genericNR]float32)(a.Mask[k*genericNR:]) {
+			for q, mask := range a.Mask[k*a.Lanes:][:a.Lanes] {
 				s[q] += base2(mask)
 			}
 		}
 	}
 }
 
+// chains runs a chain of n multiply-adds for each value of c, as chain does, over rows of b as long as
+// c.
+func chains(c, a []float32, step, n int, b []float32) {
+	j := 0
+	for ; j+genericNR <= len(c); j += genericNR {
+		chain((*[genericNR]float32)(c[j:]), a, step, n, b[j:], len(c))
+	}
+	for ; j < len(c); j++ {
+		for k := range n {
+			c[j] = fma(a[k*step], b[k*len(c)+j], c[j])
+		}
+	}
+}
+
 // base2 returns m·log2 e, finite where m is.
 func base2(m float32) float32 {
-	if v := m * log2e; v-v == 0 || m-m != 0 {
+	if v := float32(m * log2e); v-v == 0 || m-m != 0 {
 		return v
 	}
 	return float32(math.Copysign(math.MaxFloat32, float64(m)))
@@ -158,42 +174,39 @@ func base2(m float32) float32 {
 
 // softmaxGeneric is the contract of SoftmaxArgs in Go.
 func softmaxGeneric(a *SoftmaxArgs) {
-	top, alpha := (*[genericNR]float32)(a.Max), (*[genericNR]float32)(a.Alpha)
-	before, sum := *top, (*[genericNR]float32)(a.Sum)
-	for k := range a.Keys {
-		for q, s := range (*[genericNR]float32)(a.S[k*genericNR:]) {
-			if s > top[q] {
-				top[q] = s
+	for q := range a.Lanes {
+		before := a.Max[q]
+		top := before
+		for k := range a.Keys {
+			if s := a.S[k*a.Lanes+q]; s > top {
+				top = s
 			}
 		}
-	}
-	var block [genericNR]float32
-	for k := range a.Keys {
-		s := (*[genericNR]float32)(a.S[k*genericNR:])
-		for q := range s {
-			s[q] = exp2(s[q] - top[q])
-			block[q] += s[q]
+		var block float32
+		for k := range a.Keys {
+			s := &a.S[k*a.Lanes+q]
+			*s = float32(exp2(*s - top))
+			block += *s
 		}
-	}
-	for q := range block {
-		alpha[q] = exp2(before[q] - top[q])
-		sum[q] = float32(sum[q]*alpha[q]) + block[q]
+		alpha := exp2(before - top)
+		a.Max[q], a.Alpha[q] = top, alpha
+		a.Sum[q] = float32(a.Sum[q]*alpha) + block
 	}
 }
 
 // weighGeneric is the contract of WeighArgs in Go.
 func weighGeneric(a *WeighArgs) {
 	for r := range a.Rows {
-		o := (*[genericNR]float32)(a.O[r*genericNR:])
+		o := a.O[r*a.Lanes:][:a.Lanes]
 		if a.Alpha == nil {
-			*o = [genericNR]float32{}
+			clear(o)
 		} else {
-			for q, alpha := range a.Alpha[:genericNR] {
+			for q, alpha := range a.Alpha[:a.Lanes] {
 				o[q] *= alpha
 			}
 		}
 		if a.Keys > 0 {
-			chain(o, a.V[r:], a.VStride, a.Keys, a.P, genericNR)
+			chains(o, a.V[r:], a.VStride, a.Keys, a.P)
 		}
 	}
 }
@@ -203,7 +216,7 @@ func fromLanesGeneric(a *FromLanesArgs) {
 	for r := range a.Rows {
 		scale, dst := a.Scale[r], a.Dst[r*a.DstStride:][:a.Cols]
 		for c := range dst {
-			v := a.Src[c*genericNR+r]
+			v := a.Src[c*a.Lanes+r]
 			if a.Add {
 				dst[c] = fma(scale, v, dst[c])
 			} else {

@@ -5,52 +5,3006 @@
 #include "textflag.h"
 
 // func Score(args *byte)
-// Requires: AVX, FMA3
-TEXT ·Score(SB), NOSPLIT, $0-8
+// Requires: AVX, FMA3, MMX+
+TEXT ·Score(SB), NOSPLIT, $24-8
 	MOVQ args+0(FP), AX
+	CMPQ 16(AX), $+16
+	JE   panel2
+	MOVQ 168(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ $0x00000000, 16(SP)
+	MOVQ 80(AX), CX
+	MOVQ CX, (SP)
 	MOVQ (AX), CX
-	MOVQ 16(AX), SI
-	MOVQ 40(AX), R8
+	MOVQ 24(AX), SI
+	MOVQ 48(AX), R8
 	SHLQ $0x02, R8
-	MOVQ 48(AX), BX
-	MOVQ 96(AX), DI
-	MOVQ 72(AX), R11
+	MOVQ 56(AX), BX
+	MOVQ 128(AX), DI
+	MOVQ 104(AX), R11
 	MOVQ 8(AX), R12
 	LEAQ (R8)(R8*2), R9
 	LEAQ (R8)(R8*4), R10
 
-group:
+group0x1:
 	MOVQ CX, DX
-	CMPQ CX, $0x06
-	JLE  choose
-	MOVQ $0x00000006, DX
-	CMPQ CX, $0x0c
-	JG   choose
+	CMPQ CX, $0x0d
+	JLE  chosen0x1
+	MOVQ $0x0000000d, DX
+	CMPQ CX, $0x1a
+	JG   chosen0x1
 	LEAQ 1(CX), DX
 	SHRQ $0x01, DX
 
-choose:
-	SUBQ    DX, CX
+chosen0x1:
+	SUBQ  DX, CX
+	MOVQ  args+0(FP), AX
+	MOVQ  152(AX), R13
+	IMULQ DX, R13
+	ADDQ  16(SP), R13
+	JLE   fetched0x1
+
+fetch0x1:
+	MOVQ 8(SP), R15
+	MOVQ 160(AX), R14
+	LEAQ -4(R15)(R14*4), R14
+
+line0x1:
+	PREFETCHT1 (R15)
+	ADDQ       $0x40, R15
+	CMPQ       R15, R14
+	JCS        line0x1
+	PREFETCHT1 (R14)
+	MOVQ       192(AX), R15
+	SHLQ       $0x02, R15
+	ADDQ       R15, 8(SP)
+	SUBQ       (AX), R13
+	JG         fetch0x1
+
+fetched0x1:
+	MOVQ    R13, 16(SP)
+	CMPQ    DX, $0x0d
+	JEQ     rows13x1
+	CMPQ    DX, $0x0c
+	JEQ     rows12x1
+	CMPQ    DX, $0x0b
+	JEQ     rows11x1
+	CMPQ    DX, $0x0a
+	JEQ     rows10x1
+	CMPQ    DX, $0x09
+	JEQ     rows9x1
+	CMPQ    DX, $0x08
+	JEQ     rows8x1
+	CMPQ    DX, $0x07
+	JEQ     rows7x1
 	CMPQ    DX, $0x06
-	JEQ     rows6
+	JEQ     rows6x1
 	CMPQ    DX, $0x05
-	JEQ     rows5
+	JEQ     rows5x1
 	CMPQ    DX, $0x04
-	JEQ     rows4
+	JEQ     rows4x1
 	CMPQ    DX, $0x03
-	JEQ     rows3
+	JEQ     rows3x1
 	CMPQ    DX, $0x02
-	JEQ     rows2
+	JEQ     rows2x1
+	MOVQ    SI, AX
+	MOVQ    BX, R14
+	VXORPS  Y3, Y3, Y3
+	MOVQ    R12, R15
+	SUBQ    $0x04, R15
+	JL      rest1x1
+	PCALIGN $0x20
+
+cols1x1:
+	VMOVUPS      (R14), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VMOVUPS      32(R14), Y0
+	VBROADCASTSS 4(AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VMOVUPS      64(R14), Y0
+	VBROADCASTSS 8(AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VMOVUPS      96(R14), Y0
+	VBROADCASTSS 12(AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	ADDQ         $+16, AX
+	ADDQ         $+128, R14
+	SUBQ         $0x04, R15
+	JGE          cols1x1
+
+rest1x1:
+	ADDQ $0x04, R15
+	JZ   summed1x1
+
+one1x1:
+	VMOVUPS      (R14), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	ADDQ         $+4, AX
+	ADDQ         $+32, R14
+	DECQ         R15
+	JNZ          one1x1
+
+summed1x1:
+	MOVQ         (SP), AX
+	TESTQ        AX, AX
+	JZ           unbiased1x1
+	VBROADCASTSS (AX), Y1
+	VADDPS       Y1, Y3, Y3
+	ADDQ         $0x04, (SP)
+
+unbiased1x1:
+	TESTQ     R11, R11
+	JZ        store1x1
+	VMOVUPS   (R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y3, Y3
+	ADDQ      $+32, R11
+
+store1x1:
+	VMOVUPS Y3, (DI)
+	ADDQ    $+32, DI
+	IMUL3Q  $+1, R8, AX
+	ADDQ    AX, SI
+	TESTQ   CX, CX
+	JNZ     group0x1
+	VZEROUPPER
+	RET
+
+rows2x1:
+	MOVQ    SI, AX
+	MOVQ    BX, R14
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	MOVQ    R12, R15
+	SUBQ    $0x04, R15
+	JL      rest2x1
+	PCALIGN $0x20
+
+cols2x1:
+	VMOVUPS      (R14), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS (AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VMOVUPS      32(R14), Y0
+	VBROADCASTSS 4(AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 4(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VMOVUPS      64(R14), Y0
+	VBROADCASTSS 8(AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 8(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VMOVUPS      96(R14), Y0
+	VBROADCASTSS 12(AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 12(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	ADDQ         $+16, AX
+	ADDQ         $+128, R14
+	SUBQ         $0x04, R15
+	JGE          cols2x1
+
+rest2x1:
+	ADDQ $0x04, R15
+	JZ   summed2x1
+
+one2x1:
+	VMOVUPS      (R14), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS (AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	ADDQ         $+4, AX
+	ADDQ         $+32, R14
+	DECQ         R15
+	JNZ          one2x1
+
+summed2x1:
+	MOVQ         (SP), AX
+	TESTQ        AX, AX
+	JZ           unbiased2x1
+	VBROADCASTSS (AX), Y1
+	VADDPS       Y1, Y3, Y3
+	VBROADCASTSS 4(AX), Y1
+	VADDPS       Y1, Y4, Y4
+	ADDQ         $0x08, (SP)
+
+unbiased2x1:
+	TESTQ     R11, R11
+	JZ        store2x1
+	VMOVUPS   (R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y3, Y3
+	VMOVUPS   32(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y4, Y4
+	ADDQ      $+64, R11
+
+store2x1:
+	VMOVUPS Y3, (DI)
+	VMOVUPS Y4, 32(DI)
+	ADDQ    $+64, DI
+	IMUL3Q  $+2, R8, AX
+	ADDQ    AX, SI
+	TESTQ   CX, CX
+	JNZ     group0x1
+	VZEROUPPER
+	RET
+
+rows3x1:
+	MOVQ    SI, AX
+	MOVQ    BX, R14
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	MOVQ    R12, R15
+	SUBQ    $0x04, R15
+	JL      rest3x1
+	PCALIGN $0x20
+
+cols3x1:
+	VMOVUPS      (R14), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS (AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS (AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VMOVUPS      32(R14), Y0
+	VBROADCASTSS 4(AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 4(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 4(AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VMOVUPS      64(R14), Y0
+	VBROADCASTSS 8(AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 8(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 8(AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VMOVUPS      96(R14), Y0
+	VBROADCASTSS 12(AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 12(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 12(AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	ADDQ         $+16, AX
+	ADDQ         $+128, R14
+	SUBQ         $0x04, R15
+	JGE          cols3x1
+
+rest3x1:
+	ADDQ $0x04, R15
+	JZ   summed3x1
+
+one3x1:
+	VMOVUPS      (R14), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS (AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS (AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	ADDQ         $+4, AX
+	ADDQ         $+32, R14
+	DECQ         R15
+	JNZ          one3x1
+
+summed3x1:
+	MOVQ         (SP), AX
+	TESTQ        AX, AX
+	JZ           unbiased3x1
+	VBROADCASTSS (AX), Y1
+	VADDPS       Y1, Y3, Y3
+	VBROADCASTSS 4(AX), Y1
+	VADDPS       Y1, Y4, Y4
+	VBROADCASTSS 8(AX), Y1
+	VADDPS       Y1, Y5, Y5
+	ADDQ         $0x0c, (SP)
+
+unbiased3x1:
+	TESTQ     R11, R11
+	JZ        store3x1
+	VMOVUPS   (R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y3, Y3
+	VMOVUPS   32(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y4, Y4
+	VMOVUPS   64(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y5, Y5
+	ADDQ      $+96, R11
+
+store3x1:
+	VMOVUPS Y3, (DI)
+	VMOVUPS Y4, 32(DI)
+	VMOVUPS Y5, 64(DI)
+	ADDQ    $+96, DI
+	IMUL3Q  $+3, R8, AX
+	ADDQ    AX, SI
+	TESTQ   CX, CX
+	JNZ     group0x1
+	VZEROUPPER
+	RET
+
+rows4x1:
+	MOVQ    SI, AX
+	MOVQ    BX, R14
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	MOVQ    R12, R15
+	SUBQ    $0x04, R15
+	JL      rest4x1
+	PCALIGN $0x20
+
+cols4x1:
+	VMOVUPS      (R14), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS (AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS (AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS (AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VMOVUPS      32(R14), Y0
+	VBROADCASTSS 4(AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 4(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 4(AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 4(AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VMOVUPS      64(R14), Y0
+	VBROADCASTSS 8(AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 8(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 8(AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 8(AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VMOVUPS      96(R14), Y0
+	VBROADCASTSS 12(AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 12(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 12(AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 12(AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	ADDQ         $+16, AX
+	ADDQ         $+128, R14
+	SUBQ         $0x04, R15
+	JGE          cols4x1
+
+rest4x1:
+	ADDQ $0x04, R15
+	JZ   summed4x1
+
+one4x1:
+	VMOVUPS      (R14), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS (AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS (AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS (AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	ADDQ         $+4, AX
+	ADDQ         $+32, R14
+	DECQ         R15
+	JNZ          one4x1
+
+summed4x1:
+	MOVQ         (SP), AX
+	TESTQ        AX, AX
+	JZ           unbiased4x1
+	VBROADCASTSS (AX), Y1
+	VADDPS       Y1, Y3, Y3
+	VBROADCASTSS 4(AX), Y1
+	VADDPS       Y1, Y4, Y4
+	VBROADCASTSS 8(AX), Y1
+	VADDPS       Y1, Y5, Y5
+	VBROADCASTSS 12(AX), Y1
+	VADDPS       Y1, Y6, Y6
+	ADDQ         $0x10, (SP)
+
+unbiased4x1:
+	TESTQ     R11, R11
+	JZ        store4x1
+	VMOVUPS   (R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y3, Y3
+	VMOVUPS   32(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y4, Y4
+	VMOVUPS   64(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y5, Y5
+	VMOVUPS   96(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y6, Y6
+	ADDQ      $+128, R11
+
+store4x1:
+	VMOVUPS Y3, (DI)
+	VMOVUPS Y4, 32(DI)
+	VMOVUPS Y5, 64(DI)
+	VMOVUPS Y6, 96(DI)
+	ADDQ    $+128, DI
+	IMUL3Q  $+4, R8, AX
+	ADDQ    AX, SI
+	TESTQ   CX, CX
+	JNZ     group0x1
+	VZEROUPPER
+	RET
+
+rows5x1:
+	MOVQ    SI, AX
+	MOVQ    BX, R14
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	MOVQ    R12, R15
+	SUBQ    $0x04, R15
+	JL      rest5x1
+	PCALIGN $0x20
+
+cols5x1:
+	VMOVUPS      (R14), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS (AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS (AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS (AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS (AX)(R8*4), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VMOVUPS      32(R14), Y0
+	VBROADCASTSS 4(AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 4(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 4(AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 4(AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 4(AX)(R8*4), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VMOVUPS      64(R14), Y0
+	VBROADCASTSS 8(AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 8(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 8(AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 8(AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 8(AX)(R8*4), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VMOVUPS      96(R14), Y0
+	VBROADCASTSS 12(AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 12(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 12(AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 12(AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 12(AX)(R8*4), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	ADDQ         $+16, AX
+	ADDQ         $+128, R14
+	SUBQ         $0x04, R15
+	JGE          cols5x1
+
+rest5x1:
+	ADDQ $0x04, R15
+	JZ   summed5x1
+
+one5x1:
+	VMOVUPS      (R14), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS (AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS (AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS (AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS (AX)(R8*4), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	ADDQ         $+4, AX
+	ADDQ         $+32, R14
+	DECQ         R15
+	JNZ          one5x1
+
+summed5x1:
+	MOVQ         (SP), AX
+	TESTQ        AX, AX
+	JZ           unbiased5x1
+	VBROADCASTSS (AX), Y1
+	VADDPS       Y1, Y3, Y3
+	VBROADCASTSS 4(AX), Y1
+	VADDPS       Y1, Y4, Y4
+	VBROADCASTSS 8(AX), Y1
+	VADDPS       Y1, Y5, Y5
+	VBROADCASTSS 12(AX), Y1
+	VADDPS       Y1, Y6, Y6
+	VBROADCASTSS 16(AX), Y1
+	VADDPS       Y1, Y7, Y7
+	ADDQ         $0x14, (SP)
+
+unbiased5x1:
+	TESTQ     R11, R11
+	JZ        store5x1
+	VMOVUPS   (R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y3, Y3
+	VMOVUPS   32(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y4, Y4
+	VMOVUPS   64(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y5, Y5
+	VMOVUPS   96(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y6, Y6
+	VMOVUPS   128(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y7, Y7
+	ADDQ      $+160, R11
+
+store5x1:
+	VMOVUPS Y3, (DI)
+	VMOVUPS Y4, 32(DI)
+	VMOVUPS Y5, 64(DI)
+	VMOVUPS Y6, 96(DI)
+	VMOVUPS Y7, 128(DI)
+	ADDQ    $+160, DI
+	IMUL3Q  $+5, R8, AX
+	ADDQ    AX, SI
+	TESTQ   CX, CX
+	JNZ     group0x1
+	VZEROUPPER
+	RET
+
+rows6x1:
+	MOVQ    SI, AX
+	MOVQ    BX, R14
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	MOVQ    R12, R15
+	SUBQ    $0x04, R15
+	JL      rest6x1
+	PCALIGN $0x20
+
+cols6x1:
+	VMOVUPS      (R14), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS (AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS (AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS (AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS (AX)(R8*4), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS (AX)(R10*1), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VMOVUPS      32(R14), Y0
+	VBROADCASTSS 4(AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 4(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 4(AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 4(AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 4(AX)(R8*4), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS 4(AX)(R10*1), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VMOVUPS      64(R14), Y0
+	VBROADCASTSS 8(AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 8(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 8(AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 8(AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 8(AX)(R8*4), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS 8(AX)(R10*1), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VMOVUPS      96(R14), Y0
+	VBROADCASTSS 12(AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 12(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 12(AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 12(AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 12(AX)(R8*4), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS 12(AX)(R10*1), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	ADDQ         $+16, AX
+	ADDQ         $+128, R14
+	SUBQ         $0x04, R15
+	JGE          cols6x1
+
+rest6x1:
+	ADDQ $0x04, R15
+	JZ   summed6x1
+
+one6x1:
+	VMOVUPS      (R14), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS (AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS (AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS (AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS (AX)(R8*4), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS (AX)(R10*1), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	ADDQ         $+4, AX
+	ADDQ         $+32, R14
+	DECQ         R15
+	JNZ          one6x1
+
+summed6x1:
+	MOVQ         (SP), AX
+	TESTQ        AX, AX
+	JZ           unbiased6x1
+	VBROADCASTSS (AX), Y1
+	VADDPS       Y1, Y3, Y3
+	VBROADCASTSS 4(AX), Y1
+	VADDPS       Y1, Y4, Y4
+	VBROADCASTSS 8(AX), Y1
+	VADDPS       Y1, Y5, Y5
+	VBROADCASTSS 12(AX), Y1
+	VADDPS       Y1, Y6, Y6
+	VBROADCASTSS 16(AX), Y1
+	VADDPS       Y1, Y7, Y7
+	VBROADCASTSS 20(AX), Y1
+	VADDPS       Y1, Y8, Y8
+	ADDQ         $0x18, (SP)
+
+unbiased6x1:
+	TESTQ     R11, R11
+	JZ        store6x1
+	VMOVUPS   (R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y3, Y3
+	VMOVUPS   32(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y4, Y4
+	VMOVUPS   64(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y5, Y5
+	VMOVUPS   96(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y6, Y6
+	VMOVUPS   128(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y7, Y7
+	VMOVUPS   160(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y8, Y8
+	ADDQ      $+192, R11
+
+store6x1:
+	VMOVUPS Y3, (DI)
+	VMOVUPS Y4, 32(DI)
+	VMOVUPS Y5, 64(DI)
+	VMOVUPS Y6, 96(DI)
+	VMOVUPS Y7, 128(DI)
+	VMOVUPS Y8, 160(DI)
+	ADDQ    $+192, DI
+	IMUL3Q  $+6, R8, AX
+	ADDQ    AX, SI
+	TESTQ   CX, CX
+	JNZ     group0x1
+	VZEROUPPER
+	RET
+
+rows7x1:
+	MOVQ    SI, AX
+	MOVQ    BX, R14
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	MOVQ    R12, R15
+	SUBQ    $0x04, R15
+	JL      rest7x1
+	PCALIGN $0x20
+
+cols7x1:
+	VMOVUPS      (R14), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS (AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS (AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS (AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS (AX)(R8*4), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS (AX)(R10*1), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS (AX)(R9*2), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VMOVUPS      32(R14), Y0
+	VBROADCASTSS 4(AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 4(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 4(AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 4(AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 4(AX)(R8*4), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS 4(AX)(R10*1), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS 4(AX)(R9*2), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VMOVUPS      64(R14), Y0
+	VBROADCASTSS 8(AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 8(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 8(AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 8(AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 8(AX)(R8*4), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS 8(AX)(R10*1), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS 8(AX)(R9*2), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VMOVUPS      96(R14), Y0
+	VBROADCASTSS 12(AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 12(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 12(AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 12(AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 12(AX)(R8*4), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS 12(AX)(R10*1), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS 12(AX)(R9*2), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	ADDQ         $+16, AX
+	ADDQ         $+128, R14
+	SUBQ         $0x04, R15
+	JGE          cols7x1
+
+rest7x1:
+	ADDQ $0x04, R15
+	JZ   summed7x1
+
+one7x1:
+	VMOVUPS      (R14), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS (AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS (AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS (AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS (AX)(R8*4), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS (AX)(R10*1), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS (AX)(R9*2), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	ADDQ         $+4, AX
+	ADDQ         $+32, R14
+	DECQ         R15
+	JNZ          one7x1
+
+summed7x1:
+	MOVQ         (SP), AX
+	TESTQ        AX, AX
+	JZ           unbiased7x1
+	VBROADCASTSS (AX), Y1
+	VADDPS       Y1, Y3, Y3
+	VBROADCASTSS 4(AX), Y1
+	VADDPS       Y1, Y4, Y4
+	VBROADCASTSS 8(AX), Y1
+	VADDPS       Y1, Y5, Y5
+	VBROADCASTSS 12(AX), Y1
+	VADDPS       Y1, Y6, Y6
+	VBROADCASTSS 16(AX), Y1
+	VADDPS       Y1, Y7, Y7
+	VBROADCASTSS 20(AX), Y1
+	VADDPS       Y1, Y8, Y8
+	VBROADCASTSS 24(AX), Y1
+	VADDPS       Y1, Y9, Y9
+	ADDQ         $0x1c, (SP)
+
+unbiased7x1:
+	TESTQ     R11, R11
+	JZ        store7x1
+	VMOVUPS   (R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y3, Y3
+	VMOVUPS   32(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y4, Y4
+	VMOVUPS   64(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y5, Y5
+	VMOVUPS   96(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y6, Y6
+	VMOVUPS   128(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y7, Y7
+	VMOVUPS   160(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y8, Y8
+	VMOVUPS   192(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y9, Y9
+	ADDQ      $+224, R11
+
+store7x1:
+	VMOVUPS Y3, (DI)
+	VMOVUPS Y4, 32(DI)
+	VMOVUPS Y5, 64(DI)
+	VMOVUPS Y6, 96(DI)
+	VMOVUPS Y7, 128(DI)
+	VMOVUPS Y8, 160(DI)
+	VMOVUPS Y9, 192(DI)
+	ADDQ    $+224, DI
+	IMUL3Q  $+7, R8, AX
+	ADDQ    AX, SI
+	TESTQ   CX, CX
+	JNZ     group0x1
+	VZEROUPPER
+	RET
+
+rows8x1:
+	MOVQ    SI, AX
+	LEAQ    (SI)(R9*2), R13
+	ADDQ    R8, R13
+	MOVQ    BX, R14
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	MOVQ    R12, R15
+	SUBQ    $0x04, R15
+	JL      rest8x1
+	PCALIGN $0x20
+
+cols8x1:
+	VMOVUPS      (R14), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS (AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS (AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS (AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS (AX)(R8*4), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS (AX)(R10*1), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS (AX)(R9*2), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VBROADCASTSS (R13), Y2
+	VFMADD231PS  Y0, Y2, Y10
+	VMOVUPS      32(R14), Y0
+	VBROADCASTSS 4(AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 4(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 4(AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 4(AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 4(AX)(R8*4), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS 4(AX)(R10*1), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS 4(AX)(R9*2), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VBROADCASTSS 4(R13), Y2
+	VFMADD231PS  Y0, Y2, Y10
+	VMOVUPS      64(R14), Y0
+	VBROADCASTSS 8(AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 8(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 8(AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 8(AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 8(AX)(R8*4), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS 8(AX)(R10*1), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS 8(AX)(R9*2), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VBROADCASTSS 8(R13), Y2
+	VFMADD231PS  Y0, Y2, Y10
+	VMOVUPS      96(R14), Y0
+	VBROADCASTSS 12(AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 12(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 12(AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 12(AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 12(AX)(R8*4), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS 12(AX)(R10*1), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS 12(AX)(R9*2), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VBROADCASTSS 12(R13), Y2
+	VFMADD231PS  Y0, Y2, Y10
+	ADDQ         $+16, AX
+	ADDQ         $+16, R13
+	ADDQ         $+128, R14
+	SUBQ         $0x04, R15
+	JGE          cols8x1
+
+rest8x1:
+	ADDQ $0x04, R15
+	JZ   summed8x1
+
+one8x1:
+	VMOVUPS      (R14), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS (AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS (AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS (AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS (AX)(R8*4), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS (AX)(R10*1), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS (AX)(R9*2), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VBROADCASTSS (R13), Y2
+	VFMADD231PS  Y0, Y2, Y10
+	ADDQ         $+4, AX
+	ADDQ         $+4, R13
+	ADDQ         $+32, R14
+	DECQ         R15
+	JNZ          one8x1
+
+summed8x1:
+	MOVQ         (SP), AX
+	TESTQ        AX, AX
+	JZ           unbiased8x1
+	VBROADCASTSS (AX), Y1
+	VADDPS       Y1, Y3, Y3
+	VBROADCASTSS 4(AX), Y1
+	VADDPS       Y1, Y4, Y4
+	VBROADCASTSS 8(AX), Y1
+	VADDPS       Y1, Y5, Y5
+	VBROADCASTSS 12(AX), Y1
+	VADDPS       Y1, Y6, Y6
+	VBROADCASTSS 16(AX), Y1
+	VADDPS       Y1, Y7, Y7
+	VBROADCASTSS 20(AX), Y1
+	VADDPS       Y1, Y8, Y8
+	VBROADCASTSS 24(AX), Y1
+	VADDPS       Y1, Y9, Y9
+	VBROADCASTSS 28(AX), Y1
+	VADDPS       Y1, Y10, Y10
+	ADDQ         $0x20, (SP)
+
+unbiased8x1:
+	TESTQ     R11, R11
+	JZ        store8x1
+	VMOVUPS   (R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y3, Y3
+	VMOVUPS   32(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y4, Y4
+	VMOVUPS   64(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y5, Y5
+	VMOVUPS   96(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y6, Y6
+	VMOVUPS   128(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y7, Y7
+	VMOVUPS   160(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y8, Y8
+	VMOVUPS   192(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y9, Y9
+	VMOVUPS   224(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y10, Y10
+	ADDQ      $+256, R11
+
+store8x1:
+	VMOVUPS Y3, (DI)
+	VMOVUPS Y4, 32(DI)
+	VMOVUPS Y5, 64(DI)
+	VMOVUPS Y6, 96(DI)
+	VMOVUPS Y7, 128(DI)
+	VMOVUPS Y8, 160(DI)
+	VMOVUPS Y9, 192(DI)
+	VMOVUPS Y10, 224(DI)
+	ADDQ    $+256, DI
+	IMUL3Q  $+8, R8, AX
+	ADDQ    AX, SI
+	TESTQ   CX, CX
+	JNZ     group0x1
+	VZEROUPPER
+	RET
+
+rows9x1:
+	MOVQ    SI, AX
+	LEAQ    (SI)(R9*2), R13
+	ADDQ    R8, R13
+	MOVQ    BX, R14
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	VXORPS  Y11, Y11, Y11
+	MOVQ    R12, R15
+	SUBQ    $0x04, R15
+	JL      rest9x1
+	PCALIGN $0x20
+
+cols9x1:
+	VMOVUPS      (R14), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS (AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS (AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS (AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS (AX)(R8*4), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS (AX)(R10*1), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS (AX)(R9*2), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VBROADCASTSS (R13), Y2
+	VFMADD231PS  Y0, Y2, Y10
+	VBROADCASTSS (R13)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y11
+	VMOVUPS      32(R14), Y0
+	VBROADCASTSS 4(AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 4(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 4(AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 4(AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 4(AX)(R8*4), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS 4(AX)(R10*1), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS 4(AX)(R9*2), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VBROADCASTSS 4(R13), Y2
+	VFMADD231PS  Y0, Y2, Y10
+	VBROADCASTSS 4(R13)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y11
+	VMOVUPS      64(R14), Y0
+	VBROADCASTSS 8(AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 8(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 8(AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 8(AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 8(AX)(R8*4), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS 8(AX)(R10*1), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS 8(AX)(R9*2), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VBROADCASTSS 8(R13), Y2
+	VFMADD231PS  Y0, Y2, Y10
+	VBROADCASTSS 8(R13)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y11
+	VMOVUPS      96(R14), Y0
+	VBROADCASTSS 12(AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 12(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 12(AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 12(AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 12(AX)(R8*4), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS 12(AX)(R10*1), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS 12(AX)(R9*2), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VBROADCASTSS 12(R13), Y2
+	VFMADD231PS  Y0, Y2, Y10
+	VBROADCASTSS 12(R13)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y11
+	ADDQ         $+16, AX
+	ADDQ         $+16, R13
+	ADDQ         $+128, R14
+	SUBQ         $0x04, R15
+	JGE          cols9x1
+
+rest9x1:
+	ADDQ $0x04, R15
+	JZ   summed9x1
+
+one9x1:
+	VMOVUPS      (R14), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS (AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS (AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS (AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS (AX)(R8*4), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS (AX)(R10*1), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS (AX)(R9*2), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VBROADCASTSS (R13), Y2
+	VFMADD231PS  Y0, Y2, Y10
+	VBROADCASTSS (R13)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y11
+	ADDQ         $+4, AX
+	ADDQ         $+4, R13
+	ADDQ         $+32, R14
+	DECQ         R15
+	JNZ          one9x1
+
+summed9x1:
+	MOVQ         (SP), AX
+	TESTQ        AX, AX
+	JZ           unbiased9x1
+	VBROADCASTSS (AX), Y1
+	VADDPS       Y1, Y3, Y3
+	VBROADCASTSS 4(AX), Y1
+	VADDPS       Y1, Y4, Y4
+	VBROADCASTSS 8(AX), Y1
+	VADDPS       Y1, Y5, Y5
+	VBROADCASTSS 12(AX), Y1
+	VADDPS       Y1, Y6, Y6
+	VBROADCASTSS 16(AX), Y1
+	VADDPS       Y1, Y7, Y7
+	VBROADCASTSS 20(AX), Y1
+	VADDPS       Y1, Y8, Y8
+	VBROADCASTSS 24(AX), Y1
+	VADDPS       Y1, Y9, Y9
+	VBROADCASTSS 28(AX), Y1
+	VADDPS       Y1, Y10, Y10
+	VBROADCASTSS 32(AX), Y1
+	VADDPS       Y1, Y11, Y11
+	ADDQ         $0x24, (SP)
+
+unbiased9x1:
+	TESTQ     R11, R11
+	JZ        store9x1
+	VMOVUPS   (R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y3, Y3
+	VMOVUPS   32(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y4, Y4
+	VMOVUPS   64(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y5, Y5
+	VMOVUPS   96(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y6, Y6
+	VMOVUPS   128(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y7, Y7
+	VMOVUPS   160(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y8, Y8
+	VMOVUPS   192(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y9, Y9
+	VMOVUPS   224(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y10, Y10
+	VMOVUPS   256(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y11, Y11
+	ADDQ      $+288, R11
+
+store9x1:
+	VMOVUPS Y3, (DI)
+	VMOVUPS Y4, 32(DI)
+	VMOVUPS Y5, 64(DI)
+	VMOVUPS Y6, 96(DI)
+	VMOVUPS Y7, 128(DI)
+	VMOVUPS Y8, 160(DI)
+	VMOVUPS Y9, 192(DI)
+	VMOVUPS Y10, 224(DI)
+	VMOVUPS Y11, 256(DI)
+	ADDQ    $+288, DI
+	IMUL3Q  $+9, R8, AX
+	ADDQ    AX, SI
+	TESTQ   CX, CX
+	JNZ     group0x1
+	VZEROUPPER
+	RET
+
+rows10x1:
+	MOVQ    SI, AX
+	LEAQ    (SI)(R9*2), R13
+	ADDQ    R8, R13
+	MOVQ    BX, R14
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	VXORPS  Y11, Y11, Y11
+	VXORPS  Y12, Y12, Y12
+	MOVQ    R12, R15
+	SUBQ    $0x04, R15
+	JL      rest10x1
+	PCALIGN $0x20
+
+cols10x1:
+	VMOVUPS      (R14), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS (AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS (AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS (AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS (AX)(R8*4), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS (AX)(R10*1), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS (AX)(R9*2), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VBROADCASTSS (R13), Y2
+	VFMADD231PS  Y0, Y2, Y10
+	VBROADCASTSS (R13)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y11
+	VBROADCASTSS (R13)(R8*2), Y2
+	VFMADD231PS  Y0, Y2, Y12
+	VMOVUPS      32(R14), Y0
+	VBROADCASTSS 4(AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 4(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 4(AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 4(AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 4(AX)(R8*4), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS 4(AX)(R10*1), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS 4(AX)(R9*2), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VBROADCASTSS 4(R13), Y2
+	VFMADD231PS  Y0, Y2, Y10
+	VBROADCASTSS 4(R13)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y11
+	VBROADCASTSS 4(R13)(R8*2), Y2
+	VFMADD231PS  Y0, Y2, Y12
+	VMOVUPS      64(R14), Y0
+	VBROADCASTSS 8(AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 8(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 8(AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 8(AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 8(AX)(R8*4), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS 8(AX)(R10*1), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS 8(AX)(R9*2), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VBROADCASTSS 8(R13), Y2
+	VFMADD231PS  Y0, Y2, Y10
+	VBROADCASTSS 8(R13)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y11
+	VBROADCASTSS 8(R13)(R8*2), Y2
+	VFMADD231PS  Y0, Y2, Y12
+	VMOVUPS      96(R14), Y0
+	VBROADCASTSS 12(AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 12(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 12(AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 12(AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 12(AX)(R8*4), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS 12(AX)(R10*1), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS 12(AX)(R9*2), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VBROADCASTSS 12(R13), Y2
+	VFMADD231PS  Y0, Y2, Y10
+	VBROADCASTSS 12(R13)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y11
+	VBROADCASTSS 12(R13)(R8*2), Y2
+	VFMADD231PS  Y0, Y2, Y12
+	ADDQ         $+16, AX
+	ADDQ         $+16, R13
+	ADDQ         $+128, R14
+	SUBQ         $0x04, R15
+	JGE          cols10x1
+
+rest10x1:
+	ADDQ $0x04, R15
+	JZ   summed10x1
+
+one10x1:
+	VMOVUPS      (R14), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS (AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS (AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS (AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS (AX)(R8*4), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS (AX)(R10*1), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS (AX)(R9*2), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VBROADCASTSS (R13), Y2
+	VFMADD231PS  Y0, Y2, Y10
+	VBROADCASTSS (R13)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y11
+	VBROADCASTSS (R13)(R8*2), Y2
+	VFMADD231PS  Y0, Y2, Y12
+	ADDQ         $+4, AX
+	ADDQ         $+4, R13
+	ADDQ         $+32, R14
+	DECQ         R15
+	JNZ          one10x1
+
+summed10x1:
+	MOVQ         (SP), AX
+	TESTQ        AX, AX
+	JZ           unbiased10x1
+	VBROADCASTSS (AX), Y1
+	VADDPS       Y1, Y3, Y3
+	VBROADCASTSS 4(AX), Y1
+	VADDPS       Y1, Y4, Y4
+	VBROADCASTSS 8(AX), Y1
+	VADDPS       Y1, Y5, Y5
+	VBROADCASTSS 12(AX), Y1
+	VADDPS       Y1, Y6, Y6
+	VBROADCASTSS 16(AX), Y1
+	VADDPS       Y1, Y7, Y7
+	VBROADCASTSS 20(AX), Y1
+	VADDPS       Y1, Y8, Y8
+	VBROADCASTSS 24(AX), Y1
+	VADDPS       Y1, Y9, Y9
+	VBROADCASTSS 28(AX), Y1
+	VADDPS       Y1, Y10, Y10
+	VBROADCASTSS 32(AX), Y1
+	VADDPS       Y1, Y11, Y11
+	VBROADCASTSS 36(AX), Y1
+	VADDPS       Y1, Y12, Y12
+	ADDQ         $0x28, (SP)
+
+unbiased10x1:
+	TESTQ     R11, R11
+	JZ        store10x1
+	VMOVUPS   (R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y3, Y3
+	VMOVUPS   32(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y4, Y4
+	VMOVUPS   64(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y5, Y5
+	VMOVUPS   96(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y6, Y6
+	VMOVUPS   128(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y7, Y7
+	VMOVUPS   160(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y8, Y8
+	VMOVUPS   192(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y9, Y9
+	VMOVUPS   224(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y10, Y10
+	VMOVUPS   256(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y11, Y11
+	VMOVUPS   288(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y12, Y12
+	ADDQ      $+320, R11
+
+store10x1:
+	VMOVUPS Y3, (DI)
+	VMOVUPS Y4, 32(DI)
+	VMOVUPS Y5, 64(DI)
+	VMOVUPS Y6, 96(DI)
+	VMOVUPS Y7, 128(DI)
+	VMOVUPS Y8, 160(DI)
+	VMOVUPS Y9, 192(DI)
+	VMOVUPS Y10, 224(DI)
+	VMOVUPS Y11, 256(DI)
+	VMOVUPS Y12, 288(DI)
+	ADDQ    $+320, DI
+	IMUL3Q  $+10, R8, AX
+	ADDQ    AX, SI
+	TESTQ   CX, CX
+	JNZ     group0x1
+	VZEROUPPER
+	RET
+
+rows11x1:
+	MOVQ    SI, AX
+	LEAQ    (SI)(R9*2), R13
+	ADDQ    R8, R13
+	MOVQ    BX, R14
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	VXORPS  Y11, Y11, Y11
+	VXORPS  Y12, Y12, Y12
+	VXORPS  Y13, Y13, Y13
+	MOVQ    R12, R15
+	SUBQ    $0x04, R15
+	JL      rest11x1
+	PCALIGN $0x20
+
+cols11x1:
+	VMOVUPS      (R14), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS (AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS (AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS (AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS (AX)(R8*4), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS (AX)(R10*1), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS (AX)(R9*2), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VBROADCASTSS (R13), Y2
+	VFMADD231PS  Y0, Y2, Y10
+	VBROADCASTSS (R13)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y11
+	VBROADCASTSS (R13)(R8*2), Y2
+	VFMADD231PS  Y0, Y2, Y12
+	VBROADCASTSS (R13)(R9*1), Y1
+	VFMADD231PS  Y0, Y1, Y13
+	VMOVUPS      32(R14), Y0
+	VBROADCASTSS 4(AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 4(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 4(AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 4(AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 4(AX)(R8*4), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS 4(AX)(R10*1), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS 4(AX)(R9*2), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VBROADCASTSS 4(R13), Y2
+	VFMADD231PS  Y0, Y2, Y10
+	VBROADCASTSS 4(R13)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y11
+	VBROADCASTSS 4(R13)(R8*2), Y2
+	VFMADD231PS  Y0, Y2, Y12
+	VBROADCASTSS 4(R13)(R9*1), Y1
+	VFMADD231PS  Y0, Y1, Y13
+	VMOVUPS      64(R14), Y0
+	VBROADCASTSS 8(AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 8(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 8(AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 8(AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 8(AX)(R8*4), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS 8(AX)(R10*1), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS 8(AX)(R9*2), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VBROADCASTSS 8(R13), Y2
+	VFMADD231PS  Y0, Y2, Y10
+	VBROADCASTSS 8(R13)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y11
+	VBROADCASTSS 8(R13)(R8*2), Y2
+	VFMADD231PS  Y0, Y2, Y12
+	VBROADCASTSS 8(R13)(R9*1), Y1
+	VFMADD231PS  Y0, Y1, Y13
+	VMOVUPS      96(R14), Y0
+	VBROADCASTSS 12(AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 12(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 12(AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 12(AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 12(AX)(R8*4), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS 12(AX)(R10*1), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS 12(AX)(R9*2), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VBROADCASTSS 12(R13), Y2
+	VFMADD231PS  Y0, Y2, Y10
+	VBROADCASTSS 12(R13)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y11
+	VBROADCASTSS 12(R13)(R8*2), Y2
+	VFMADD231PS  Y0, Y2, Y12
+	VBROADCASTSS 12(R13)(R9*1), Y1
+	VFMADD231PS  Y0, Y1, Y13
+	ADDQ         $+16, AX
+	ADDQ         $+16, R13
+	ADDQ         $+128, R14
+	SUBQ         $0x04, R15
+	JGE          cols11x1
+
+rest11x1:
+	ADDQ $0x04, R15
+	JZ   summed11x1
+
+one11x1:
+	VMOVUPS      (R14), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS (AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS (AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS (AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS (AX)(R8*4), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS (AX)(R10*1), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS (AX)(R9*2), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VBROADCASTSS (R13), Y2
+	VFMADD231PS  Y0, Y2, Y10
+	VBROADCASTSS (R13)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y11
+	VBROADCASTSS (R13)(R8*2), Y2
+	VFMADD231PS  Y0, Y2, Y12
+	VBROADCASTSS (R13)(R9*1), Y1
+	VFMADD231PS  Y0, Y1, Y13
+	ADDQ         $+4, AX
+	ADDQ         $+4, R13
+	ADDQ         $+32, R14
+	DECQ         R15
+	JNZ          one11x1
+
+summed11x1:
+	MOVQ         (SP), AX
+	TESTQ        AX, AX
+	JZ           unbiased11x1
+	VBROADCASTSS (AX), Y1
+	VADDPS       Y1, Y3, Y3
+	VBROADCASTSS 4(AX), Y1
+	VADDPS       Y1, Y4, Y4
+	VBROADCASTSS 8(AX), Y1
+	VADDPS       Y1, Y5, Y5
+	VBROADCASTSS 12(AX), Y1
+	VADDPS       Y1, Y6, Y6
+	VBROADCASTSS 16(AX), Y1
+	VADDPS       Y1, Y7, Y7
+	VBROADCASTSS 20(AX), Y1
+	VADDPS       Y1, Y8, Y8
+	VBROADCASTSS 24(AX), Y1
+	VADDPS       Y1, Y9, Y9
+	VBROADCASTSS 28(AX), Y1
+	VADDPS       Y1, Y10, Y10
+	VBROADCASTSS 32(AX), Y1
+	VADDPS       Y1, Y11, Y11
+	VBROADCASTSS 36(AX), Y1
+	VADDPS       Y1, Y12, Y12
+	VBROADCASTSS 40(AX), Y1
+	VADDPS       Y1, Y13, Y13
+	ADDQ         $0x2c, (SP)
+
+unbiased11x1:
+	TESTQ     R11, R11
+	JZ        store11x1
+	VMOVUPS   (R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y3, Y3
+	VMOVUPS   32(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y4, Y4
+	VMOVUPS   64(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y5, Y5
+	VMOVUPS   96(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y6, Y6
+	VMOVUPS   128(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y7, Y7
+	VMOVUPS   160(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y8, Y8
+	VMOVUPS   192(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y9, Y9
+	VMOVUPS   224(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y10, Y10
+	VMOVUPS   256(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y11, Y11
+	VMOVUPS   288(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y12, Y12
+	VMOVUPS   320(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y13, Y13
+	ADDQ      $+352, R11
+
+store11x1:
+	VMOVUPS Y3, (DI)
+	VMOVUPS Y4, 32(DI)
+	VMOVUPS Y5, 64(DI)
+	VMOVUPS Y6, 96(DI)
+	VMOVUPS Y7, 128(DI)
+	VMOVUPS Y8, 160(DI)
+	VMOVUPS Y9, 192(DI)
+	VMOVUPS Y10, 224(DI)
+	VMOVUPS Y11, 256(DI)
+	VMOVUPS Y12, 288(DI)
+	VMOVUPS Y13, 320(DI)
+	ADDQ    $+352, DI
+	IMUL3Q  $+11, R8, AX
+	ADDQ    AX, SI
+	TESTQ   CX, CX
+	JNZ     group0x1
+	VZEROUPPER
+	RET
+
+rows12x1:
+	MOVQ    SI, AX
+	LEAQ    (SI)(R9*2), R13
+	ADDQ    R8, R13
+	MOVQ    BX, R14
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	VXORPS  Y11, Y11, Y11
+	VXORPS  Y12, Y12, Y12
+	VXORPS  Y13, Y13, Y13
+	VXORPS  Y14, Y14, Y14
+	MOVQ    R12, R15
+	SUBQ    $0x04, R15
+	JL      rest12x1
+	PCALIGN $0x20
+
+cols12x1:
+	VMOVUPS      (R14), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS (AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS (AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS (AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS (AX)(R8*4), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS (AX)(R10*1), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS (AX)(R9*2), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VBROADCASTSS (R13), Y2
+	VFMADD231PS  Y0, Y2, Y10
+	VBROADCASTSS (R13)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y11
+	VBROADCASTSS (R13)(R8*2), Y2
+	VFMADD231PS  Y0, Y2, Y12
+	VBROADCASTSS (R13)(R9*1), Y1
+	VFMADD231PS  Y0, Y1, Y13
+	VBROADCASTSS (R13)(R8*4), Y2
+	VFMADD231PS  Y0, Y2, Y14
+	VMOVUPS      32(R14), Y0
+	VBROADCASTSS 4(AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 4(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 4(AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 4(AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 4(AX)(R8*4), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS 4(AX)(R10*1), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS 4(AX)(R9*2), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VBROADCASTSS 4(R13), Y2
+	VFMADD231PS  Y0, Y2, Y10
+	VBROADCASTSS 4(R13)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y11
+	VBROADCASTSS 4(R13)(R8*2), Y2
+	VFMADD231PS  Y0, Y2, Y12
+	VBROADCASTSS 4(R13)(R9*1), Y1
+	VFMADD231PS  Y0, Y1, Y13
+	VBROADCASTSS 4(R13)(R8*4), Y2
+	VFMADD231PS  Y0, Y2, Y14
+	VMOVUPS      64(R14), Y0
+	VBROADCASTSS 8(AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 8(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 8(AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 8(AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 8(AX)(R8*4), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS 8(AX)(R10*1), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS 8(AX)(R9*2), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VBROADCASTSS 8(R13), Y2
+	VFMADD231PS  Y0, Y2, Y10
+	VBROADCASTSS 8(R13)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y11
+	VBROADCASTSS 8(R13)(R8*2), Y2
+	VFMADD231PS  Y0, Y2, Y12
+	VBROADCASTSS 8(R13)(R9*1), Y1
+	VFMADD231PS  Y0, Y1, Y13
+	VBROADCASTSS 8(R13)(R8*4), Y2
+	VFMADD231PS  Y0, Y2, Y14
+	VMOVUPS      96(R14), Y0
+	VBROADCASTSS 12(AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 12(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 12(AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 12(AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 12(AX)(R8*4), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS 12(AX)(R10*1), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS 12(AX)(R9*2), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VBROADCASTSS 12(R13), Y2
+	VFMADD231PS  Y0, Y2, Y10
+	VBROADCASTSS 12(R13)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y11
+	VBROADCASTSS 12(R13)(R8*2), Y2
+	VFMADD231PS  Y0, Y2, Y12
+	VBROADCASTSS 12(R13)(R9*1), Y1
+	VFMADD231PS  Y0, Y1, Y13
+	VBROADCASTSS 12(R13)(R8*4), Y2
+	VFMADD231PS  Y0, Y2, Y14
+	ADDQ         $+16, AX
+	ADDQ         $+16, R13
+	ADDQ         $+128, R14
+	SUBQ         $0x04, R15
+	JGE          cols12x1
+
+rest12x1:
+	ADDQ $0x04, R15
+	JZ   summed12x1
+
+one12x1:
+	VMOVUPS      (R14), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS (AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS (AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS (AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS (AX)(R8*4), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS (AX)(R10*1), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS (AX)(R9*2), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VBROADCASTSS (R13), Y2
+	VFMADD231PS  Y0, Y2, Y10
+	VBROADCASTSS (R13)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y11
+	VBROADCASTSS (R13)(R8*2), Y2
+	VFMADD231PS  Y0, Y2, Y12
+	VBROADCASTSS (R13)(R9*1), Y1
+	VFMADD231PS  Y0, Y1, Y13
+	VBROADCASTSS (R13)(R8*4), Y2
+	VFMADD231PS  Y0, Y2, Y14
+	ADDQ         $+4, AX
+	ADDQ         $+4, R13
+	ADDQ         $+32, R14
+	DECQ         R15
+	JNZ          one12x1
+
+summed12x1:
+	MOVQ         (SP), AX
+	TESTQ        AX, AX
+	JZ           unbiased12x1
+	VBROADCASTSS (AX), Y1
+	VADDPS       Y1, Y3, Y3
+	VBROADCASTSS 4(AX), Y1
+	VADDPS       Y1, Y4, Y4
+	VBROADCASTSS 8(AX), Y1
+	VADDPS       Y1, Y5, Y5
+	VBROADCASTSS 12(AX), Y1
+	VADDPS       Y1, Y6, Y6
+	VBROADCASTSS 16(AX), Y1
+	VADDPS       Y1, Y7, Y7
+	VBROADCASTSS 20(AX), Y1
+	VADDPS       Y1, Y8, Y8
+	VBROADCASTSS 24(AX), Y1
+	VADDPS       Y1, Y9, Y9
+	VBROADCASTSS 28(AX), Y1
+	VADDPS       Y1, Y10, Y10
+	VBROADCASTSS 32(AX), Y1
+	VADDPS       Y1, Y11, Y11
+	VBROADCASTSS 36(AX), Y1
+	VADDPS       Y1, Y12, Y12
+	VBROADCASTSS 40(AX), Y1
+	VADDPS       Y1, Y13, Y13
+	VBROADCASTSS 44(AX), Y1
+	VADDPS       Y1, Y14, Y14
+	ADDQ         $0x30, (SP)
+
+unbiased12x1:
+	TESTQ     R11, R11
+	JZ        store12x1
+	VMOVUPS   (R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y3, Y3
+	VMOVUPS   32(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y4, Y4
+	VMOVUPS   64(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y5, Y5
+	VMOVUPS   96(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y6, Y6
+	VMOVUPS   128(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y7, Y7
+	VMOVUPS   160(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y8, Y8
+	VMOVUPS   192(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y9, Y9
+	VMOVUPS   224(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y10, Y10
+	VMOVUPS   256(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y11, Y11
+	VMOVUPS   288(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y12, Y12
+	VMOVUPS   320(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y13, Y13
+	VMOVUPS   352(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y14, Y14
+	ADDQ      $+384, R11
+
+store12x1:
+	VMOVUPS Y3, (DI)
+	VMOVUPS Y4, 32(DI)
+	VMOVUPS Y5, 64(DI)
+	VMOVUPS Y6, 96(DI)
+	VMOVUPS Y7, 128(DI)
+	VMOVUPS Y8, 160(DI)
+	VMOVUPS Y9, 192(DI)
+	VMOVUPS Y10, 224(DI)
+	VMOVUPS Y11, 256(DI)
+	VMOVUPS Y12, 288(DI)
+	VMOVUPS Y13, 320(DI)
+	VMOVUPS Y14, 352(DI)
+	ADDQ    $+384, DI
+	IMUL3Q  $+12, R8, AX
+	ADDQ    AX, SI
+	TESTQ   CX, CX
+	JNZ     group0x1
+	VZEROUPPER
+	RET
+
+rows13x1:
+	MOVQ    SI, AX
+	LEAQ    (SI)(R9*2), R13
+	ADDQ    R8, R13
+	MOVQ    BX, R14
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	VXORPS  Y11, Y11, Y11
+	VXORPS  Y12, Y12, Y12
+	VXORPS  Y13, Y13, Y13
+	VXORPS  Y14, Y14, Y14
+	VXORPS  Y15, Y15, Y15
+	MOVQ    R12, R15
+	SUBQ    $0x04, R15
+	JL      rest13x1
+	PCALIGN $0x20
+
+cols13x1:
+	VMOVUPS      (R14), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS (AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS (AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS (AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS (AX)(R8*4), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS (AX)(R10*1), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS (AX)(R9*2), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VBROADCASTSS (R13), Y2
+	VFMADD231PS  Y0, Y2, Y10
+	VBROADCASTSS (R13)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y11
+	VBROADCASTSS (R13)(R8*2), Y2
+	VFMADD231PS  Y0, Y2, Y12
+	VBROADCASTSS (R13)(R9*1), Y1
+	VFMADD231PS  Y0, Y1, Y13
+	VBROADCASTSS (R13)(R8*4), Y2
+	VFMADD231PS  Y0, Y2, Y14
+	VBROADCASTSS (R13)(R10*1), Y1
+	VFMADD231PS  Y0, Y1, Y15
+	VMOVUPS      32(R14), Y0
+	VBROADCASTSS 4(AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 4(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 4(AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 4(AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 4(AX)(R8*4), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS 4(AX)(R10*1), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS 4(AX)(R9*2), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VBROADCASTSS 4(R13), Y2
+	VFMADD231PS  Y0, Y2, Y10
+	VBROADCASTSS 4(R13)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y11
+	VBROADCASTSS 4(R13)(R8*2), Y2
+	VFMADD231PS  Y0, Y2, Y12
+	VBROADCASTSS 4(R13)(R9*1), Y1
+	VFMADD231PS  Y0, Y1, Y13
+	VBROADCASTSS 4(R13)(R8*4), Y2
+	VFMADD231PS  Y0, Y2, Y14
+	VBROADCASTSS 4(R13)(R10*1), Y1
+	VFMADD231PS  Y0, Y1, Y15
+	VMOVUPS      64(R14), Y0
+	VBROADCASTSS 8(AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 8(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 8(AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 8(AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 8(AX)(R8*4), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS 8(AX)(R10*1), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS 8(AX)(R9*2), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VBROADCASTSS 8(R13), Y2
+	VFMADD231PS  Y0, Y2, Y10
+	VBROADCASTSS 8(R13)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y11
+	VBROADCASTSS 8(R13)(R8*2), Y2
+	VFMADD231PS  Y0, Y2, Y12
+	VBROADCASTSS 8(R13)(R9*1), Y1
+	VFMADD231PS  Y0, Y1, Y13
+	VBROADCASTSS 8(R13)(R8*4), Y2
+	VFMADD231PS  Y0, Y2, Y14
+	VBROADCASTSS 8(R13)(R10*1), Y1
+	VFMADD231PS  Y0, Y1, Y15
+	VMOVUPS      96(R14), Y0
+	VBROADCASTSS 12(AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 12(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 12(AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 12(AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 12(AX)(R8*4), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS 12(AX)(R10*1), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS 12(AX)(R9*2), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VBROADCASTSS 12(R13), Y2
+	VFMADD231PS  Y0, Y2, Y10
+	VBROADCASTSS 12(R13)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y11
+	VBROADCASTSS 12(R13)(R8*2), Y2
+	VFMADD231PS  Y0, Y2, Y12
+	VBROADCASTSS 12(R13)(R9*1), Y1
+	VFMADD231PS  Y0, Y1, Y13
+	VBROADCASTSS 12(R13)(R8*4), Y2
+	VFMADD231PS  Y0, Y2, Y14
+	VBROADCASTSS 12(R13)(R10*1), Y1
+	VFMADD231PS  Y0, Y1, Y15
+	ADDQ         $+16, AX
+	ADDQ         $+16, R13
+	ADDQ         $+128, R14
+	SUBQ         $0x04, R15
+	JGE          cols13x1
+
+rest13x1:
+	ADDQ $0x04, R15
+	JZ   summed13x1
+
+one13x1:
+	VMOVUPS      (R14), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS (AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS (AX)(R8*2), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS (AX)(R9*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS (AX)(R8*4), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS (AX)(R10*1), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS (AX)(R9*2), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VBROADCASTSS (R13), Y2
+	VFMADD231PS  Y0, Y2, Y10
+	VBROADCASTSS (R13)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y11
+	VBROADCASTSS (R13)(R8*2), Y2
+	VFMADD231PS  Y0, Y2, Y12
+	VBROADCASTSS (R13)(R9*1), Y1
+	VFMADD231PS  Y0, Y1, Y13
+	VBROADCASTSS (R13)(R8*4), Y2
+	VFMADD231PS  Y0, Y2, Y14
+	VBROADCASTSS (R13)(R10*1), Y1
+	VFMADD231PS  Y0, Y1, Y15
+	ADDQ         $+4, AX
+	ADDQ         $+4, R13
+	ADDQ         $+32, R14
+	DECQ         R15
+	JNZ          one13x1
+
+summed13x1:
+	MOVQ         (SP), AX
+	TESTQ        AX, AX
+	JZ           unbiased13x1
+	VBROADCASTSS (AX), Y1
+	VADDPS       Y1, Y3, Y3
+	VBROADCASTSS 4(AX), Y1
+	VADDPS       Y1, Y4, Y4
+	VBROADCASTSS 8(AX), Y1
+	VADDPS       Y1, Y5, Y5
+	VBROADCASTSS 12(AX), Y1
+	VADDPS       Y1, Y6, Y6
+	VBROADCASTSS 16(AX), Y1
+	VADDPS       Y1, Y7, Y7
+	VBROADCASTSS 20(AX), Y1
+	VADDPS       Y1, Y8, Y8
+	VBROADCASTSS 24(AX), Y1
+	VADDPS       Y1, Y9, Y9
+	VBROADCASTSS 28(AX), Y1
+	VADDPS       Y1, Y10, Y10
+	VBROADCASTSS 32(AX), Y1
+	VADDPS       Y1, Y11, Y11
+	VBROADCASTSS 36(AX), Y1
+	VADDPS       Y1, Y12, Y12
+	VBROADCASTSS 40(AX), Y1
+	VADDPS       Y1, Y13, Y13
+	VBROADCASTSS 44(AX), Y1
+	VADDPS       Y1, Y14, Y14
+	VBROADCASTSS 48(AX), Y1
+	VADDPS       Y1, Y15, Y15
+	ADDQ         $0x34, (SP)
+
+unbiased13x1:
+	TESTQ     R11, R11
+	JZ        store13x1
+	VMOVUPS   (R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y3, Y3
+	VMOVUPS   32(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y4, Y4
+	VMOVUPS   64(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y5, Y5
+	VMOVUPS   96(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y6, Y6
+	VMOVUPS   128(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y7, Y7
+	VMOVUPS   160(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y8, Y8
+	VMOVUPS   192(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y9, Y9
+	VMOVUPS   224(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y10, Y10
+	VMOVUPS   256(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y11, Y11
+	VMOVUPS   288(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y12, Y12
+	VMOVUPS   320(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y13, Y13
+	VMOVUPS   352(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y14, Y14
+	VMOVUPS   384(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y15, Y15
+	ADDQ      $+416, R11
+
+store13x1:
+	VMOVUPS Y3, (DI)
+	VMOVUPS Y4, 32(DI)
+	VMOVUPS Y5, 64(DI)
+	VMOVUPS Y6, 96(DI)
+	VMOVUPS Y7, 128(DI)
+	VMOVUPS Y8, 160(DI)
+	VMOVUPS Y9, 192(DI)
+	VMOVUPS Y10, 224(DI)
+	VMOVUPS Y11, 256(DI)
+	VMOVUPS Y12, 288(DI)
+	VMOVUPS Y13, 320(DI)
+	VMOVUPS Y14, 352(DI)
+	VMOVUPS Y15, 384(DI)
+	ADDQ    $+416, DI
+	IMUL3Q  $+13, R8, AX
+	ADDQ    AX, SI
+	TESTQ   CX, CX
+	JNZ     group0x1
+	VZEROUPPER
+	RET
+
+panel2:
+	MOVQ 168(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ $0x00000000, 16(SP)
+	MOVQ 80(AX), CX
+	MOVQ CX, (SP)
+	MOVQ (AX), CX
+	MOVQ 24(AX), SI
+	MOVQ 48(AX), R8
+	SHLQ $0x02, R8
+	MOVQ 56(AX), BX
+	MOVQ 128(AX), DI
+	MOVQ 104(AX), R11
+	MOVQ 8(AX), R12
+	LEAQ (R8)(R8*2), R9
+	LEAQ (R8)(R8*4), R10
+
+group0x2:
+	MOVQ CX, DX
+	CMPQ CX, $0x06
+	JLE  chosen0x2
+	MOVQ $0x00000006, DX
+	CMPQ CX, $0x0c
+	JG   chosen0x2
+	LEAQ 1(CX), DX
+	SHRQ $0x01, DX
+
+chosen0x2:
+	SUBQ  DX, CX
+	MOVQ  args+0(FP), AX
+	MOVQ  152(AX), R13
+	IMULQ DX, R13
+	ADDQ  16(SP), R13
+	JLE   fetched0x2
+
+fetch0x2:
+	MOVQ 8(SP), R15
+	MOVQ 160(AX), R14
+	LEAQ -4(R15)(R14*4), R14
+
+line0x2:
+	PREFETCHT1 (R15)
+	ADDQ       $0x40, R15
+	CMPQ       R15, R14
+	JCS        line0x2
+	PREFETCHT1 (R14)
+	MOVQ       192(AX), R15
+	SHLQ       $0x02, R15
+	ADDQ       R15, 8(SP)
+	SUBQ       (AX), R13
+	JG         fetch0x2
+
+fetched0x2:
+	MOVQ    R13, 16(SP)
+	CMPQ    DX, $0x06
+	JEQ     rows6x2
+	CMPQ    DX, $0x05
+	JEQ     rows5x2
+	CMPQ    DX, $0x04
+	JEQ     rows4x2
+	CMPQ    DX, $0x03
+	JEQ     rows3x2
+	CMPQ    DX, $0x02
+	JEQ     rows2x2
 	MOVQ    SI, AX
 	MOVQ    BX, R14
 	VXORPS  Y4, Y4, Y4
 	VXORPS  Y5, Y5, Y5
 	MOVQ    R12, R15
 	SUBQ    $0x04, R15
-	JL      rest1
+	JL      rest1x2
 	PCALIGN $0x20
 
-cols1:
+cols1x2:
 	VMOVUPS      (R14), Y0
 	VMOVUPS      32(R14), Y1
 	VBROADCASTSS (AX), Y2
@@ -74,13 +3028,13 @@ cols1:
 	ADDQ         $+16, AX
 	ADDQ         $+256, R14
 	SUBQ         $0x04, R15
-	JGE          cols1
+	JGE          cols1x2
 
-rest1:
+rest1x2:
 	ADDQ $0x04, R15
-	JZ   summed1
+	JZ   summed1x2
 
-one1:
+one1x2:
 	VMOVUPS      (R14), Y0
 	VMOVUPS      32(R14), Y1
 	VBROADCASTSS (AX), Y2
@@ -89,27 +3043,54 @@ one1:
 	ADDQ         $+4, AX
 	ADDQ         $+64, R14
 	DECQ         R15
-	JNZ          one1
+	JNZ          one1x2
 
-summed1:
-	TESTQ  R11, R11
-	JZ     store1
-	VADDPS (R11), Y4, Y4
-	VADDPS 32(R11), Y5, Y5
-	ADDQ   $+64, R11
+summed1x2:
+	MOVQ         (SP), AX
+	TESTQ        AX, AX
+	JZ           unbiased1x2
+	VBROADCASTSS (AX), Y2
+	VADDPS       Y2, Y4, Y4
+	VADDPS       Y2, Y5, Y5
+	ADDQ         $0x04, (SP)
 
-store1:
+unbiased1x2:
+	TESTQ     R11, R11
+	JZ        store1x2
+	VMOVUPS   (R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y4, Y4
+	VMOVUPS   32(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y5, Y5
+	ADDQ      $+64, R11
+
+store1x2:
 	VMOVUPS Y4, (DI)
 	VMOVUPS Y5, 32(DI)
 	ADDQ    $+64, DI
 	IMUL3Q  $+1, R8, AX
 	ADDQ    AX, SI
 	TESTQ   CX, CX
-	JNZ     group
+	JNZ     group0x2
 	VZEROUPPER
 	RET
 
-rows2:
+rows2x2:
 	MOVQ    SI, AX
 	MOVQ    BX, R14
 	VXORPS  Y4, Y4, Y4
@@ -118,10 +3099,10 @@ rows2:
 	VXORPS  Y7, Y7, Y7
 	MOVQ    R12, R15
 	SUBQ    $0x04, R15
-	JL      rest2
+	JL      rest2x2
 	PCALIGN $0x20
 
-cols2:
+cols2x2:
 	VMOVUPS      (R14), Y0
 	VMOVUPS      32(R14), Y1
 	VBROADCASTSS (AX), Y2
@@ -157,13 +3138,13 @@ cols2:
 	ADDQ         $+16, AX
 	ADDQ         $+256, R14
 	SUBQ         $0x04, R15
-	JGE          cols2
+	JGE          cols2x2
 
-rest2:
+rest2x2:
 	ADDQ $0x04, R15
-	JZ   summed2
+	JZ   summed2x2
 
-one2:
+one2x2:
 	VMOVUPS      (R14), Y0
 	VMOVUPS      32(R14), Y1
 	VBROADCASTSS (AX), Y2
@@ -175,18 +3156,66 @@ one2:
 	ADDQ         $+4, AX
 	ADDQ         $+64, R14
 	DECQ         R15
-	JNZ          one2
+	JNZ          one2x2
 
-summed2:
-	TESTQ  R11, R11
-	JZ     store2
-	VADDPS (R11), Y4, Y4
-	VADDPS 32(R11), Y5, Y5
-	VADDPS 64(R11), Y6, Y6
-	VADDPS 96(R11), Y7, Y7
-	ADDQ   $+128, R11
+summed2x2:
+	MOVQ         (SP), AX
+	TESTQ        AX, AX
+	JZ           unbiased2x2
+	VBROADCASTSS (AX), Y2
+	VADDPS       Y2, Y4, Y4
+	VADDPS       Y2, Y5, Y5
+	VBROADCASTSS 4(AX), Y2
+	VADDPS       Y2, Y6, Y6
+	VADDPS       Y2, Y7, Y7
+	ADDQ         $0x08, (SP)
 
-store2:
+unbiased2x2:
+	TESTQ     R11, R11
+	JZ        store2x2
+	VMOVUPS   (R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y4, Y4
+	VMOVUPS   32(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y5, Y5
+	VMOVUPS   64(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y6, Y6
+	VMOVUPS   96(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y7, Y7
+	ADDQ      $+128, R11
+
+store2x2:
 	VMOVUPS Y4, (DI)
 	VMOVUPS Y5, 32(DI)
 	VMOVUPS Y6, 64(DI)
@@ -195,11 +3224,11 @@ store2:
 	IMUL3Q  $+2, R8, AX
 	ADDQ    AX, SI
 	TESTQ   CX, CX
-	JNZ     group
+	JNZ     group0x2
 	VZEROUPPER
 	RET
 
-rows3:
+rows3x2:
 	MOVQ    SI, AX
 	MOVQ    BX, R14
 	VXORPS  Y4, Y4, Y4
@@ -210,10 +3239,10 @@ rows3:
 	VXORPS  Y9, Y9, Y9
 	MOVQ    R12, R15
 	SUBQ    $0x04, R15
-	JL      rest3
+	JL      rest3x2
 	PCALIGN $0x20
 
-cols3:
+cols3x2:
 	VMOVUPS      (R14), Y0
 	VMOVUPS      32(R14), Y1
 	VBROADCASTSS (AX), Y2
@@ -261,13 +3290,13 @@ cols3:
 	ADDQ         $+16, AX
 	ADDQ         $+256, R14
 	SUBQ         $0x04, R15
-	JGE          cols3
+	JGE          cols3x2
 
-rest3:
+rest3x2:
 	ADDQ $0x04, R15
-	JZ   summed3
+	JZ   summed3x2
 
-one3:
+one3x2:
 	VMOVUPS      (R14), Y0
 	VMOVUPS      32(R14), Y1
 	VBROADCASTSS (AX), Y2
@@ -282,20 +3311,89 @@ one3:
 	ADDQ         $+4, AX
 	ADDQ         $+64, R14
 	DECQ         R15
-	JNZ          one3
+	JNZ          one3x2
 
-summed3:
-	TESTQ  R11, R11
-	JZ     store3
-	VADDPS (R11), Y4, Y4
-	VADDPS 32(R11), Y5, Y5
-	VADDPS 64(R11), Y6, Y6
-	VADDPS 96(R11), Y7, Y7
-	VADDPS 128(R11), Y8, Y8
-	VADDPS 160(R11), Y9, Y9
-	ADDQ   $+192, R11
+summed3x2:
+	MOVQ         (SP), AX
+	TESTQ        AX, AX
+	JZ           unbiased3x2
+	VBROADCASTSS (AX), Y2
+	VADDPS       Y2, Y4, Y4
+	VADDPS       Y2, Y5, Y5
+	VBROADCASTSS 4(AX), Y2
+	VADDPS       Y2, Y6, Y6
+	VADDPS       Y2, Y7, Y7
+	VBROADCASTSS 8(AX), Y2
+	VADDPS       Y2, Y8, Y8
+	VADDPS       Y2, Y9, Y9
+	ADDQ         $0x0c, (SP)
 
-store3:
+unbiased3x2:
+	TESTQ     R11, R11
+	JZ        store3x2
+	VMOVUPS   (R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y4, Y4
+	VMOVUPS   32(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y5, Y5
+	VMOVUPS   64(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y6, Y6
+	VMOVUPS   96(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y7, Y7
+	VMOVUPS   128(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y8, Y8
+	VMOVUPS   160(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y9, Y9
+	ADDQ      $+192, R11
+
+store3x2:
 	VMOVUPS Y4, (DI)
 	VMOVUPS Y5, 32(DI)
 	VMOVUPS Y6, 64(DI)
@@ -306,11 +3404,11 @@ store3:
 	IMUL3Q  $+3, R8, AX
 	ADDQ    AX, SI
 	TESTQ   CX, CX
-	JNZ     group
+	JNZ     group0x2
 	VZEROUPPER
 	RET
 
-rows4:
+rows4x2:
 	MOVQ    SI, AX
 	MOVQ    BX, R14
 	VXORPS  Y4, Y4, Y4
@@ -323,10 +3421,10 @@ rows4:
 	VXORPS  Y11, Y11, Y11
 	MOVQ    R12, R15
 	SUBQ    $0x04, R15
-	JL      rest4
+	JL      rest4x2
 	PCALIGN $0x20
 
-cols4:
+cols4x2:
 	VMOVUPS      (R14), Y0
 	VMOVUPS      32(R14), Y1
 	VBROADCASTSS (AX), Y2
@@ -386,13 +3484,13 @@ cols4:
 	ADDQ         $+16, AX
 	ADDQ         $+256, R14
 	SUBQ         $0x04, R15
-	JGE          cols4
+	JGE          cols4x2
 
-rest4:
+rest4x2:
 	ADDQ $0x04, R15
-	JZ   summed4
+	JZ   summed4x2
 
-one4:
+one4x2:
 	VMOVUPS      (R14), Y0
 	VMOVUPS      32(R14), Y1
 	VBROADCASTSS (AX), Y2
@@ -410,22 +3508,112 @@ one4:
 	ADDQ         $+4, AX
 	ADDQ         $+64, R14
 	DECQ         R15
-	JNZ          one4
+	JNZ          one4x2
 
-summed4:
-	TESTQ  R11, R11
-	JZ     store4
-	VADDPS (R11), Y4, Y4
-	VADDPS 32(R11), Y5, Y5
-	VADDPS 64(R11), Y6, Y6
-	VADDPS 96(R11), Y7, Y7
-	VADDPS 128(R11), Y8, Y8
-	VADDPS 160(R11), Y9, Y9
-	VADDPS 192(R11), Y10, Y10
-	VADDPS 224(R11), Y11, Y11
-	ADDQ   $+256, R11
+summed4x2:
+	MOVQ         (SP), AX
+	TESTQ        AX, AX
+	JZ           unbiased4x2
+	VBROADCASTSS (AX), Y2
+	VADDPS       Y2, Y4, Y4
+	VADDPS       Y2, Y5, Y5
+	VBROADCASTSS 4(AX), Y2
+	VADDPS       Y2, Y6, Y6
+	VADDPS       Y2, Y7, Y7
+	VBROADCASTSS 8(AX), Y2
+	VADDPS       Y2, Y8, Y8
+	VADDPS       Y2, Y9, Y9
+	VBROADCASTSS 12(AX), Y2
+	VADDPS       Y2, Y10, Y10
+	VADDPS       Y2, Y11, Y11
+	ADDQ         $0x10, (SP)
 
-store4:
+unbiased4x2:
+	TESTQ     R11, R11
+	JZ        store4x2
+	VMOVUPS   (R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y4, Y4
+	VMOVUPS   32(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y5, Y5
+	VMOVUPS   64(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y6, Y6
+	VMOVUPS   96(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y7, Y7
+	VMOVUPS   128(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y8, Y8
+	VMOVUPS   160(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y9, Y9
+	VMOVUPS   192(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y10, Y10
+	VMOVUPS   224(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y11, Y11
+	ADDQ      $+256, R11
+
+store4x2:
 	VMOVUPS Y4, (DI)
 	VMOVUPS Y5, 32(DI)
 	VMOVUPS Y6, 64(DI)
@@ -438,11 +3626,11 @@ store4:
 	IMUL3Q  $+4, R8, AX
 	ADDQ    AX, SI
 	TESTQ   CX, CX
-	JNZ     group
+	JNZ     group0x2
 	VZEROUPPER
 	RET
 
-rows5:
+rows5x2:
 	MOVQ    SI, AX
 	MOVQ    BX, R14
 	VXORPS  Y4, Y4, Y4
@@ -457,10 +3645,10 @@ rows5:
 	VXORPS  Y13, Y13, Y13
 	MOVQ    R12, R15
 	SUBQ    $0x04, R15
-	JL      rest5
+	JL      rest5x2
 	PCALIGN $0x20
 
-cols5:
+cols5x2:
 	VMOVUPS      (R14), Y0
 	VMOVUPS      32(R14), Y1
 	VBROADCASTSS (AX), Y2
@@ -532,13 +3720,13 @@ cols5:
 	ADDQ         $+16, AX
 	ADDQ         $+256, R14
 	SUBQ         $0x04, R15
-	JGE          cols5
+	JGE          cols5x2
 
-rest5:
+rest5x2:
 	ADDQ $0x04, R15
-	JZ   summed5
+	JZ   summed5x2
 
-one5:
+one5x2:
 	VMOVUPS      (R14), Y0
 	VMOVUPS      32(R14), Y1
 	VBROADCASTSS (AX), Y2
@@ -559,24 +3747,135 @@ one5:
 	ADDQ         $+4, AX
 	ADDQ         $+64, R14
 	DECQ         R15
-	JNZ          one5
+	JNZ          one5x2
 
-summed5:
-	TESTQ  R11, R11
-	JZ     store5
-	VADDPS (R11), Y4, Y4
-	VADDPS 32(R11), Y5, Y5
-	VADDPS 64(R11), Y6, Y6
-	VADDPS 96(R11), Y7, Y7
-	VADDPS 128(R11), Y8, Y8
-	VADDPS 160(R11), Y9, Y9
-	VADDPS 192(R11), Y10, Y10
-	VADDPS 224(R11), Y11, Y11
-	VADDPS 256(R11), Y12, Y12
-	VADDPS 288(R11), Y13, Y13
-	ADDQ   $+320, R11
+summed5x2:
+	MOVQ         (SP), AX
+	TESTQ        AX, AX
+	JZ           unbiased5x2
+	VBROADCASTSS (AX), Y2
+	VADDPS       Y2, Y4, Y4
+	VADDPS       Y2, Y5, Y5
+	VBROADCASTSS 4(AX), Y2
+	VADDPS       Y2, Y6, Y6
+	VADDPS       Y2, Y7, Y7
+	VBROADCASTSS 8(AX), Y2
+	VADDPS       Y2, Y8, Y8
+	VADDPS       Y2, Y9, Y9
+	VBROADCASTSS 12(AX), Y2
+	VADDPS       Y2, Y10, Y10
+	VADDPS       Y2, Y11, Y11
+	VBROADCASTSS 16(AX), Y2
+	VADDPS       Y2, Y12, Y12
+	VADDPS       Y2, Y13, Y13
+	ADDQ         $0x14, (SP)
 
-store5:
+unbiased5x2:
+	TESTQ     R11, R11
+	JZ        store5x2
+	VMOVUPS   (R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y4, Y4
+	VMOVUPS   32(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y5, Y5
+	VMOVUPS   64(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y6, Y6
+	VMOVUPS   96(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y7, Y7
+	VMOVUPS   128(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y8, Y8
+	VMOVUPS   160(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y9, Y9
+	VMOVUPS   192(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y10, Y10
+	VMOVUPS   224(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y11, Y11
+	VMOVUPS   256(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y12, Y12
+	VMOVUPS   288(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y13, Y13
+	ADDQ      $+320, R11
+
+store5x2:
 	VMOVUPS Y4, (DI)
 	VMOVUPS Y5, 32(DI)
 	VMOVUPS Y6, 64(DI)
@@ -591,11 +3890,11 @@ store5:
 	IMUL3Q  $+5, R8, AX
 	ADDQ    AX, SI
 	TESTQ   CX, CX
-	JNZ     group
+	JNZ     group0x2
 	VZEROUPPER
 	RET
 
-rows6:
+rows6x2:
 	MOVQ    SI, AX
 	MOVQ    BX, R14
 	VXORPS  Y4, Y4, Y4
@@ -612,10 +3911,10 @@ rows6:
 	VXORPS  Y15, Y15, Y15
 	MOVQ    R12, R15
 	SUBQ    $0x04, R15
-	JL      rest6
+	JL      rest6x2
 	PCALIGN $0x20
 
-cols6:
+cols6x2:
 	VMOVUPS      (R14), Y0
 	VMOVUPS      32(R14), Y1
 	VBROADCASTSS (AX), Y2
@@ -699,13 +3998,13 @@ cols6:
 	ADDQ         $+16, AX
 	ADDQ         $+256, R14
 	SUBQ         $0x04, R15
-	JGE          cols6
+	JGE          cols6x2
 
-rest6:
+rest6x2:
 	ADDQ $0x04, R15
-	JZ   summed6
+	JZ   summed6x2
 
-one6:
+one6x2:
 	VMOVUPS      (R14), Y0
 	VMOVUPS      32(R14), Y1
 	VBROADCASTSS (AX), Y2
@@ -729,26 +4028,158 @@ one6:
 	ADDQ         $+4, AX
 	ADDQ         $+64, R14
 	DECQ         R15
-	JNZ          one6
+	JNZ          one6x2
 
-summed6:
-	TESTQ  R11, R11
-	JZ     store6
-	VADDPS (R11), Y4, Y4
-	VADDPS 32(R11), Y5, Y5
-	VADDPS 64(R11), Y6, Y6
-	VADDPS 96(R11), Y7, Y7
-	VADDPS 128(R11), Y8, Y8
-	VADDPS 160(R11), Y9, Y9
-	VADDPS 192(R11), Y10, Y10
-	VADDPS 224(R11), Y11, Y11
-	VADDPS 256(R11), Y12, Y12
-	VADDPS 288(R11), Y13, Y13
-	VADDPS 320(R11), Y14, Y14
-	VADDPS 352(R11), Y15, Y15
-	ADDQ   $+384, R11
+summed6x2:
+	MOVQ         (SP), AX
+	TESTQ        AX, AX
+	JZ           unbiased6x2
+	VBROADCASTSS (AX), Y2
+	VADDPS       Y2, Y4, Y4
+	VADDPS       Y2, Y5, Y5
+	VBROADCASTSS 4(AX), Y2
+	VADDPS       Y2, Y6, Y6
+	VADDPS       Y2, Y7, Y7
+	VBROADCASTSS 8(AX), Y2
+	VADDPS       Y2, Y8, Y8
+	VADDPS       Y2, Y9, Y9
+	VBROADCASTSS 12(AX), Y2
+	VADDPS       Y2, Y10, Y10
+	VADDPS       Y2, Y11, Y11
+	VBROADCASTSS 16(AX), Y2
+	VADDPS       Y2, Y12, Y12
+	VADDPS       Y2, Y13, Y13
+	VBROADCASTSS 20(AX), Y2
+	VADDPS       Y2, Y14, Y14
+	VADDPS       Y2, Y15, Y15
+	ADDQ         $0x18, (SP)
 
-store6:
+unbiased6x2:
+	TESTQ     R11, R11
+	JZ        store6x2
+	VMOVUPS   (R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y4, Y4
+	VMOVUPS   32(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y5, Y5
+	VMOVUPS   64(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y6, Y6
+	VMOVUPS   96(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y7, Y7
+	VMOVUPS   128(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y8, Y8
+	VMOVUPS   160(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y9, Y9
+	VMOVUPS   192(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y10, Y10
+	VMOVUPS   224(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y11, Y11
+	VMOVUPS   256(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y12, Y12
+	VMOVUPS   288(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y13, Y13
+	VMOVUPS   320(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y14, Y14
+	VMOVUPS   352(R11), Y1
+	VMULPS    attention_3fb8aa3b<>+0(SB), Y1, Y0
+	VMOVUPS   attention_7f7fffff<>+0(SB), Y2
+	VMINPS    Y0, Y2, Y0
+	VMOVUPS   attention_ff7fffff<>+0(SB), Y2
+	VMAXPS    Y0, Y2, Y0
+	VANDPS    attention_7fffffff<>+0(SB), Y1, Y2
+	VCMPPS    $0x1e, attention_7f7fffff<>+0(SB), Y2, Y2
+	VBLENDVPS Y2, Y1, Y0, Y0
+	VADDPS    Y0, Y15, Y15
+	ADDQ      $+384, R11
+
+store6x2:
 	VMOVUPS Y4, (DI)
 	VMOVUPS Y5, 32(DI)
 	VMOVUPS Y6, 64(DI)
@@ -765,19 +4196,67 @@ store6:
 	IMUL3Q  $+6, R8, AX
 	ADDQ    AX, SI
 	TESTQ   CX, CX
-	JNZ     group
+	JNZ     group0x2
 	VZEROUPPER
 	RET
+
+DATA attention_3fb8aa3b<>+0(SB)/4, $0x3fb8aa3b
+DATA attention_3fb8aa3b<>+4(SB)/4, $0x3fb8aa3b
+DATA attention_3fb8aa3b<>+8(SB)/4, $0x3fb8aa3b
+DATA attention_3fb8aa3b<>+12(SB)/4, $0x3fb8aa3b
+DATA attention_3fb8aa3b<>+16(SB)/4, $0x3fb8aa3b
+DATA attention_3fb8aa3b<>+20(SB)/4, $0x3fb8aa3b
+DATA attention_3fb8aa3b<>+24(SB)/4, $0x3fb8aa3b
+DATA attention_3fb8aa3b<>+28(SB)/4, $0x3fb8aa3b
+GLOBL attention_3fb8aa3b<>(SB), RODATA|NOPTR, $32
+
+DATA attention_7f7fffff<>+0(SB)/4, $0x7f7fffff
+DATA attention_7f7fffff<>+4(SB)/4, $0x7f7fffff
+DATA attention_7f7fffff<>+8(SB)/4, $0x7f7fffff
+DATA attention_7f7fffff<>+12(SB)/4, $0x7f7fffff
+DATA attention_7f7fffff<>+16(SB)/4, $0x7f7fffff
+DATA attention_7f7fffff<>+20(SB)/4, $0x7f7fffff
+DATA attention_7f7fffff<>+24(SB)/4, $0x7f7fffff
+DATA attention_7f7fffff<>+28(SB)/4, $0x7f7fffff
+GLOBL attention_7f7fffff<>(SB), RODATA|NOPTR, $32
+
+DATA attention_ff7fffff<>+0(SB)/4, $0xff7fffff
+DATA attention_ff7fffff<>+4(SB)/4, $0xff7fffff
+DATA attention_ff7fffff<>+8(SB)/4, $0xff7fffff
+DATA attention_ff7fffff<>+12(SB)/4, $0xff7fffff
+DATA attention_ff7fffff<>+16(SB)/4, $0xff7fffff
+DATA attention_ff7fffff<>+20(SB)/4, $0xff7fffff
+DATA attention_ff7fffff<>+24(SB)/4, $0xff7fffff
+DATA attention_ff7fffff<>+28(SB)/4, $0xff7fffff
+GLOBL attention_ff7fffff<>(SB), RODATA|NOPTR, $32
+
+DATA attention_7fffffff<>+0(SB)/4, $0x7fffffff
+DATA attention_7fffffff<>+4(SB)/4, $0x7fffffff
+DATA attention_7fffffff<>+8(SB)/4, $0x7fffffff
+DATA attention_7fffffff<>+12(SB)/4, $0x7fffffff
+DATA attention_7fffffff<>+16(SB)/4, $0x7fffffff
+DATA attention_7fffffff<>+20(SB)/4, $0x7fffffff
+DATA attention_7fffffff<>+24(SB)/4, $0x7fffffff
+DATA attention_7fffffff<>+28(SB)/4, $0x7fffffff
+GLOBL attention_7fffffff<>(SB), RODATA|NOPTR, $32
 
 // func Softmax(args *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·Softmax(SB), NOSPLIT, $0-8
-	MOVQ    args+0(FP), AX
-	MOVQ    (AX), CX
-	MOVQ    8(AX), SI
-	MOVQ    32(AX), R8
-	MOVQ    56(AX), R9
-	MOVQ    80(AX), R10
+	MOVQ args+0(FP), AX
+	MOVQ (AX), CX
+	MOVQ 16(AX), SI
+	MOVQ 40(AX), R8
+	MOVQ 64(AX), R9
+	MOVQ 88(AX), R10
+	MOVQ 8(AX), R11
+	MOVQ 8(AX), R12
+	SHLQ $0x02, R12
+	LEAQ (R12)(R12*2), R13
+	SUBQ $0x10, R11
+	JL   rest
+
+vectors:
 	VMOVUPS (R8), Y0
 	VMOVUPS 32(R8), Y1
 	VMOVUPS (R8), Y4
@@ -789,44 +4268,44 @@ TEXT ·Softmax(SB), NOSPLIT, $0-8
 	MOVQ    SI, DI
 	MOVQ    CX, DX
 	SUBQ    $0x04, DX
-	JL      maxRest
+	JL      maxRest2
 	PCALIGN $0x20
 
-max:
+max2:
 	VMOVUPS (DI), Y10
 	VMAXPS  Y0, Y10, Y0
 	VMOVUPS 32(DI), Y11
 	VMAXPS  Y1, Y11, Y1
-	VMOVUPS 64(DI), Y10
+	VMOVUPS (DI)(R12*1), Y10
 	VMAXPS  Y4, Y10, Y4
-	VMOVUPS 96(DI), Y11
+	VMOVUPS 32(DI)(R12*1), Y11
 	VMAXPS  Y5, Y11, Y5
-	VMOVUPS 128(DI), Y10
+	VMOVUPS (DI)(R12*2), Y10
 	VMAXPS  Y6, Y10, Y6
-	VMOVUPS 160(DI), Y11
+	VMOVUPS 32(DI)(R12*2), Y11
 	VMAXPS  Y7, Y11, Y7
-	VMOVUPS 192(DI), Y10
+	VMOVUPS (DI)(R13*1), Y10
 	VMAXPS  Y8, Y10, Y8
-	VMOVUPS 224(DI), Y11
+	VMOVUPS 32(DI)(R13*1), Y11
 	VMAXPS  Y9, Y11, Y9
-	ADDQ    $+256, DI
+	LEAQ    (DI)(R12*4), DI
 	SUBQ    $0x04, DX
-	JGE     max
+	JGE     max2
 
-maxRest:
+maxRest2:
 	ADDQ $0x04, DX
-	JZ   maxDone
+	JZ   maxDone2
 
-maxOne:
+maxOne2:
 	VMOVUPS (DI), Y10
 	VMAXPS  Y0, Y10, Y0
 	VMOVUPS 32(DI), Y11
 	VMAXPS  Y1, Y11, Y1
-	ADDQ    $+64, DI
+	ADDQ    R12, DI
 	DECQ    DX
-	JNZ     maxOne
+	JNZ     maxOne2
 
-maxDone:
+maxDone2:
 	VMAXPS      Y4, Y0, Y0
 	VMAXPS      Y5, Y1, Y1
 	VMAXPS      Y6, Y0, Y0
@@ -884,17 +4363,17 @@ maxDone:
 	MOVQ        SI, DI
 	MOVQ        CX, DX
 	SUBQ        $0x02, DX
-	JL          expRest
+	JL          expRest2
 	PCALIGN     $0x20
 
-exp:
+exp2:
 	VMOVUPS     (DI), Y4
 	VSUBPS      Y0, Y4, Y4
 	VMOVUPS     32(DI), Y5
 	VSUBPS      Y1, Y5, Y5
-	VMOVUPS     64(DI), Y6
+	VMOVUPS     (DI)(R12*1), Y6
 	VSUBPS      Y0, Y6, Y6
-	VMOVUPS     96(DI), Y7
+	VMOVUPS     32(DI)(R12*1), Y7
 	VSUBPS      Y1, Y7, Y7
 	VMOVUPS     attention_c3170000<>+0(SB), Y8
 	VMAXPS      Y4, Y8, Y4
@@ -969,18 +4448,18 @@ exp:
 	VADDPS      Y13, Y3, Y3
 	VMOVUPS     Y13, 32(DI)
 	VADDPS      Y14, Y2, Y2
-	VMOVUPS     Y14, 64(DI)
+	VMOVUPS     Y14, (DI)(R12*1)
 	VADDPS      Y15, Y3, Y3
-	VMOVUPS     Y15, 96(DI)
-	ADDQ        $+128, DI
+	VMOVUPS     Y15, 32(DI)(R12*1)
+	LEAQ        (DI)(R12*2), DI
 	SUBQ        $0x02, DX
-	JGE         exp
+	JGE         exp2
 
-expRest:
+expRest2:
 	ADDQ $0x02, DX
-	JZ   expDone
+	JZ   expDone2
 
-expOne:
+expOne2:
 	VMOVUPS     (DI), Y4
 	VSUBPS      Y0, Y4, Y4
 	VMOVUPS     32(DI), Y5
@@ -1023,15 +4502,175 @@ expOne:
 	VMOVUPS     Y8, (DI)
 	VADDPS      Y9, Y3, Y3
 	VMOVUPS     Y9, 32(DI)
-	ADDQ        $+64, DI
+	ADDQ        R12, DI
 	DECQ        DX
-	JNZ         expOne
+	JNZ         expOne2
 
-expDone:
+expDone2:
 	VADDPS  (R9), Y2, Y2
 	VMOVUPS Y2, (R9)
 	VADDPS  32(R9), Y3, Y3
 	VMOVUPS Y3, 32(R9)
+	ADDQ    $+64, SI
+	ADDQ    $+64, R8
+	ADDQ    $+64, R9
+	ADDQ    $+64, R10
+	SUBQ    $0x10, R11
+	JGE     vectors
+
+rest:
+	ADDQ    $0x10, R11
+	JZ      done
+	VMOVUPS (R8), Y0
+	VMOVUPS (R8), Y2
+	VMOVUPS (R8), Y3
+	VMOVUPS (R8), Y4
+	MOVQ    SI, DI
+	MOVQ    CX, DX
+	SUBQ    $0x04, DX
+	JL      maxRest1
+	PCALIGN $0x20
+
+max1:
+	VMOVUPS (DI), Y5
+	VMAXPS  Y0, Y5, Y0
+	VMOVUPS (DI)(R12*1), Y5
+	VMAXPS  Y2, Y5, Y2
+	VMOVUPS (DI)(R12*2), Y5
+	VMAXPS  Y3, Y5, Y3
+	VMOVUPS (DI)(R13*1), Y5
+	VMAXPS  Y4, Y5, Y4
+	LEAQ    (DI)(R12*4), DI
+	SUBQ    $0x04, DX
+	JGE     max1
+
+maxRest1:
+	ADDQ $0x04, DX
+	JZ   maxDone1
+
+maxOne1:
+	VMOVUPS (DI), Y5
+	VMAXPS  Y0, Y5, Y0
+	ADDQ    R12, DI
+	DECQ    DX
+	JNZ     maxOne1
+
+maxDone1:
+	VMAXPS      Y2, Y0, Y0
+	VMAXPS      Y3, Y0, Y0
+	VMAXPS      Y4, Y0, Y0
+	VMOVUPS     (R8), Y2
+	VSUBPS      Y0, Y2, Y2
+	VMOVUPS     Y0, (R8)
+	VMOVUPS     attention_c3170000<>+0(SB), Y3
+	VMAXPS      Y2, Y3, Y2
+	VMOVUPS     attention_4b400000<>+0(SB), Y4
+	VADDPS      Y2, Y4, Y3
+	VSUBPS      Y4, Y3, Y4
+	VSUBPS      Y4, Y2, Y2
+	VMOVUPS     attention_3920bd2e<>+0(SB), Y4
+	VFMADD213PS attention_3aaf84a3<>+0(SB), Y2, Y4
+	VFMADD213PS attention_3c1d96e9<>+0(SB), Y2, Y4
+	VFMADD213PS attention_3d6357bd<>+0(SB), Y2, Y4
+	VFMADD213PS attention_3e75fdee<>+0(SB), Y2, Y4
+	VFMADD213PS attention_3f317218<>+0(SB), Y2, Y4
+	VFMADD213PS attention_3f800000<>+0(SB), Y2, Y4
+	VPSLLD      $0x17, Y3, Y3
+	VPADDD      attention_5f800000<>+0(SB), Y3, Y3
+	VMULPS      Y3, Y4, Y4
+	VMULPS      attention_1f800000<>+0(SB), Y4, Y4
+	VMOVUPS     Y4, (R10)
+	VMULPS      (R9), Y4, Y4
+	VMOVUPS     Y4, (R9)
+	VXORPS      Y1, Y1, Y1
+	MOVQ        SI, DI
+	MOVQ        CX, DX
+	SUBQ        $0x02, DX
+	JL          expRest1
+	PCALIGN     $0x20
+
+exp1:
+	VMOVUPS     (DI), Y2
+	VSUBPS      Y0, Y2, Y2
+	VMOVUPS     (DI)(R12*1), Y3
+	VSUBPS      Y0, Y3, Y3
+	VMOVUPS     attention_c3170000<>+0(SB), Y4
+	VMAXPS      Y2, Y4, Y2
+	VMOVUPS     attention_c3170000<>+0(SB), Y5
+	VMAXPS      Y3, Y5, Y3
+	VMOVUPS     attention_4b400000<>+0(SB), Y6
+	VADDPS      Y2, Y6, Y4
+	VSUBPS      Y6, Y4, Y6
+	VMOVUPS     attention_4b400000<>+0(SB), Y7
+	VADDPS      Y3, Y7, Y5
+	VSUBPS      Y7, Y5, Y7
+	VSUBPS      Y6, Y2, Y2
+	VSUBPS      Y7, Y3, Y3
+	VMOVUPS     attention_3920bd2e<>+0(SB), Y6
+	VMOVUPS     attention_3920bd2e<>+0(SB), Y7
+	VFMADD213PS attention_3aaf84a3<>+0(SB), Y2, Y6
+	VFMADD213PS attention_3aaf84a3<>+0(SB), Y3, Y7
+	VFMADD213PS attention_3c1d96e9<>+0(SB), Y2, Y6
+	VFMADD213PS attention_3c1d96e9<>+0(SB), Y3, Y7
+	VFMADD213PS attention_3d6357bd<>+0(SB), Y2, Y6
+	VFMADD213PS attention_3d6357bd<>+0(SB), Y3, Y7
+	VFMADD213PS attention_3e75fdee<>+0(SB), Y2, Y6
+	VFMADD213PS attention_3e75fdee<>+0(SB), Y3, Y7
+	VFMADD213PS attention_3f317218<>+0(SB), Y2, Y6
+	VFMADD213PS attention_3f317218<>+0(SB), Y3, Y7
+	VFMADD213PS attention_3f800000<>+0(SB), Y2, Y6
+	VFMADD213PS attention_3f800000<>+0(SB), Y3, Y7
+	VPSLLD      $0x17, Y4, Y4
+	VPADDD      attention_5f800000<>+0(SB), Y4, Y4
+	VMULPS      Y4, Y6, Y6
+	VMULPS      attention_1f800000<>+0(SB), Y6, Y6
+	VPSLLD      $0x17, Y5, Y5
+	VPADDD      attention_5f800000<>+0(SB), Y5, Y5
+	VMULPS      Y5, Y7, Y7
+	VMULPS      attention_1f800000<>+0(SB), Y7, Y7
+	VADDPS      Y6, Y1, Y1
+	VMOVUPS     Y6, (DI)
+	VADDPS      Y7, Y1, Y1
+	VMOVUPS     Y7, (DI)(R12*1)
+	LEAQ        (DI)(R12*2), DI
+	SUBQ        $0x02, DX
+	JGE         exp1
+
+expRest1:
+	ADDQ $0x02, DX
+	JZ   expDone1
+
+expOne1:
+	VMOVUPS     (DI), Y2
+	VSUBPS      Y0, Y2, Y2
+	VMOVUPS     attention_c3170000<>+0(SB), Y3
+	VMAXPS      Y2, Y3, Y2
+	VMOVUPS     attention_4b400000<>+0(SB), Y4
+	VADDPS      Y2, Y4, Y3
+	VSUBPS      Y4, Y3, Y4
+	VSUBPS      Y4, Y2, Y2
+	VMOVUPS     attention_3920bd2e<>+0(SB), Y4
+	VFMADD213PS attention_3aaf84a3<>+0(SB), Y2, Y4
+	VFMADD213PS attention_3c1d96e9<>+0(SB), Y2, Y4
+	VFMADD213PS attention_3d6357bd<>+0(SB), Y2, Y4
+	VFMADD213PS attention_3e75fdee<>+0(SB), Y2, Y4
+	VFMADD213PS attention_3f317218<>+0(SB), Y2, Y4
+	VFMADD213PS attention_3f800000<>+0(SB), Y2, Y4
+	VPSLLD      $0x17, Y3, Y3
+	VPADDD      attention_5f800000<>+0(SB), Y3, Y3
+	VMULPS      Y3, Y4, Y4
+	VMULPS      attention_1f800000<>+0(SB), Y4, Y4
+	VADDPS      Y4, Y1, Y1
+	VMOVUPS     Y4, (DI)
+	ADDQ        R12, DI
+	DECQ        DX
+	JNZ         expOne1
+
+expDone1:
+	VADDPS  (R9), Y1, Y1
+	VMOVUPS Y1, (R9)
+
+done:
 	VZEROUPPER
 	RET
 
@@ -1146,52 +4785,1464 @@ DATA attention_1f800000<>+28(SB)/4, $0x1f800000
 GLOBL attention_1f800000<>(SB), RODATA|NOPTR, $32
 
 // func Weigh(args *byte)
-// Requires: AVX, FMA3
-TEXT ·Weigh(SB), NOSPLIT, $0-8
+// Requires: AVX, FMA3, MMX+
+TEXT ·Weigh(SB), NOSPLIT, $16-8
 	MOVQ args+0(FP), AX
+	CMPQ 16(AX), $+16
+	JE   panel2
+	MOVQ 144(AX), CX
+	MOVQ CX, (SP)
+	MOVQ $0x00000000, 8(SP)
 	MOVQ (AX), CX
-	MOVQ 72(AX), DI
-	MOVQ 16(AX), SI
-	MOVQ 40(AX), R8
+	MOVQ 80(AX), DI
+	MOVQ 24(AX), SI
+	MOVQ 48(AX), R8
 	SHLQ $0x02, R8
-	MOVQ 96(AX), R9
+	MOVQ 104(AX), R9
 	MOVQ 8(AX), R10
-	MOVQ 48(AX), R11
+	MOVQ 56(AX), R11
 
-group:
+group0x1:
 	MOVQ CX, DX
-	CMPQ CX, $0x06
-	JLE  choose
-	MOVQ $0x00000006, DX
-	CMPQ CX, $0x0c
-	JG   choose
+	CMPQ CX, $0x0d
+	JLE  chosen0x1
+	MOVQ $0x0000000d, DX
+	CMPQ CX, $0x1a
+	JG   chosen0x1
 	LEAQ 1(CX), DX
 	SHRQ $0x01, DX
 
-choose:
-	SUBQ    DX, CX
+chosen0x1:
+	SUBQ  DX, CX
+	MOVQ  args+0(FP), AX
+	MOVQ  128(AX), BX
+	IMULQ DX, BX
+	ADDQ  8(SP), BX
+	JLE   fetched0x1
+
+fetch0x1:
+	MOVQ (SP), R12
+	MOVQ 136(AX), R13
+	LEAQ -4(R12)(R13*4), R13
+
+line0x1:
+	PREFETCHT1 (R12)
+	ADDQ       $0x40, R12
+	CMPQ       R12, R13
+	JCS        line0x1
+	PREFETCHT1 (R13)
+	MOVQ       168(AX), R12
+	SHLQ       $0x02, R12
+	ADDQ       R12, (SP)
+	SUBQ       (AX), BX
+	JG         fetch0x1
+
+fetched0x1:
+	MOVQ    BX, 8(SP)
+	CMPQ    DX, $0x0d
+	JEQ     rows13x1
+	CMPQ    DX, $0x0c
+	JEQ     rows12x1
+	CMPQ    DX, $0x0b
+	JEQ     rows11x1
+	CMPQ    DX, $0x0a
+	JEQ     rows10x1
+	CMPQ    DX, $0x09
+	JEQ     rows9x1
+	CMPQ    DX, $0x08
+	JEQ     rows8x1
+	CMPQ    DX, $0x07
+	JEQ     rows7x1
 	CMPQ    DX, $0x06
-	JEQ     rows6
+	JEQ     rows6x1
 	CMPQ    DX, $0x05
-	JEQ     rows5
+	JEQ     rows5x1
 	CMPQ    DX, $0x04
-	JEQ     rows4
+	JEQ     rows4x1
 	CMPQ    DX, $0x03
-	JEQ     rows3
+	JEQ     rows3x1
 	CMPQ    DX, $0x02
-	JEQ     rows2
+	JEQ     rows2x1
+	TESTQ   R9, R9
+	JZ      afresh1x1
 	VMOVUPS (R9), Y0
-	VMOVUPS 32(R9), Y1
-	VMULPS  (DI), Y0, Y4
-	VMULPS  32(DI), Y1, Y5
+	VMULPS  (DI), Y0, Y3
+	JMP     begun1x1
+
+afresh1x1:
+	VXORPS Y3, Y3, Y3
+
+begun1x1:
 	MOVQ    SI, AX
 	MOVQ    R11, BX
 	MOVQ    R10, R12
 	SUBQ    $0x02, R12
-	JL      rest1
+	JL      rest1x1
 	PCALIGN $0x20
 
-keys1:
+keys1x1:
+	VMOVUPS      (BX), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VMOVUPS      32(BX), Y0
+	VBROADCASTSS (AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	LEAQ         (AX)(R8*2), AX
+	ADDQ         $+64, BX
+	SUBQ         $0x02, R12
+	JGE          keys1x1
+
+rest1x1:
+	ADDQ         $0x02, R12
+	JZ           store1x1
+	VMOVUPS      (BX), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+
+store1x1:
+	VMOVUPS Y3, (DI)
+	ADDQ    $+4, SI
+	ADDQ    $+32, DI
+	TESTQ   CX, CX
+	JNZ     group0x1
+	VZEROUPPER
+	RET
+
+rows2x1:
+	TESTQ   R9, R9
+	JZ      afresh2x1
+	VMOVUPS (R9), Y0
+	VMULPS  (DI), Y0, Y3
+	VMULPS  32(DI), Y0, Y4
+	JMP     begun2x1
+
+afresh2x1:
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+
+begun2x1:
+	MOVQ    SI, AX
+	MOVQ    R11, BX
+	MOVQ    R10, R12
+	SUBQ    $0x02, R12
+	JL      rest2x1
+	PCALIGN $0x20
+
+keys2x1:
+	VMOVUPS      (BX), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 4(AX), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VMOVUPS      32(BX), Y0
+	VBROADCASTSS (AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 4(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	LEAQ         (AX)(R8*2), AX
+	ADDQ         $+64, BX
+	SUBQ         $0x02, R12
+	JGE          keys2x1
+
+rest2x1:
+	ADDQ         $0x02, R12
+	JZ           store2x1
+	VMOVUPS      (BX), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 4(AX), Y2
+	VFMADD231PS  Y0, Y2, Y4
+
+store2x1:
+	VMOVUPS Y3, (DI)
+	VMOVUPS Y4, 32(DI)
+	ADDQ    $+8, SI
+	ADDQ    $+64, DI
+	TESTQ   CX, CX
+	JNZ     group0x1
+	VZEROUPPER
+	RET
+
+rows3x1:
+	TESTQ   R9, R9
+	JZ      afresh3x1
+	VMOVUPS (R9), Y0
+	VMULPS  (DI), Y0, Y3
+	VMULPS  32(DI), Y0, Y4
+	VMULPS  64(DI), Y0, Y5
+	JMP     begun3x1
+
+afresh3x1:
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+
+begun3x1:
+	MOVQ    SI, AX
+	MOVQ    R11, BX
+	MOVQ    R10, R12
+	SUBQ    $0x02, R12
+	JL      rest3x1
+	PCALIGN $0x20
+
+keys3x1:
+	VMOVUPS      (BX), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 4(AX), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 8(AX), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VMOVUPS      32(BX), Y0
+	VBROADCASTSS (AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 4(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 8(AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	LEAQ         (AX)(R8*2), AX
+	ADDQ         $+64, BX
+	SUBQ         $0x02, R12
+	JGE          keys3x1
+
+rest3x1:
+	ADDQ         $0x02, R12
+	JZ           store3x1
+	VMOVUPS      (BX), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 4(AX), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 8(AX), Y1
+	VFMADD231PS  Y0, Y1, Y5
+
+store3x1:
+	VMOVUPS Y3, (DI)
+	VMOVUPS Y4, 32(DI)
+	VMOVUPS Y5, 64(DI)
+	ADDQ    $+12, SI
+	ADDQ    $+96, DI
+	TESTQ   CX, CX
+	JNZ     group0x1
+	VZEROUPPER
+	RET
+
+rows4x1:
+	TESTQ   R9, R9
+	JZ      afresh4x1
+	VMOVUPS (R9), Y0
+	VMULPS  (DI), Y0, Y3
+	VMULPS  32(DI), Y0, Y4
+	VMULPS  64(DI), Y0, Y5
+	VMULPS  96(DI), Y0, Y6
+	JMP     begun4x1
+
+afresh4x1:
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+
+begun4x1:
+	MOVQ    SI, AX
+	MOVQ    R11, BX
+	MOVQ    R10, R12
+	SUBQ    $0x02, R12
+	JL      rest4x1
+	PCALIGN $0x20
+
+keys4x1:
+	VMOVUPS      (BX), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 4(AX), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 8(AX), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 12(AX), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VMOVUPS      32(BX), Y0
+	VBROADCASTSS (AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 4(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 8(AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 12(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	LEAQ         (AX)(R8*2), AX
+	ADDQ         $+64, BX
+	SUBQ         $0x02, R12
+	JGE          keys4x1
+
+rest4x1:
+	ADDQ         $0x02, R12
+	JZ           store4x1
+	VMOVUPS      (BX), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 4(AX), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 8(AX), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 12(AX), Y2
+	VFMADD231PS  Y0, Y2, Y6
+
+store4x1:
+	VMOVUPS Y3, (DI)
+	VMOVUPS Y4, 32(DI)
+	VMOVUPS Y5, 64(DI)
+	VMOVUPS Y6, 96(DI)
+	ADDQ    $+16, SI
+	ADDQ    $+128, DI
+	TESTQ   CX, CX
+	JNZ     group0x1
+	VZEROUPPER
+	RET
+
+rows5x1:
+	TESTQ   R9, R9
+	JZ      afresh5x1
+	VMOVUPS (R9), Y0
+	VMULPS  (DI), Y0, Y3
+	VMULPS  32(DI), Y0, Y4
+	VMULPS  64(DI), Y0, Y5
+	VMULPS  96(DI), Y0, Y6
+	VMULPS  128(DI), Y0, Y7
+	JMP     begun5x1
+
+afresh5x1:
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+
+begun5x1:
+	MOVQ    SI, AX
+	MOVQ    R11, BX
+	MOVQ    R10, R12
+	SUBQ    $0x02, R12
+	JL      rest5x1
+	PCALIGN $0x20
+
+keys5x1:
+	VMOVUPS      (BX), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 4(AX), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 8(AX), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 12(AX), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 16(AX), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VMOVUPS      32(BX), Y0
+	VBROADCASTSS (AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 4(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 8(AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 12(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 16(AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	LEAQ         (AX)(R8*2), AX
+	ADDQ         $+64, BX
+	SUBQ         $0x02, R12
+	JGE          keys5x1
+
+rest5x1:
+	ADDQ         $0x02, R12
+	JZ           store5x1
+	VMOVUPS      (BX), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 4(AX), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 8(AX), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 12(AX), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 16(AX), Y1
+	VFMADD231PS  Y0, Y1, Y7
+
+store5x1:
+	VMOVUPS Y3, (DI)
+	VMOVUPS Y4, 32(DI)
+	VMOVUPS Y5, 64(DI)
+	VMOVUPS Y6, 96(DI)
+	VMOVUPS Y7, 128(DI)
+	ADDQ    $+20, SI
+	ADDQ    $+160, DI
+	TESTQ   CX, CX
+	JNZ     group0x1
+	VZEROUPPER
+	RET
+
+rows6x1:
+	TESTQ   R9, R9
+	JZ      afresh6x1
+	VMOVUPS (R9), Y0
+	VMULPS  (DI), Y0, Y3
+	VMULPS  32(DI), Y0, Y4
+	VMULPS  64(DI), Y0, Y5
+	VMULPS  96(DI), Y0, Y6
+	VMULPS  128(DI), Y0, Y7
+	VMULPS  160(DI), Y0, Y8
+	JMP     begun6x1
+
+afresh6x1:
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+
+begun6x1:
+	MOVQ    SI, AX
+	MOVQ    R11, BX
+	MOVQ    R10, R12
+	SUBQ    $0x02, R12
+	JL      rest6x1
+	PCALIGN $0x20
+
+keys6x1:
+	VMOVUPS      (BX), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 4(AX), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 8(AX), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 12(AX), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 16(AX), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS 20(AX), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VMOVUPS      32(BX), Y0
+	VBROADCASTSS (AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 4(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 8(AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 12(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 16(AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS 20(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	LEAQ         (AX)(R8*2), AX
+	ADDQ         $+64, BX
+	SUBQ         $0x02, R12
+	JGE          keys6x1
+
+rest6x1:
+	ADDQ         $0x02, R12
+	JZ           store6x1
+	VMOVUPS      (BX), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 4(AX), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 8(AX), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 12(AX), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 16(AX), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS 20(AX), Y2
+	VFMADD231PS  Y0, Y2, Y8
+
+store6x1:
+	VMOVUPS Y3, (DI)
+	VMOVUPS Y4, 32(DI)
+	VMOVUPS Y5, 64(DI)
+	VMOVUPS Y6, 96(DI)
+	VMOVUPS Y7, 128(DI)
+	VMOVUPS Y8, 160(DI)
+	ADDQ    $+24, SI
+	ADDQ    $+192, DI
+	TESTQ   CX, CX
+	JNZ     group0x1
+	VZEROUPPER
+	RET
+
+rows7x1:
+	TESTQ   R9, R9
+	JZ      afresh7x1
+	VMOVUPS (R9), Y0
+	VMULPS  (DI), Y0, Y3
+	VMULPS  32(DI), Y0, Y4
+	VMULPS  64(DI), Y0, Y5
+	VMULPS  96(DI), Y0, Y6
+	VMULPS  128(DI), Y0, Y7
+	VMULPS  160(DI), Y0, Y8
+	VMULPS  192(DI), Y0, Y9
+	JMP     begun7x1
+
+afresh7x1:
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+
+begun7x1:
+	MOVQ    SI, AX
+	MOVQ    R11, BX
+	MOVQ    R10, R12
+	SUBQ    $0x02, R12
+	JL      rest7x1
+	PCALIGN $0x20
+
+keys7x1:
+	VMOVUPS      (BX), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 4(AX), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 8(AX), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 12(AX), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 16(AX), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS 20(AX), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS 24(AX), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VMOVUPS      32(BX), Y0
+	VBROADCASTSS (AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 4(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 8(AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 12(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 16(AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS 20(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS 24(AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	LEAQ         (AX)(R8*2), AX
+	ADDQ         $+64, BX
+	SUBQ         $0x02, R12
+	JGE          keys7x1
+
+rest7x1:
+	ADDQ         $0x02, R12
+	JZ           store7x1
+	VMOVUPS      (BX), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 4(AX), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 8(AX), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 12(AX), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 16(AX), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS 20(AX), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS 24(AX), Y1
+	VFMADD231PS  Y0, Y1, Y9
+
+store7x1:
+	VMOVUPS Y3, (DI)
+	VMOVUPS Y4, 32(DI)
+	VMOVUPS Y5, 64(DI)
+	VMOVUPS Y6, 96(DI)
+	VMOVUPS Y7, 128(DI)
+	VMOVUPS Y8, 160(DI)
+	VMOVUPS Y9, 192(DI)
+	ADDQ    $+28, SI
+	ADDQ    $+224, DI
+	TESTQ   CX, CX
+	JNZ     group0x1
+	VZEROUPPER
+	RET
+
+rows8x1:
+	TESTQ   R9, R9
+	JZ      afresh8x1
+	VMOVUPS (R9), Y0
+	VMULPS  (DI), Y0, Y3
+	VMULPS  32(DI), Y0, Y4
+	VMULPS  64(DI), Y0, Y5
+	VMULPS  96(DI), Y0, Y6
+	VMULPS  128(DI), Y0, Y7
+	VMULPS  160(DI), Y0, Y8
+	VMULPS  192(DI), Y0, Y9
+	VMULPS  224(DI), Y0, Y10
+	JMP     begun8x1
+
+afresh8x1:
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+
+begun8x1:
+	MOVQ    SI, AX
+	MOVQ    R11, BX
+	MOVQ    R10, R12
+	SUBQ    $0x02, R12
+	JL      rest8x1
+	PCALIGN $0x20
+
+keys8x1:
+	VMOVUPS      (BX), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 4(AX), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 8(AX), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 12(AX), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 16(AX), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS 20(AX), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS 24(AX), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VBROADCASTSS 28(AX), Y2
+	VFMADD231PS  Y0, Y2, Y10
+	VMOVUPS      32(BX), Y0
+	VBROADCASTSS (AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 4(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 8(AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 12(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 16(AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS 20(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS 24(AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VBROADCASTSS 28(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y10
+	LEAQ         (AX)(R8*2), AX
+	ADDQ         $+64, BX
+	SUBQ         $0x02, R12
+	JGE          keys8x1
+
+rest8x1:
+	ADDQ         $0x02, R12
+	JZ           store8x1
+	VMOVUPS      (BX), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 4(AX), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 8(AX), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 12(AX), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 16(AX), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS 20(AX), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS 24(AX), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VBROADCASTSS 28(AX), Y2
+	VFMADD231PS  Y0, Y2, Y10
+
+store8x1:
+	VMOVUPS Y3, (DI)
+	VMOVUPS Y4, 32(DI)
+	VMOVUPS Y5, 64(DI)
+	VMOVUPS Y6, 96(DI)
+	VMOVUPS Y7, 128(DI)
+	VMOVUPS Y8, 160(DI)
+	VMOVUPS Y9, 192(DI)
+	VMOVUPS Y10, 224(DI)
+	ADDQ    $+32, SI
+	ADDQ    $+256, DI
+	TESTQ   CX, CX
+	JNZ     group0x1
+	VZEROUPPER
+	RET
+
+rows9x1:
+	TESTQ   R9, R9
+	JZ      afresh9x1
+	VMOVUPS (R9), Y0
+	VMULPS  (DI), Y0, Y3
+	VMULPS  32(DI), Y0, Y4
+	VMULPS  64(DI), Y0, Y5
+	VMULPS  96(DI), Y0, Y6
+	VMULPS  128(DI), Y0, Y7
+	VMULPS  160(DI), Y0, Y8
+	VMULPS  192(DI), Y0, Y9
+	VMULPS  224(DI), Y0, Y10
+	VMULPS  256(DI), Y0, Y11
+	JMP     begun9x1
+
+afresh9x1:
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+
+begun9x1:
+	MOVQ    SI, AX
+	MOVQ    R11, BX
+	MOVQ    R10, R12
+	SUBQ    $0x02, R12
+	JL      rest9x1
+	PCALIGN $0x20
+
+keys9x1:
+	VMOVUPS      (BX), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 4(AX), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 8(AX), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 12(AX), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 16(AX), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS 20(AX), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS 24(AX), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VBROADCASTSS 28(AX), Y2
+	VFMADD231PS  Y0, Y2, Y10
+	VBROADCASTSS 32(AX), Y1
+	VFMADD231PS  Y0, Y1, Y11
+	VMOVUPS      32(BX), Y0
+	VBROADCASTSS (AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 4(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 8(AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 12(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 16(AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS 20(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS 24(AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VBROADCASTSS 28(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y10
+	VBROADCASTSS 32(AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y11
+	LEAQ         (AX)(R8*2), AX
+	ADDQ         $+64, BX
+	SUBQ         $0x02, R12
+	JGE          keys9x1
+
+rest9x1:
+	ADDQ         $0x02, R12
+	JZ           store9x1
+	VMOVUPS      (BX), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 4(AX), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 8(AX), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 12(AX), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 16(AX), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS 20(AX), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS 24(AX), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VBROADCASTSS 28(AX), Y2
+	VFMADD231PS  Y0, Y2, Y10
+	VBROADCASTSS 32(AX), Y1
+	VFMADD231PS  Y0, Y1, Y11
+
+store9x1:
+	VMOVUPS Y3, (DI)
+	VMOVUPS Y4, 32(DI)
+	VMOVUPS Y5, 64(DI)
+	VMOVUPS Y6, 96(DI)
+	VMOVUPS Y7, 128(DI)
+	VMOVUPS Y8, 160(DI)
+	VMOVUPS Y9, 192(DI)
+	VMOVUPS Y10, 224(DI)
+	VMOVUPS Y11, 256(DI)
+	ADDQ    $+36, SI
+	ADDQ    $+288, DI
+	TESTQ   CX, CX
+	JNZ     group0x1
+	VZEROUPPER
+	RET
+
+rows10x1:
+	TESTQ   R9, R9
+	JZ      afresh10x1
+	VMOVUPS (R9), Y0
+	VMULPS  (DI), Y0, Y3
+	VMULPS  32(DI), Y0, Y4
+	VMULPS  64(DI), Y0, Y5
+	VMULPS  96(DI), Y0, Y6
+	VMULPS  128(DI), Y0, Y7
+	VMULPS  160(DI), Y0, Y8
+	VMULPS  192(DI), Y0, Y9
+	VMULPS  224(DI), Y0, Y10
+	VMULPS  256(DI), Y0, Y11
+	VMULPS  288(DI), Y0, Y12
+	JMP     begun10x1
+
+afresh10x1:
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	VXORPS Y12, Y12, Y12
+
+begun10x1:
+	MOVQ    SI, AX
+	MOVQ    R11, BX
+	MOVQ    R10, R12
+	SUBQ    $0x02, R12
+	JL      rest10x1
+	PCALIGN $0x20
+
+keys10x1:
+	VMOVUPS      (BX), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 4(AX), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 8(AX), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 12(AX), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 16(AX), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS 20(AX), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS 24(AX), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VBROADCASTSS 28(AX), Y2
+	VFMADD231PS  Y0, Y2, Y10
+	VBROADCASTSS 32(AX), Y1
+	VFMADD231PS  Y0, Y1, Y11
+	VBROADCASTSS 36(AX), Y2
+	VFMADD231PS  Y0, Y2, Y12
+	VMOVUPS      32(BX), Y0
+	VBROADCASTSS (AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 4(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 8(AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 12(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 16(AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS 20(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS 24(AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VBROADCASTSS 28(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y10
+	VBROADCASTSS 32(AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y11
+	VBROADCASTSS 36(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y12
+	LEAQ         (AX)(R8*2), AX
+	ADDQ         $+64, BX
+	SUBQ         $0x02, R12
+	JGE          keys10x1
+
+rest10x1:
+	ADDQ         $0x02, R12
+	JZ           store10x1
+	VMOVUPS      (BX), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 4(AX), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 8(AX), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 12(AX), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 16(AX), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS 20(AX), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS 24(AX), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VBROADCASTSS 28(AX), Y2
+	VFMADD231PS  Y0, Y2, Y10
+	VBROADCASTSS 32(AX), Y1
+	VFMADD231PS  Y0, Y1, Y11
+	VBROADCASTSS 36(AX), Y2
+	VFMADD231PS  Y0, Y2, Y12
+
+store10x1:
+	VMOVUPS Y3, (DI)
+	VMOVUPS Y4, 32(DI)
+	VMOVUPS Y5, 64(DI)
+	VMOVUPS Y6, 96(DI)
+	VMOVUPS Y7, 128(DI)
+	VMOVUPS Y8, 160(DI)
+	VMOVUPS Y9, 192(DI)
+	VMOVUPS Y10, 224(DI)
+	VMOVUPS Y11, 256(DI)
+	VMOVUPS Y12, 288(DI)
+	ADDQ    $+40, SI
+	ADDQ    $+320, DI
+	TESTQ   CX, CX
+	JNZ     group0x1
+	VZEROUPPER
+	RET
+
+rows11x1:
+	TESTQ   R9, R9
+	JZ      afresh11x1
+	VMOVUPS (R9), Y0
+	VMULPS  (DI), Y0, Y3
+	VMULPS  32(DI), Y0, Y4
+	VMULPS  64(DI), Y0, Y5
+	VMULPS  96(DI), Y0, Y6
+	VMULPS  128(DI), Y0, Y7
+	VMULPS  160(DI), Y0, Y8
+	VMULPS  192(DI), Y0, Y9
+	VMULPS  224(DI), Y0, Y10
+	VMULPS  256(DI), Y0, Y11
+	VMULPS  288(DI), Y0, Y12
+	VMULPS  320(DI), Y0, Y13
+	JMP     begun11x1
+
+afresh11x1:
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	VXORPS Y12, Y12, Y12
+	VXORPS Y13, Y13, Y13
+
+begun11x1:
+	MOVQ    SI, AX
+	MOVQ    R11, BX
+	MOVQ    R10, R12
+	SUBQ    $0x02, R12
+	JL      rest11x1
+	PCALIGN $0x20
+
+keys11x1:
+	VMOVUPS      (BX), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 4(AX), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 8(AX), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 12(AX), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 16(AX), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS 20(AX), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS 24(AX), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VBROADCASTSS 28(AX), Y2
+	VFMADD231PS  Y0, Y2, Y10
+	VBROADCASTSS 32(AX), Y1
+	VFMADD231PS  Y0, Y1, Y11
+	VBROADCASTSS 36(AX), Y2
+	VFMADD231PS  Y0, Y2, Y12
+	VBROADCASTSS 40(AX), Y1
+	VFMADD231PS  Y0, Y1, Y13
+	VMOVUPS      32(BX), Y0
+	VBROADCASTSS (AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 4(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 8(AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 12(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 16(AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS 20(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS 24(AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VBROADCASTSS 28(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y10
+	VBROADCASTSS 32(AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y11
+	VBROADCASTSS 36(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y12
+	VBROADCASTSS 40(AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y13
+	LEAQ         (AX)(R8*2), AX
+	ADDQ         $+64, BX
+	SUBQ         $0x02, R12
+	JGE          keys11x1
+
+rest11x1:
+	ADDQ         $0x02, R12
+	JZ           store11x1
+	VMOVUPS      (BX), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 4(AX), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 8(AX), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 12(AX), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 16(AX), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS 20(AX), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS 24(AX), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VBROADCASTSS 28(AX), Y2
+	VFMADD231PS  Y0, Y2, Y10
+	VBROADCASTSS 32(AX), Y1
+	VFMADD231PS  Y0, Y1, Y11
+	VBROADCASTSS 36(AX), Y2
+	VFMADD231PS  Y0, Y2, Y12
+	VBROADCASTSS 40(AX), Y1
+	VFMADD231PS  Y0, Y1, Y13
+
+store11x1:
+	VMOVUPS Y3, (DI)
+	VMOVUPS Y4, 32(DI)
+	VMOVUPS Y5, 64(DI)
+	VMOVUPS Y6, 96(DI)
+	VMOVUPS Y7, 128(DI)
+	VMOVUPS Y8, 160(DI)
+	VMOVUPS Y9, 192(DI)
+	VMOVUPS Y10, 224(DI)
+	VMOVUPS Y11, 256(DI)
+	VMOVUPS Y12, 288(DI)
+	VMOVUPS Y13, 320(DI)
+	ADDQ    $+44, SI
+	ADDQ    $+352, DI
+	TESTQ   CX, CX
+	JNZ     group0x1
+	VZEROUPPER
+	RET
+
+rows12x1:
+	TESTQ   R9, R9
+	JZ      afresh12x1
+	VMOVUPS (R9), Y0
+	VMULPS  (DI), Y0, Y3
+	VMULPS  32(DI), Y0, Y4
+	VMULPS  64(DI), Y0, Y5
+	VMULPS  96(DI), Y0, Y6
+	VMULPS  128(DI), Y0, Y7
+	VMULPS  160(DI), Y0, Y8
+	VMULPS  192(DI), Y0, Y9
+	VMULPS  224(DI), Y0, Y10
+	VMULPS  256(DI), Y0, Y11
+	VMULPS  288(DI), Y0, Y12
+	VMULPS  320(DI), Y0, Y13
+	VMULPS  352(DI), Y0, Y14
+	JMP     begun12x1
+
+afresh12x1:
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	VXORPS Y12, Y12, Y12
+	VXORPS Y13, Y13, Y13
+	VXORPS Y14, Y14, Y14
+
+begun12x1:
+	MOVQ    SI, AX
+	MOVQ    R11, BX
+	MOVQ    R10, R12
+	SUBQ    $0x02, R12
+	JL      rest12x1
+	PCALIGN $0x20
+
+keys12x1:
+	VMOVUPS      (BX), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 4(AX), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 8(AX), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 12(AX), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 16(AX), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS 20(AX), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS 24(AX), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VBROADCASTSS 28(AX), Y2
+	VFMADD231PS  Y0, Y2, Y10
+	VBROADCASTSS 32(AX), Y1
+	VFMADD231PS  Y0, Y1, Y11
+	VBROADCASTSS 36(AX), Y2
+	VFMADD231PS  Y0, Y2, Y12
+	VBROADCASTSS 40(AX), Y1
+	VFMADD231PS  Y0, Y1, Y13
+	VBROADCASTSS 44(AX), Y2
+	VFMADD231PS  Y0, Y2, Y14
+	VMOVUPS      32(BX), Y0
+	VBROADCASTSS (AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 4(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 8(AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 12(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 16(AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS 20(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS 24(AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VBROADCASTSS 28(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y10
+	VBROADCASTSS 32(AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y11
+	VBROADCASTSS 36(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y12
+	VBROADCASTSS 40(AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y13
+	VBROADCASTSS 44(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y14
+	LEAQ         (AX)(R8*2), AX
+	ADDQ         $+64, BX
+	SUBQ         $0x02, R12
+	JGE          keys12x1
+
+rest12x1:
+	ADDQ         $0x02, R12
+	JZ           store12x1
+	VMOVUPS      (BX), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 4(AX), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 8(AX), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 12(AX), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 16(AX), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS 20(AX), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS 24(AX), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VBROADCASTSS 28(AX), Y2
+	VFMADD231PS  Y0, Y2, Y10
+	VBROADCASTSS 32(AX), Y1
+	VFMADD231PS  Y0, Y1, Y11
+	VBROADCASTSS 36(AX), Y2
+	VFMADD231PS  Y0, Y2, Y12
+	VBROADCASTSS 40(AX), Y1
+	VFMADD231PS  Y0, Y1, Y13
+	VBROADCASTSS 44(AX), Y2
+	VFMADD231PS  Y0, Y2, Y14
+
+store12x1:
+	VMOVUPS Y3, (DI)
+	VMOVUPS Y4, 32(DI)
+	VMOVUPS Y5, 64(DI)
+	VMOVUPS Y6, 96(DI)
+	VMOVUPS Y7, 128(DI)
+	VMOVUPS Y8, 160(DI)
+	VMOVUPS Y9, 192(DI)
+	VMOVUPS Y10, 224(DI)
+	VMOVUPS Y11, 256(DI)
+	VMOVUPS Y12, 288(DI)
+	VMOVUPS Y13, 320(DI)
+	VMOVUPS Y14, 352(DI)
+	ADDQ    $+48, SI
+	ADDQ    $+384, DI
+	TESTQ   CX, CX
+	JNZ     group0x1
+	VZEROUPPER
+	RET
+
+rows13x1:
+	TESTQ   R9, R9
+	JZ      afresh13x1
+	VMOVUPS (R9), Y0
+	VMULPS  (DI), Y0, Y3
+	VMULPS  32(DI), Y0, Y4
+	VMULPS  64(DI), Y0, Y5
+	VMULPS  96(DI), Y0, Y6
+	VMULPS  128(DI), Y0, Y7
+	VMULPS  160(DI), Y0, Y8
+	VMULPS  192(DI), Y0, Y9
+	VMULPS  224(DI), Y0, Y10
+	VMULPS  256(DI), Y0, Y11
+	VMULPS  288(DI), Y0, Y12
+	VMULPS  320(DI), Y0, Y13
+	VMULPS  352(DI), Y0, Y14
+	VMULPS  384(DI), Y0, Y15
+	JMP     begun13x1
+
+afresh13x1:
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	VXORPS Y12, Y12, Y12
+	VXORPS Y13, Y13, Y13
+	VXORPS Y14, Y14, Y14
+	VXORPS Y15, Y15, Y15
+
+begun13x1:
+	MOVQ    SI, AX
+	MOVQ    R11, BX
+	MOVQ    R10, R12
+	SUBQ    $0x02, R12
+	JL      rest13x1
+	PCALIGN $0x20
+
+keys13x1:
+	VMOVUPS      (BX), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 4(AX), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 8(AX), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 12(AX), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 16(AX), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS 20(AX), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS 24(AX), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VBROADCASTSS 28(AX), Y2
+	VFMADD231PS  Y0, Y2, Y10
+	VBROADCASTSS 32(AX), Y1
+	VFMADD231PS  Y0, Y1, Y11
+	VBROADCASTSS 36(AX), Y2
+	VFMADD231PS  Y0, Y2, Y12
+	VBROADCASTSS 40(AX), Y1
+	VFMADD231PS  Y0, Y1, Y13
+	VBROADCASTSS 44(AX), Y2
+	VFMADD231PS  Y0, Y2, Y14
+	VBROADCASTSS 48(AX), Y1
+	VFMADD231PS  Y0, Y1, Y15
+	VMOVUPS      32(BX), Y0
+	VBROADCASTSS (AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 4(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 8(AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 12(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 16(AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS 20(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS 24(AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VBROADCASTSS 28(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y10
+	VBROADCASTSS 32(AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y11
+	VBROADCASTSS 36(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y12
+	VBROADCASTSS 40(AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y13
+	VBROADCASTSS 44(AX)(R8*1), Y2
+	VFMADD231PS  Y0, Y2, Y14
+	VBROADCASTSS 48(AX)(R8*1), Y1
+	VFMADD231PS  Y0, Y1, Y15
+	LEAQ         (AX)(R8*2), AX
+	ADDQ         $+64, BX
+	SUBQ         $0x02, R12
+	JGE          keys13x1
+
+rest13x1:
+	ADDQ         $0x02, R12
+	JZ           store13x1
+	VMOVUPS      (BX), Y0
+	VBROADCASTSS (AX), Y1
+	VFMADD231PS  Y0, Y1, Y3
+	VBROADCASTSS 4(AX), Y2
+	VFMADD231PS  Y0, Y2, Y4
+	VBROADCASTSS 8(AX), Y1
+	VFMADD231PS  Y0, Y1, Y5
+	VBROADCASTSS 12(AX), Y2
+	VFMADD231PS  Y0, Y2, Y6
+	VBROADCASTSS 16(AX), Y1
+	VFMADD231PS  Y0, Y1, Y7
+	VBROADCASTSS 20(AX), Y2
+	VFMADD231PS  Y0, Y2, Y8
+	VBROADCASTSS 24(AX), Y1
+	VFMADD231PS  Y0, Y1, Y9
+	VBROADCASTSS 28(AX), Y2
+	VFMADD231PS  Y0, Y2, Y10
+	VBROADCASTSS 32(AX), Y1
+	VFMADD231PS  Y0, Y1, Y11
+	VBROADCASTSS 36(AX), Y2
+	VFMADD231PS  Y0, Y2, Y12
+	VBROADCASTSS 40(AX), Y1
+	VFMADD231PS  Y0, Y1, Y13
+	VBROADCASTSS 44(AX), Y2
+	VFMADD231PS  Y0, Y2, Y14
+	VBROADCASTSS 48(AX), Y1
+	VFMADD231PS  Y0, Y1, Y15
+
+store13x1:
+	VMOVUPS Y3, (DI)
+	VMOVUPS Y4, 32(DI)
+	VMOVUPS Y5, 64(DI)
+	VMOVUPS Y6, 96(DI)
+	VMOVUPS Y7, 128(DI)
+	VMOVUPS Y8, 160(DI)
+	VMOVUPS Y9, 192(DI)
+	VMOVUPS Y10, 224(DI)
+	VMOVUPS Y11, 256(DI)
+	VMOVUPS Y12, 288(DI)
+	VMOVUPS Y13, 320(DI)
+	VMOVUPS Y14, 352(DI)
+	VMOVUPS Y15, 384(DI)
+	ADDQ    $+52, SI
+	ADDQ    $+416, DI
+	TESTQ   CX, CX
+	JNZ     group0x1
+	VZEROUPPER
+	RET
+
+panel2:
+	MOVQ 144(AX), CX
+	MOVQ CX, (SP)
+	MOVQ $0x00000000, 8(SP)
+	MOVQ (AX), CX
+	MOVQ 80(AX), DI
+	MOVQ 24(AX), SI
+	MOVQ 48(AX), R8
+	SHLQ $0x02, R8
+	MOVQ 104(AX), R9
+	MOVQ 8(AX), R10
+	MOVQ 56(AX), R11
+
+group0x2:
+	MOVQ CX, DX
+	CMPQ CX, $0x06
+	JLE  chosen0x2
+	MOVQ $0x00000006, DX
+	CMPQ CX, $0x0c
+	JG   chosen0x2
+	LEAQ 1(CX), DX
+	SHRQ $0x01, DX
+
+chosen0x2:
+	SUBQ  DX, CX
+	MOVQ  args+0(FP), AX
+	MOVQ  128(AX), BX
+	IMULQ DX, BX
+	ADDQ  8(SP), BX
+	JLE   fetched0x2
+
+fetch0x2:
+	MOVQ (SP), R12
+	MOVQ 136(AX), R13
+	LEAQ -4(R12)(R13*4), R13
+
+line0x2:
+	PREFETCHT1 (R12)
+	ADDQ       $0x40, R12
+	CMPQ       R12, R13
+	JCS        line0x2
+	PREFETCHT1 (R13)
+	MOVQ       168(AX), R12
+	SHLQ       $0x02, R12
+	ADDQ       R12, (SP)
+	SUBQ       (AX), BX
+	JG         fetch0x2
+
+fetched0x2:
+	MOVQ    BX, 8(SP)
+	CMPQ    DX, $0x06
+	JEQ     rows6x2
+	CMPQ    DX, $0x05
+	JEQ     rows5x2
+	CMPQ    DX, $0x04
+	JEQ     rows4x2
+	CMPQ    DX, $0x03
+	JEQ     rows3x2
+	CMPQ    DX, $0x02
+	JEQ     rows2x2
+	TESTQ   R9, R9
+	JZ      afresh1x2
+	VMOVUPS (R9), Y0
+	VMOVUPS 32(R9), Y1
+	VMULPS  (DI), Y0, Y4
+	VMULPS  32(DI), Y1, Y5
+	JMP     begun1x2
+
+afresh1x2:
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+
+begun1x2:
+	MOVQ    SI, AX
+	MOVQ    R11, BX
+	MOVQ    R10, R12
+	SUBQ    $0x02, R12
+	JL      rest1x2
+	PCALIGN $0x20
+
+keys1x2:
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VBROADCASTSS (AX), Y2
@@ -1205,42 +6256,53 @@ keys1:
 	LEAQ         (AX)(R8*2), AX
 	ADDQ         $+128, BX
 	SUBQ         $0x02, R12
-	JGE          keys1
+	JGE          keys1x2
 
-rest1:
+rest1x2:
 	ADDQ         $0x02, R12
-	JZ           store1
+	JZ           store1x2
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VBROADCASTSS (AX), Y2
 	VFMADD231PS  Y0, Y2, Y4
 	VFMADD231PS  Y1, Y2, Y5
 
-store1:
+store1x2:
 	VMOVUPS Y4, (DI)
 	VMOVUPS Y5, 32(DI)
 	ADDQ    $+4, SI
 	ADDQ    $+64, DI
 	TESTQ   CX, CX
-	JNZ     group
+	JNZ     group0x2
 	VZEROUPPER
 	RET
 
-rows2:
+rows2x2:
+	TESTQ   R9, R9
+	JZ      afresh2x2
 	VMOVUPS (R9), Y0
 	VMOVUPS 32(R9), Y1
 	VMULPS  (DI), Y0, Y4
 	VMULPS  32(DI), Y1, Y5
 	VMULPS  64(DI), Y0, Y6
 	VMULPS  96(DI), Y1, Y7
+	JMP     begun2x2
+
+afresh2x2:
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+
+begun2x2:
 	MOVQ    SI, AX
 	MOVQ    R11, BX
 	MOVQ    R10, R12
 	SUBQ    $0x02, R12
-	JL      rest2
+	JL      rest2x2
 	PCALIGN $0x20
 
-keys2:
+keys2x2:
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VBROADCASTSS (AX), Y2
@@ -1260,11 +6322,11 @@ keys2:
 	LEAQ         (AX)(R8*2), AX
 	ADDQ         $+128, BX
 	SUBQ         $0x02, R12
-	JGE          keys2
+	JGE          keys2x2
 
-rest2:
+rest2x2:
 	ADDQ         $0x02, R12
-	JZ           store2
+	JZ           store2x2
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VBROADCASTSS (AX), Y2
@@ -1274,7 +6336,7 @@ rest2:
 	VFMADD231PS  Y0, Y3, Y6
 	VFMADD231PS  Y1, Y3, Y7
 
-store2:
+store2x2:
 	VMOVUPS Y4, (DI)
 	VMOVUPS Y5, 32(DI)
 	VMOVUPS Y6, 64(DI)
@@ -1282,11 +6344,13 @@ store2:
 	ADDQ    $+8, SI
 	ADDQ    $+128, DI
 	TESTQ   CX, CX
-	JNZ     group
+	JNZ     group0x2
 	VZEROUPPER
 	RET
 
-rows3:
+rows3x2:
+	TESTQ   R9, R9
+	JZ      afresh3x2
 	VMOVUPS (R9), Y0
 	VMOVUPS 32(R9), Y1
 	VMULPS  (DI), Y0, Y4
@@ -1295,14 +6359,25 @@ rows3:
 	VMULPS  96(DI), Y1, Y7
 	VMULPS  128(DI), Y0, Y8
 	VMULPS  160(DI), Y1, Y9
+	JMP     begun3x2
+
+afresh3x2:
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+
+begun3x2:
 	MOVQ    SI, AX
 	MOVQ    R11, BX
 	MOVQ    R10, R12
 	SUBQ    $0x02, R12
-	JL      rest3
+	JL      rest3x2
 	PCALIGN $0x20
 
-keys3:
+keys3x2:
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VBROADCASTSS (AX), Y2
@@ -1328,11 +6403,11 @@ keys3:
 	LEAQ         (AX)(R8*2), AX
 	ADDQ         $+128, BX
 	SUBQ         $0x02, R12
-	JGE          keys3
+	JGE          keys3x2
 
-rest3:
+rest3x2:
 	ADDQ         $0x02, R12
-	JZ           store3
+	JZ           store3x2
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VBROADCASTSS (AX), Y2
@@ -1345,7 +6420,7 @@ rest3:
 	VFMADD231PS  Y0, Y2, Y8
 	VFMADD231PS  Y1, Y2, Y9
 
-store3:
+store3x2:
 	VMOVUPS Y4, (DI)
 	VMOVUPS Y5, 32(DI)
 	VMOVUPS Y6, 64(DI)
@@ -1355,11 +6430,13 @@ store3:
 	ADDQ    $+12, SI
 	ADDQ    $+192, DI
 	TESTQ   CX, CX
-	JNZ     group
+	JNZ     group0x2
 	VZEROUPPER
 	RET
 
-rows4:
+rows4x2:
+	TESTQ   R9, R9
+	JZ      afresh4x2
 	VMOVUPS (R9), Y0
 	VMOVUPS 32(R9), Y1
 	VMULPS  (DI), Y0, Y4
@@ -1370,14 +6447,27 @@ rows4:
 	VMULPS  160(DI), Y1, Y9
 	VMULPS  192(DI), Y0, Y10
 	VMULPS  224(DI), Y1, Y11
+	JMP     begun4x2
+
+afresh4x2:
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+
+begun4x2:
 	MOVQ    SI, AX
 	MOVQ    R11, BX
 	MOVQ    R10, R12
 	SUBQ    $0x02, R12
-	JL      rest4
+	JL      rest4x2
 	PCALIGN $0x20
 
-keys4:
+keys4x2:
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VBROADCASTSS (AX), Y2
@@ -1409,11 +6499,11 @@ keys4:
 	LEAQ         (AX)(R8*2), AX
 	ADDQ         $+128, BX
 	SUBQ         $0x02, R12
-	JGE          keys4
+	JGE          keys4x2
 
-rest4:
+rest4x2:
 	ADDQ         $0x02, R12
-	JZ           store4
+	JZ           store4x2
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VBROADCASTSS (AX), Y2
@@ -1429,7 +6519,7 @@ rest4:
 	VFMADD231PS  Y0, Y3, Y10
 	VFMADD231PS  Y1, Y3, Y11
 
-store4:
+store4x2:
 	VMOVUPS Y4, (DI)
 	VMOVUPS Y5, 32(DI)
 	VMOVUPS Y6, 64(DI)
@@ -1441,11 +6531,13 @@ store4:
 	ADDQ    $+16, SI
 	ADDQ    $+256, DI
 	TESTQ   CX, CX
-	JNZ     group
+	JNZ     group0x2
 	VZEROUPPER
 	RET
 
-rows5:
+rows5x2:
+	TESTQ   R9, R9
+	JZ      afresh5x2
 	VMOVUPS (R9), Y0
 	VMOVUPS 32(R9), Y1
 	VMULPS  (DI), Y0, Y4
@@ -1458,14 +6550,29 @@ rows5:
 	VMULPS  224(DI), Y1, Y11
 	VMULPS  256(DI), Y0, Y12
 	VMULPS  288(DI), Y1, Y13
+	JMP     begun5x2
+
+afresh5x2:
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	VXORPS Y12, Y12, Y12
+	VXORPS Y13, Y13, Y13
+
+begun5x2:
 	MOVQ    SI, AX
 	MOVQ    R11, BX
 	MOVQ    R10, R12
 	SUBQ    $0x02, R12
-	JL      rest5
+	JL      rest5x2
 	PCALIGN $0x20
 
-keys5:
+keys5x2:
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VBROADCASTSS (AX), Y2
@@ -1503,11 +6610,11 @@ keys5:
 	LEAQ         (AX)(R8*2), AX
 	ADDQ         $+128, BX
 	SUBQ         $0x02, R12
-	JGE          keys5
+	JGE          keys5x2
 
-rest5:
+rest5x2:
 	ADDQ         $0x02, R12
-	JZ           store5
+	JZ           store5x2
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VBROADCASTSS (AX), Y2
@@ -1526,7 +6633,7 @@ rest5:
 	VFMADD231PS  Y0, Y2, Y12
 	VFMADD231PS  Y1, Y2, Y13
 
-store5:
+store5x2:
 	VMOVUPS Y4, (DI)
 	VMOVUPS Y5, 32(DI)
 	VMOVUPS Y6, 64(DI)
@@ -1540,11 +6647,13 @@ store5:
 	ADDQ    $+20, SI
 	ADDQ    $+320, DI
 	TESTQ   CX, CX
-	JNZ     group
+	JNZ     group0x2
 	VZEROUPPER
 	RET
 
-rows6:
+rows6x2:
+	TESTQ   R9, R9
+	JZ      afresh6x2
 	VMOVUPS (R9), Y0
 	VMOVUPS 32(R9), Y1
 	VMULPS  (DI), Y0, Y4
@@ -1559,14 +6668,31 @@ rows6:
 	VMULPS  288(DI), Y1, Y13
 	VMULPS  320(DI), Y0, Y14
 	VMULPS  352(DI), Y1, Y15
+	JMP     begun6x2
+
+afresh6x2:
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	VXORPS Y12, Y12, Y12
+	VXORPS Y13, Y13, Y13
+	VXORPS Y14, Y14, Y14
+	VXORPS Y15, Y15, Y15
+
+begun6x2:
 	MOVQ    SI, AX
 	MOVQ    R11, BX
 	MOVQ    R10, R12
 	SUBQ    $0x02, R12
-	JL      rest6
+	JL      rest6x2
 	PCALIGN $0x20
 
-keys6:
+keys6x2:
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VBROADCASTSS (AX), Y2
@@ -1610,11 +6736,11 @@ keys6:
 	LEAQ         (AX)(R8*2), AX
 	ADDQ         $+128, BX
 	SUBQ         $0x02, R12
-	JGE          keys6
+	JGE          keys6x2
 
-rest6:
+rest6x2:
 	ADDQ         $0x02, R12
-	JZ           store6
+	JZ           store6x2
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VBROADCASTSS (AX), Y2
@@ -1636,7 +6762,7 @@ rest6:
 	VFMADD231PS  Y0, Y3, Y14
 	VFMADD231PS  Y1, Y3, Y15
 
-store6:
+store6x2:
 	VMOVUPS Y4, (DI)
 	VMOVUPS Y5, 32(DI)
 	VMOVUPS Y6, 64(DI)
@@ -1652,6 +6778,6 @@ store6:
 	ADDQ    $+24, SI
 	ADDQ    $+384, DI
 	TESTQ   CX, CX
-	JNZ     group
+	JNZ     group0x2
 	VZEROUPPER
 	RET

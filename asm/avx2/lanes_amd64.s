@@ -366,11 +366,14 @@ GLOBL lanes_window<>(SB), RODATA|NOPTR, $64
 TEXT ·FromLanes(SB), NOSPLIT, $64-8
 	MOVQ      args+0(FP), AX
 	MOVQ      (AX), CX
-	MOVQ      72(AX), SI
-	MOVQ      96(AX), DI
+	MOVQ      80(AX), SI
+	MOVQ      104(AX), DI
 	SHLQ      $0x02, DI
-	MOVQ      16(AX), R12
-	MOVQ      40(AX), R13
+	MOVQ      24(AX), R12
+	MOVQ      48(AX), R13
+	MOVQ      16(AX), R14
+	SHLQ      $0x02, R14
+	LEAQ      (R14)(R14*2), R15
 	MOVQ      SI, (SP)
 	LEAQ      (SI)(DI*1), R8
 	DECQ      CX
@@ -416,9 +419,9 @@ TEXT ·FromLanes(SB), NOSPLIT, $64-8
 
 block0:
 	VMOVUPS   (R11), Y0
-	VMOVUPS   64(R11), Y1
-	VMOVUPS   128(R11), Y2
-	VMOVUPS   192(R11), Y3
+	VMOVUPS   (R11)(R14*1), Y1
+	VMOVUPS   (R11)(R14*2), Y2
+	VMOVUPS   (R11)(R15*1), Y3
 	VUNPCKLPS Y1, Y0, Y4
 	VUNPCKHPS Y1, Y0, Y5
 	VUNPCKLPS Y3, Y2, Y6
@@ -427,7 +430,7 @@ block0:
 	VUNPCKHPD Y6, Y4, Y1
 	VUNPCKLPD Y7, Y5, Y2
 	VUNPCKHPD Y7, Y5, Y3
-	CMPB      64(AX), $0x00
+	CMPB      72(AX), $0x00
 	JNE       add14
 	VMULPS    Y8, Y0, Y0
 	VMULPS    Y9, Y1, Y1
@@ -475,7 +478,7 @@ store15:
 	MOVQ         (SP), R8
 	VMOVUPS      X0, (R8)(R10*1)
 	ADDQ         $0x10, R10
-	ADDQ         $+256, R11
+	LEAQ         (R11)(R14*4), R11
 	SUBQ         $0x04, DX
 	JGE          block0
 
@@ -500,19 +503,19 @@ skip17:
 	VXORPS  Y1, Y1, Y1
 	CMPQ    DX, $0x01
 	JLE     skip18
-	VMOVUPS 64(R11), Y1
+	VMOVUPS (R11)(R14*1), Y1
 
 skip18:
 	VXORPS  Y2, Y2, Y2
 	CMPQ    DX, $0x02
 	JLE     skip19
-	VMOVUPS 128(R11), Y2
+	VMOVUPS (R11)(R14*2), Y2
 
 skip19:
 	VXORPS  Y3, Y3, Y3
 	CMPQ    DX, $0x03
 	JLE     skip20
-	VMOVUPS 192(R11), Y3
+	VMOVUPS (R11)(R15*1), Y3
 
 skip20:
 	VUNPCKLPS Y1, Y0, Y4
@@ -523,7 +526,7 @@ skip20:
 	VUNPCKHPD Y6, Y4, Y1
 	VUNPCKLPD Y7, Y5, Y2
 	VUNPCKHPD Y7, Y5, Y3
-	CMPB      64(AX), $0x00
+	CMPB      72(AX), $0x00
 	JNE       add21
 	VMULPS    Y8, Y0, Y0
 	VMULPS    Y9, Y1, Y1
@@ -627,9 +630,9 @@ done0:
 
 block1:
 	VMOVUPS   (R11), Y0
-	VMOVUPS   64(R11), Y1
-	VMOVUPS   128(R11), Y2
-	VMOVUPS   192(R11), Y3
+	VMOVUPS   (R11)(R14*1), Y1
+	VMOVUPS   (R11)(R14*2), Y2
+	VMOVUPS   (R11)(R15*1), Y3
 	VUNPCKLPS Y1, Y0, Y4
 	VUNPCKHPS Y1, Y0, Y5
 	VUNPCKLPS Y3, Y2, Y6
@@ -638,7 +641,7 @@ block1:
 	VUNPCKHPD Y6, Y4, Y1
 	VUNPCKLPD Y7, Y5, Y2
 	VUNPCKHPD Y7, Y5, Y3
-	CMPB      64(AX), $0x00
+	CMPB      72(AX), $0x00
 	JNE       add23
 	VMULPS    Y8, Y0, Y0
 	VMULPS    Y9, Y1, Y1
@@ -686,7 +689,7 @@ store24:
 	MOVQ         (SP), R8
 	VMOVUPS      X0, (R8)(R10*1)
 	ADDQ         $0x10, R10
-	ADDQ         $+256, R11
+	LEAQ         (R11)(R14*4), R11
 	SUBQ         $0x04, DX
 	JGE          block1
 
@@ -711,19 +714,19 @@ skip26:
 	VXORPS  Y1, Y1, Y1
 	CMPQ    DX, $0x01
 	JLE     skip27
-	VMOVUPS 64(R11), Y1
+	VMOVUPS (R11)(R14*1), Y1
 
 skip27:
 	VXORPS  Y2, Y2, Y2
 	CMPQ    DX, $0x02
 	JLE     skip28
-	VMOVUPS 128(R11), Y2
+	VMOVUPS (R11)(R14*2), Y2
 
 skip28:
 	VXORPS  Y3, Y3, Y3
 	CMPQ    DX, $0x03
 	JLE     skip29
-	VMOVUPS 192(R11), Y3
+	VMOVUPS (R11)(R15*1), Y3
 
 skip29:
 	VUNPCKLPS Y1, Y0, Y4
@@ -734,7 +737,7 @@ skip29:
 	VUNPCKHPD Y6, Y4, Y1
 	VUNPCKLPD Y7, Y5, Y2
 	VUNPCKHPD Y7, Y5, Y3
-	CMPB      64(AX), $0x00
+	CMPB      72(AX), $0x00
 	JNE       add30
 	VMULPS    Y8, Y0, Y0
 	VMULPS    Y9, Y1, Y1

@@ -9,7 +9,7 @@ const (
 	Lanes   = 16
 	MR      = 6
 	NR      = 64
-	Queries = 32
+	Queries = 64
 )
 
 // Requires lists the CPU features that each function uses.
@@ -20,12 +20,12 @@ var Requires = map[string][]string{
 	"LayerNorm":       {"AVX", "AVX512F", "BMI2"},
 	"Moments":         {"AVX", "AVX512F", "BMI2"},
 	"Peak":            {"AVX", "AVX512F"},
-	"Score":           {"AVX", "AVX512F"},
+	"Score":           {"AVX", "AVX512DQ", "AVX512F", "SSE"},
 	"Softmax":         {"AVX", "AVX512F"},
 	"Tile":            {"AVX", "AVX512F", "BMI2", "CMOV", "SSE"},
 	"ToLanes":         {"AVX", "AVX512F", "AVX512VL", "BMI2", "CMOV"},
 	"Triad":           {"AVX", "AVX512F"},
-	"Weigh":           {"AVX", "AVX512F"},
+	"Weigh":           {"AVX", "AVX512F", "SSE"},
 	"Widen":           {"AVX", "AVX512F", "F16C"},
 	"WinogradInput":   {"AVX", "AVX512F", "BMI2", "SSE"},
 	"WinogradOutput":  {"AVX", "AVX512F", "BMI2", "SSE"},

@@ -15,6 +15,10 @@ TEXT ·ToLanes(SB), NOSPLIT, $128-8
 	KMOVW        R8, K1
 	SHRQ         $0x10, R8
 	KMOVW        R8, K2
+	SHRQ         $0x10, R8
+	KMOVW        R8, K4
+	SHRQ         $0x10, R8
+	KMOVW        R8, K5
 	MOVQ         24(AX), SI
 	MOVQ         48(AX), DI
 	SHLQ         $0x02, DI
@@ -438,6 +442,424 @@ skip7:
 
 skip8:
 done1:
+	CMPQ    16(AX), $+32
+	JLE     end
+	MOVQ    SI, (SP)
+	LEAQ    (SI)(DI*1), R8
+	DECQ    CX
+	CMOVQGT R8, SI
+	MOVQ    SI, 8(SP)
+	LEAQ    (SI)(DI*1), R8
+	DECQ    CX
+	CMOVQGT R8, SI
+	MOVQ    SI, 16(SP)
+	LEAQ    (SI)(DI*1), R8
+	DECQ    CX
+	CMOVQGT R8, SI
+	MOVQ    SI, 24(SP)
+	LEAQ    (SI)(DI*1), R8
+	DECQ    CX
+	CMOVQGT R8, SI
+	MOVQ    SI, 32(SP)
+	LEAQ    (SI)(DI*1), R8
+	DECQ    CX
+	CMOVQGT R8, SI
+	MOVQ    SI, 40(SP)
+	LEAQ    (SI)(DI*1), R8
+	DECQ    CX
+	CMOVQGT R8, SI
+	MOVQ    SI, 48(SP)
+	LEAQ    (SI)(DI*1), R8
+	DECQ    CX
+	CMOVQGT R8, SI
+	MOVQ    SI, 56(SP)
+	LEAQ    (SI)(DI*1), R8
+	DECQ    CX
+	CMOVQGT R8, SI
+	MOVQ    SI, 64(SP)
+	LEAQ    (SI)(DI*1), R8
+	DECQ    CX
+	CMOVQGT R8, SI
+	MOVQ    SI, 72(SP)
+	LEAQ    (SI)(DI*1), R8
+	DECQ    CX
+	CMOVQGT R8, SI
+	MOVQ    SI, 80(SP)
+	LEAQ    (SI)(DI*1), R8
+	DECQ    CX
+	CMOVQGT R8, SI
+	MOVQ    SI, 88(SP)
+	LEAQ    (SI)(DI*1), R8
+	DECQ    CX
+	CMOVQGT R8, SI
+	MOVQ    SI, 96(SP)
+	LEAQ    (SI)(DI*1), R8
+	DECQ    CX
+	CMOVQGT R8, SI
+	MOVQ    SI, 104(SP)
+	LEAQ    (SI)(DI*1), R8
+	DECQ    CX
+	CMOVQGT R8, SI
+	MOVQ    SI, 112(SP)
+	LEAQ    (SI)(DI*1), R8
+	DECQ    CX
+	CMOVQGT R8, SI
+	MOVQ    SI, 120(SP)
+	LEAQ    (SI)(DI*1), R8
+	DECQ    CX
+	CMOVQGT R8, SI
+	LEAQ    128(R12), R11
+	XORQ    R10, R10
+	MOVQ    8(AX), DX
+	SUBQ    $0x04, DX
+	JL      tail2
+
+block2:
+	MOVQ         (SP), R8
+	VMOVUPS      (R8)(R10*1), X0
+	MOVQ         8(SP), R8
+	VMOVUPS      (R8)(R10*1), X1
+	MOVQ         16(SP), R8
+	VMOVUPS      (R8)(R10*1), X2
+	MOVQ         24(SP), R8
+	VMOVUPS      (R8)(R10*1), X3
+	MOVQ         32(SP), R8
+	VINSERTF32X4 $0x01, (R8)(R10*1), Z0, Z0
+	MOVQ         40(SP), R8
+	VINSERTF32X4 $0x01, (R8)(R10*1), Z1, Z1
+	MOVQ         48(SP), R8
+	VINSERTF32X4 $0x01, (R8)(R10*1), Z2, Z2
+	MOVQ         56(SP), R8
+	VINSERTF32X4 $0x01, (R8)(R10*1), Z3, Z3
+	MOVQ         64(SP), R8
+	VINSERTF32X4 $0x02, (R8)(R10*1), Z0, Z0
+	MOVQ         72(SP), R8
+	VINSERTF32X4 $0x02, (R8)(R10*1), Z1, Z1
+	MOVQ         80(SP), R8
+	VINSERTF32X4 $0x02, (R8)(R10*1), Z2, Z2
+	MOVQ         88(SP), R8
+	VINSERTF32X4 $0x02, (R8)(R10*1), Z3, Z3
+	MOVQ         96(SP), R8
+	VINSERTF32X4 $0x03, (R8)(R10*1), Z0, Z0
+	MOVQ         104(SP), R8
+	VINSERTF32X4 $0x03, (R8)(R10*1), Z1, Z1
+	MOVQ         112(SP), R8
+	VINSERTF32X4 $0x03, (R8)(R10*1), Z2, Z2
+	MOVQ         120(SP), R8
+	VINSERTF32X4 $0x03, (R8)(R10*1), Z3, Z3
+	VUNPCKLPS    Z1, Z0, Z4
+	VUNPCKHPS    Z1, Z0, Z5
+	VUNPCKLPS    Z3, Z2, Z6
+	VUNPCKHPS    Z3, Z2, Z7
+	VUNPCKLPD    Z6, Z4, Z0
+	VUNPCKHPD    Z6, Z4, Z1
+	VUNPCKLPD    Z7, Z5, Z2
+	VUNPCKHPD    Z7, Z5, Z3
+	VMULPS.Z     Z8, Z0, K4, Z0
+	VMOVUPS      Z0, (R11)
+	VMULPS.Z     Z8, Z1, K4, Z1
+	VMOVUPS      Z1, (R11)(R14*1)
+	VMULPS.Z     Z8, Z2, K4, Z2
+	VMOVUPS      Z2, (R11)(R14*2)
+	VMULPS.Z     Z8, Z3, K4, Z3
+	VMOVUPS      Z3, (R11)(R15*1)
+	ADDQ         $0x10, R10
+	LEAQ         (R11)(R14*4), R11
+	SUBQ         $0x04, DX
+	JGE          block2
+
+tail2:
+	ADDQ         $0x04, DX
+	JZ           done2
+	MOVQ         $-1, R8
+	BZHIQ        DX, R8, R8
+	KMOVW        R8, K3
+	MOVQ         (SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X0
+	MOVQ         8(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X1
+	MOVQ         16(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X2
+	MOVQ         24(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X3
+	MOVQ         32(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X12
+	VINSERTF32X4 $0x01, X12, Z0, Z0
+	MOVQ         40(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X12
+	VINSERTF32X4 $0x01, X12, Z1, Z1
+	MOVQ         48(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X12
+	VINSERTF32X4 $0x01, X12, Z2, Z2
+	MOVQ         56(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X12
+	VINSERTF32X4 $0x01, X12, Z3, Z3
+	MOVQ         64(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X12
+	VINSERTF32X4 $0x02, X12, Z0, Z0
+	MOVQ         72(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X12
+	VINSERTF32X4 $0x02, X12, Z1, Z1
+	MOVQ         80(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X12
+	VINSERTF32X4 $0x02, X12, Z2, Z2
+	MOVQ         88(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X12
+	VINSERTF32X4 $0x02, X12, Z3, Z3
+	MOVQ         96(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X12
+	VINSERTF32X4 $0x03, X12, Z0, Z0
+	MOVQ         104(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X12
+	VINSERTF32X4 $0x03, X12, Z1, Z1
+	MOVQ         112(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X12
+	VINSERTF32X4 $0x03, X12, Z2, Z2
+	MOVQ         120(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X12
+	VINSERTF32X4 $0x03, X12, Z3, Z3
+	VUNPCKLPS    Z1, Z0, Z4
+	VUNPCKHPS    Z1, Z0, Z5
+	VUNPCKLPS    Z3, Z2, Z6
+	VUNPCKHPS    Z3, Z2, Z7
+	VUNPCKLPD    Z6, Z4, Z0
+	VUNPCKHPD    Z6, Z4, Z1
+	VUNPCKLPD    Z7, Z5, Z2
+	VUNPCKHPD    Z7, Z5, Z3
+	CMPQ         DX, $0x00
+	JLE          skip9
+	VMULPS.Z     Z8, Z0, K4, Z0
+	VMOVUPS      Z0, (R11)
+
+skip9:
+	CMPQ     DX, $0x01
+	JLE      skip10
+	VMULPS.Z Z8, Z1, K4, Z1
+	VMOVUPS  Z1, (R11)(R14*1)
+
+skip10:
+	CMPQ     DX, $0x02
+	JLE      skip11
+	VMULPS.Z Z8, Z2, K4, Z2
+	VMOVUPS  Z2, (R11)(R14*2)
+
+skip11:
+	CMPQ     DX, $0x03
+	JLE      skip12
+	VMULPS.Z Z8, Z3, K4, Z3
+	VMOVUPS  Z3, (R11)(R15*1)
+
+skip12:
+done2:
+	CMPQ    16(AX), $+48
+	JLE     end
+	MOVQ    SI, (SP)
+	LEAQ    (SI)(DI*1), R8
+	DECQ    CX
+	CMOVQGT R8, SI
+	MOVQ    SI, 8(SP)
+	LEAQ    (SI)(DI*1), R8
+	DECQ    CX
+	CMOVQGT R8, SI
+	MOVQ    SI, 16(SP)
+	LEAQ    (SI)(DI*1), R8
+	DECQ    CX
+	CMOVQGT R8, SI
+	MOVQ    SI, 24(SP)
+	LEAQ    (SI)(DI*1), R8
+	DECQ    CX
+	CMOVQGT R8, SI
+	MOVQ    SI, 32(SP)
+	LEAQ    (SI)(DI*1), R8
+	DECQ    CX
+	CMOVQGT R8, SI
+	MOVQ    SI, 40(SP)
+	LEAQ    (SI)(DI*1), R8
+	DECQ    CX
+	CMOVQGT R8, SI
+	MOVQ    SI, 48(SP)
+	LEAQ    (SI)(DI*1), R8
+	DECQ    CX
+	CMOVQGT R8, SI
+	MOVQ    SI, 56(SP)
+	LEAQ    (SI)(DI*1), R8
+	DECQ    CX
+	CMOVQGT R8, SI
+	MOVQ    SI, 64(SP)
+	LEAQ    (SI)(DI*1), R8
+	DECQ    CX
+	CMOVQGT R8, SI
+	MOVQ    SI, 72(SP)
+	LEAQ    (SI)(DI*1), R8
+	DECQ    CX
+	CMOVQGT R8, SI
+	MOVQ    SI, 80(SP)
+	LEAQ    (SI)(DI*1), R8
+	DECQ    CX
+	CMOVQGT R8, SI
+	MOVQ    SI, 88(SP)
+	LEAQ    (SI)(DI*1), R8
+	DECQ    CX
+	CMOVQGT R8, SI
+	MOVQ    SI, 96(SP)
+	LEAQ    (SI)(DI*1), R8
+	DECQ    CX
+	CMOVQGT R8, SI
+	MOVQ    SI, 104(SP)
+	LEAQ    (SI)(DI*1), R8
+	DECQ    CX
+	CMOVQGT R8, SI
+	MOVQ    SI, 112(SP)
+	LEAQ    (SI)(DI*1), R8
+	DECQ    CX
+	CMOVQGT R8, SI
+	MOVQ    SI, 120(SP)
+	LEAQ    (SI)(DI*1), R8
+	DECQ    CX
+	CMOVQGT R8, SI
+	LEAQ    192(R12), R11
+	XORQ    R10, R10
+	MOVQ    8(AX), DX
+	SUBQ    $0x04, DX
+	JL      tail3
+
+block3:
+	MOVQ         (SP), R8
+	VMOVUPS      (R8)(R10*1), X0
+	MOVQ         8(SP), R8
+	VMOVUPS      (R8)(R10*1), X1
+	MOVQ         16(SP), R8
+	VMOVUPS      (R8)(R10*1), X2
+	MOVQ         24(SP), R8
+	VMOVUPS      (R8)(R10*1), X3
+	MOVQ         32(SP), R8
+	VINSERTF32X4 $0x01, (R8)(R10*1), Z0, Z0
+	MOVQ         40(SP), R8
+	VINSERTF32X4 $0x01, (R8)(R10*1), Z1, Z1
+	MOVQ         48(SP), R8
+	VINSERTF32X4 $0x01, (R8)(R10*1), Z2, Z2
+	MOVQ         56(SP), R8
+	VINSERTF32X4 $0x01, (R8)(R10*1), Z3, Z3
+	MOVQ         64(SP), R8
+	VINSERTF32X4 $0x02, (R8)(R10*1), Z0, Z0
+	MOVQ         72(SP), R8
+	VINSERTF32X4 $0x02, (R8)(R10*1), Z1, Z1
+	MOVQ         80(SP), R8
+	VINSERTF32X4 $0x02, (R8)(R10*1), Z2, Z2
+	MOVQ         88(SP), R8
+	VINSERTF32X4 $0x02, (R8)(R10*1), Z3, Z3
+	MOVQ         96(SP), R8
+	VINSERTF32X4 $0x03, (R8)(R10*1), Z0, Z0
+	MOVQ         104(SP), R8
+	VINSERTF32X4 $0x03, (R8)(R10*1), Z1, Z1
+	MOVQ         112(SP), R8
+	VINSERTF32X4 $0x03, (R8)(R10*1), Z2, Z2
+	MOVQ         120(SP), R8
+	VINSERTF32X4 $0x03, (R8)(R10*1), Z3, Z3
+	VUNPCKLPS    Z1, Z0, Z4
+	VUNPCKHPS    Z1, Z0, Z5
+	VUNPCKLPS    Z3, Z2, Z6
+	VUNPCKHPS    Z3, Z2, Z7
+	VUNPCKLPD    Z6, Z4, Z0
+	VUNPCKHPD    Z6, Z4, Z1
+	VUNPCKLPD    Z7, Z5, Z2
+	VUNPCKHPD    Z7, Z5, Z3
+	VMULPS.Z     Z8, Z0, K5, Z0
+	VMOVUPS      Z0, (R11)
+	VMULPS.Z     Z8, Z1, K5, Z1
+	VMOVUPS      Z1, (R11)(R14*1)
+	VMULPS.Z     Z8, Z2, K5, Z2
+	VMOVUPS      Z2, (R11)(R14*2)
+	VMULPS.Z     Z8, Z3, K5, Z3
+	VMOVUPS      Z3, (R11)(R15*1)
+	ADDQ         $0x10, R10
+	LEAQ         (R11)(R14*4), R11
+	SUBQ         $0x04, DX
+	JGE          block3
+
+tail3:
+	ADDQ         $0x04, DX
+	JZ           done3
+	MOVQ         $-1, R8
+	BZHIQ        DX, R8, R8
+	KMOVW        R8, K3
+	MOVQ         (SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X0
+	MOVQ         8(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X1
+	MOVQ         16(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X2
+	MOVQ         24(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X3
+	MOVQ         32(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X12
+	VINSERTF32X4 $0x01, X12, Z0, Z0
+	MOVQ         40(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X12
+	VINSERTF32X4 $0x01, X12, Z1, Z1
+	MOVQ         48(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X12
+	VINSERTF32X4 $0x01, X12, Z2, Z2
+	MOVQ         56(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X12
+	VINSERTF32X4 $0x01, X12, Z3, Z3
+	MOVQ         64(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X12
+	VINSERTF32X4 $0x02, X12, Z0, Z0
+	MOVQ         72(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X12
+	VINSERTF32X4 $0x02, X12, Z1, Z1
+	MOVQ         80(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X12
+	VINSERTF32X4 $0x02, X12, Z2, Z2
+	MOVQ         88(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X12
+	VINSERTF32X4 $0x02, X12, Z3, Z3
+	MOVQ         96(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X12
+	VINSERTF32X4 $0x03, X12, Z0, Z0
+	MOVQ         104(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X12
+	VINSERTF32X4 $0x03, X12, Z1, Z1
+	MOVQ         112(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X12
+	VINSERTF32X4 $0x03, X12, Z2, Z2
+	MOVQ         120(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X12
+	VINSERTF32X4 $0x03, X12, Z3, Z3
+	VUNPCKLPS    Z1, Z0, Z4
+	VUNPCKHPS    Z1, Z0, Z5
+	VUNPCKLPS    Z3, Z2, Z6
+	VUNPCKHPS    Z3, Z2, Z7
+	VUNPCKLPD    Z6, Z4, Z0
+	VUNPCKHPD    Z6, Z4, Z1
+	VUNPCKLPD    Z7, Z5, Z2
+	VUNPCKHPD    Z7, Z5, Z3
+	CMPQ         DX, $0x00
+	JLE          skip13
+	VMULPS.Z     Z8, Z0, K5, Z0
+	VMOVUPS      Z0, (R11)
+
+skip13:
+	CMPQ     DX, $0x01
+	JLE      skip14
+	VMULPS.Z Z8, Z1, K5, Z1
+	VMOVUPS  Z1, (R11)(R14*1)
+
+skip14:
+	CMPQ     DX, $0x02
+	JLE      skip15
+	VMULPS.Z Z8, Z2, K5, Z2
+	VMOVUPS  Z2, (R11)(R14*2)
+
+skip15:
+	CMPQ     DX, $0x03
+	JLE      skip16
+	VMULPS.Z Z8, Z3, K5, Z3
+	VMOVUPS  Z3, (R11)(R15*1)
+
+skip16:
+done3:
 end:
 	VZEROUPPER
 	RET
@@ -447,11 +869,14 @@ end:
 TEXT ·FromLanes(SB), NOSPLIT, $128-8
 	MOVQ      args+0(FP), AX
 	MOVQ      (AX), CX
-	MOVQ      72(AX), SI
-	MOVQ      96(AX), DI
+	MOVQ      80(AX), SI
+	MOVQ      104(AX), DI
 	SHLQ      $0x02, DI
-	MOVQ      16(AX), R12
-	MOVQ      40(AX), R13
+	MOVQ      24(AX), R12
+	MOVQ      48(AX), R13
+	MOVQ      16(AX), R14
+	SHLQ      $0x02, R14
+	LEAQ      (R14)(R14*2), R15
 	MOVQ      SI, (SP)
 	LEAQ      (SI)(DI*1), R8
 	DECQ      CX
@@ -529,9 +954,9 @@ TEXT ·FromLanes(SB), NOSPLIT, $128-8
 
 block0:
 	VMOVUPS   (R11), Z0
-	VMOVUPS   128(R11), Z1
-	VMOVUPS   256(R11), Z2
-	VMOVUPS   384(R11), Z3
+	VMOVUPS   (R11)(R14*1), Z1
+	VMOVUPS   (R11)(R14*2), Z2
+	VMOVUPS   (R11)(R15*1), Z3
 	VUNPCKLPS Z1, Z0, Z4
 	VUNPCKHPS Z1, Z0, Z5
 	VUNPCKLPS Z3, Z2, Z6
@@ -540,15 +965,15 @@ block0:
 	VUNPCKHPD Z6, Z4, Z1
 	VUNPCKLPD Z7, Z5, Z2
 	VUNPCKHPD Z7, Z5, Z3
-	CMPB      64(AX), $0x00
-	JNE       add9
+	CMPB      72(AX), $0x00
+	JNE       add17
 	VMULPS    Z8, Z0, Z0
 	VMULPS    Z9, Z1, Z1
 	VMULPS    Z10, Z2, Z2
 	VMULPS    Z11, Z3, Z3
-	JMP       store10
+	JMP       store18
 
-add9:
+add17:
 	MOVQ         (SP), R8
 	VMOVUPS      (R8)(R10*1), X4
 	MOVQ         8(SP), R8
@@ -586,7 +1011,7 @@ add9:
 	VFMADD213PS  Z6, Z10, Z2
 	VFMADD213PS  Z7, Z11, Z3
 
-store10:
+store18:
 	MOVQ          120(SP), R8
 	VEXTRACTF32X4 $0x03, Z3, (R8)(R10*1)
 	MOVQ          112(SP), R8
@@ -620,7 +1045,7 @@ store10:
 	MOVQ          (SP), R8
 	VMOVUPS       X0, (R8)(R10*1)
 	ADDQ          $0x10, R10
-	ADDQ          $+512, R11
+	LEAQ          (R11)(R14*4), R11
 	SUBQ          $0x04, DX
 	JGE           block0
 
@@ -632,28 +1057,28 @@ tail0:
 	KMOVW   R8, K3
 	VPXORD  Z0, Z0, Z0
 	CMPQ    DX, $0x00
-	JLE     skip11
+	JLE     skip19
 	VMOVUPS (R11), Z0
 
-skip11:
+skip19:
 	VPXORD  Z1, Z1, Z1
 	CMPQ    DX, $0x01
-	JLE     skip12
-	VMOVUPS 128(R11), Z1
+	JLE     skip20
+	VMOVUPS (R11)(R14*1), Z1
 
-skip12:
+skip20:
 	VPXORD  Z2, Z2, Z2
 	CMPQ    DX, $0x02
-	JLE     skip13
-	VMOVUPS 256(R11), Z2
+	JLE     skip21
+	VMOVUPS (R11)(R14*2), Z2
 
-skip13:
+skip21:
 	VPXORD  Z3, Z3, Z3
 	CMPQ    DX, $0x03
-	JLE     skip14
-	VMOVUPS 384(R11), Z3
+	JLE     skip22
+	VMOVUPS (R11)(R15*1), Z3
 
-skip14:
+skip22:
 	VUNPCKLPS Z1, Z0, Z4
 	VUNPCKHPS Z1, Z0, Z5
 	VUNPCKLPS Z3, Z2, Z6
@@ -662,15 +1087,15 @@ skip14:
 	VUNPCKHPD Z6, Z4, Z1
 	VUNPCKLPD Z7, Z5, Z2
 	VUNPCKHPD Z7, Z5, Z3
-	CMPB      64(AX), $0x00
-	JNE       add15
+	CMPB      72(AX), $0x00
+	JNE       add23
 	VMULPS    Z8, Z0, Z0
 	VMULPS    Z9, Z1, Z1
 	VMULPS    Z10, Z2, Z2
 	VMULPS    Z11, Z3, Z3
-	JMP       store16
+	JMP       store24
 
-add15:
+add23:
 	MOVQ         (SP), R8
 	VMOVUPS.Z    (R8)(R10*1), K3, X4
 	MOVQ         8(SP), R8
@@ -720,7 +1145,7 @@ add15:
 	VFMADD213PS  Z6, Z10, Z2
 	VFMADD213PS  Z7, Z11, Z3
 
-store16:
+store24:
 	MOVQ          120(SP), R8
 	VEXTRACTF32X4 $0x03, Z3, X12
 	VMOVUPS       X12, K3, (R8)(R10*1)
@@ -846,9 +1271,9 @@ done0:
 
 block1:
 	VMOVUPS   (R11), Z0
-	VMOVUPS   128(R11), Z1
-	VMOVUPS   256(R11), Z2
-	VMOVUPS   384(R11), Z3
+	VMOVUPS   (R11)(R14*1), Z1
+	VMOVUPS   (R11)(R14*2), Z2
+	VMOVUPS   (R11)(R15*1), Z3
 	VUNPCKLPS Z1, Z0, Z4
 	VUNPCKHPS Z1, Z0, Z5
 	VUNPCKLPS Z3, Z2, Z6
@@ -857,15 +1282,15 @@ block1:
 	VUNPCKHPD Z6, Z4, Z1
 	VUNPCKLPD Z7, Z5, Z2
 	VUNPCKHPD Z7, Z5, Z3
-	CMPB      64(AX), $0x00
-	JNE       add17
+	CMPB      72(AX), $0x00
+	JNE       add25
 	VMULPS    Z8, Z0, Z0
 	VMULPS    Z9, Z1, Z1
 	VMULPS    Z10, Z2, Z2
 	VMULPS    Z11, Z3, Z3
-	JMP       store18
+	JMP       store26
 
-add17:
+add25:
 	MOVQ         (SP), R8
 	VMOVUPS      (R8)(R10*1), X4
 	MOVQ         8(SP), R8
@@ -903,7 +1328,7 @@ add17:
 	VFMADD213PS  Z6, Z10, Z2
 	VFMADD213PS  Z7, Z11, Z3
 
-store18:
+store26:
 	MOVQ          120(SP), R8
 	VEXTRACTF32X4 $0x03, Z3, (R8)(R10*1)
 	MOVQ          112(SP), R8
@@ -937,7 +1362,7 @@ store18:
 	MOVQ          (SP), R8
 	VMOVUPS       X0, (R8)(R10*1)
 	ADDQ          $0x10, R10
-	ADDQ          $+512, R11
+	LEAQ          (R11)(R14*4), R11
 	SUBQ          $0x04, DX
 	JGE           block1
 
@@ -949,28 +1374,28 @@ tail1:
 	KMOVW   R8, K3
 	VPXORD  Z0, Z0, Z0
 	CMPQ    DX, $0x00
-	JLE     skip19
+	JLE     skip27
 	VMOVUPS (R11), Z0
 
-skip19:
+skip27:
 	VPXORD  Z1, Z1, Z1
 	CMPQ    DX, $0x01
-	JLE     skip20
-	VMOVUPS 128(R11), Z1
+	JLE     skip28
+	VMOVUPS (R11)(R14*1), Z1
 
-skip20:
+skip28:
 	VPXORD  Z2, Z2, Z2
 	CMPQ    DX, $0x02
-	JLE     skip21
-	VMOVUPS 256(R11), Z2
+	JLE     skip29
+	VMOVUPS (R11)(R14*2), Z2
 
-skip21:
+skip29:
 	VPXORD  Z3, Z3, Z3
 	CMPQ    DX, $0x03
-	JLE     skip22
-	VMOVUPS 384(R11), Z3
+	JLE     skip30
+	VMOVUPS (R11)(R15*1), Z3
 
-skip22:
+skip30:
 	VUNPCKLPS Z1, Z0, Z4
 	VUNPCKHPS Z1, Z0, Z5
 	VUNPCKLPS Z3, Z2, Z6
@@ -979,15 +1404,15 @@ skip22:
 	VUNPCKHPD Z6, Z4, Z1
 	VUNPCKLPD Z7, Z5, Z2
 	VUNPCKHPD Z7, Z5, Z3
-	CMPB      64(AX), $0x00
-	JNE       add23
+	CMPB      72(AX), $0x00
+	JNE       add31
 	VMULPS    Z8, Z0, Z0
 	VMULPS    Z9, Z1, Z1
 	VMULPS    Z10, Z2, Z2
 	VMULPS    Z11, Z3, Z3
-	JMP       store24
+	JMP       store32
 
-add23:
+add31:
 	MOVQ         (SP), R8
 	VMOVUPS.Z    (R8)(R10*1), K3, X4
 	MOVQ         8(SP), R8
@@ -1037,7 +1462,7 @@ add23:
 	VFMADD213PS  Z6, Z10, Z2
 	VFMADD213PS  Z7, Z11, Z3
 
-store24:
+store32:
 	MOVQ          120(SP), R8
 	VEXTRACTF32X4 $0x03, Z3, X12
 	VMOVUPS       X12, K3, (R8)(R10*1)
@@ -1084,6 +1509,640 @@ store24:
 	VMOVUPS       X0, K3, (R8)(R10*1)
 
 done1:
+	TESTQ     CX, CX
+	JLE       end
+	MOVQ      SI, (SP)
+	LEAQ      (SI)(DI*1), R8
+	DECQ      CX
+	CMOVQGT   R8, SI
+	MOVQ      SI, 8(SP)
+	LEAQ      (SI)(DI*1), R8
+	DECQ      CX
+	CMOVQGT   R8, SI
+	MOVQ      SI, 16(SP)
+	LEAQ      (SI)(DI*1), R8
+	DECQ      CX
+	CMOVQGT   R8, SI
+	MOVQ      SI, 24(SP)
+	LEAQ      (SI)(DI*1), R8
+	DECQ      CX
+	CMOVQGT   R8, SI
+	MOVQ      SI, 32(SP)
+	LEAQ      (SI)(DI*1), R8
+	DECQ      CX
+	CMOVQGT   R8, SI
+	MOVQ      SI, 40(SP)
+	LEAQ      (SI)(DI*1), R8
+	DECQ      CX
+	CMOVQGT   R8, SI
+	MOVQ      SI, 48(SP)
+	LEAQ      (SI)(DI*1), R8
+	DECQ      CX
+	CMOVQGT   R8, SI
+	MOVQ      SI, 56(SP)
+	LEAQ      (SI)(DI*1), R8
+	DECQ      CX
+	CMOVQGT   R8, SI
+	MOVQ      SI, 64(SP)
+	LEAQ      (SI)(DI*1), R8
+	DECQ      CX
+	CMOVQGT   R8, SI
+	MOVQ      SI, 72(SP)
+	LEAQ      (SI)(DI*1), R8
+	DECQ      CX
+	CMOVQGT   R8, SI
+	MOVQ      SI, 80(SP)
+	LEAQ      (SI)(DI*1), R8
+	DECQ      CX
+	CMOVQGT   R8, SI
+	MOVQ      SI, 88(SP)
+	LEAQ      (SI)(DI*1), R8
+	DECQ      CX
+	CMOVQGT   R8, SI
+	MOVQ      SI, 96(SP)
+	LEAQ      (SI)(DI*1), R8
+	DECQ      CX
+	CMOVQGT   R8, SI
+	MOVQ      SI, 104(SP)
+	LEAQ      (SI)(DI*1), R8
+	DECQ      CX
+	CMOVQGT   R8, SI
+	MOVQ      SI, 112(SP)
+	LEAQ      (SI)(DI*1), R8
+	DECQ      CX
+	CMOVQGT   R8, SI
+	MOVQ      SI, 120(SP)
+	LEAQ      (SI)(DI*1), R8
+	DECQ      CX
+	CMOVQGT   R8, SI
+	VMOVUPS   128(R13), Z12
+	VPERMILPS $0x00, Z12, Z8
+	VPERMILPS $0x55, Z12, Z9
+	VPERMILPS $0xaa, Z12, Z10
+	VPERMILPS $0xff, Z12, Z11
+	LEAQ      128(R12), R11
+	XORQ      R10, R10
+	MOVQ      8(AX), DX
+	SUBQ      $0x04, DX
+	JL        tail2
+
+block2:
+	VMOVUPS   (R11), Z0
+	VMOVUPS   (R11)(R14*1), Z1
+	VMOVUPS   (R11)(R14*2), Z2
+	VMOVUPS   (R11)(R15*1), Z3
+	VUNPCKLPS Z1, Z0, Z4
+	VUNPCKHPS Z1, Z0, Z5
+	VUNPCKLPS Z3, Z2, Z6
+	VUNPCKHPS Z3, Z2, Z7
+	VUNPCKLPD Z6, Z4, Z0
+	VUNPCKHPD Z6, Z4, Z1
+	VUNPCKLPD Z7, Z5, Z2
+	VUNPCKHPD Z7, Z5, Z3
+	CMPB      72(AX), $0x00
+	JNE       add33
+	VMULPS    Z8, Z0, Z0
+	VMULPS    Z9, Z1, Z1
+	VMULPS    Z10, Z2, Z2
+	VMULPS    Z11, Z3, Z3
+	JMP       store34
+
+add33:
+	MOVQ         (SP), R8
+	VMOVUPS      (R8)(R10*1), X4
+	MOVQ         8(SP), R8
+	VMOVUPS      (R8)(R10*1), X5
+	MOVQ         16(SP), R8
+	VMOVUPS      (R8)(R10*1), X6
+	MOVQ         24(SP), R8
+	VMOVUPS      (R8)(R10*1), X7
+	MOVQ         32(SP), R8
+	VINSERTF32X4 $0x01, (R8)(R10*1), Z4, Z4
+	MOVQ         40(SP), R8
+	VINSERTF32X4 $0x01, (R8)(R10*1), Z5, Z5
+	MOVQ         48(SP), R8
+	VINSERTF32X4 $0x01, (R8)(R10*1), Z6, Z6
+	MOVQ         56(SP), R8
+	VINSERTF32X4 $0x01, (R8)(R10*1), Z7, Z7
+	MOVQ         64(SP), R8
+	VINSERTF32X4 $0x02, (R8)(R10*1), Z4, Z4
+	MOVQ         72(SP), R8
+	VINSERTF32X4 $0x02, (R8)(R10*1), Z5, Z5
+	MOVQ         80(SP), R8
+	VINSERTF32X4 $0x02, (R8)(R10*1), Z6, Z6
+	MOVQ         88(SP), R8
+	VINSERTF32X4 $0x02, (R8)(R10*1), Z7, Z7
+	MOVQ         96(SP), R8
+	VINSERTF32X4 $0x03, (R8)(R10*1), Z4, Z4
+	MOVQ         104(SP), R8
+	VINSERTF32X4 $0x03, (R8)(R10*1), Z5, Z5
+	MOVQ         112(SP), R8
+	VINSERTF32X4 $0x03, (R8)(R10*1), Z6, Z6
+	MOVQ         120(SP), R8
+	VINSERTF32X4 $0x03, (R8)(R10*1), Z7, Z7
+	VFMADD213PS  Z4, Z8, Z0
+	VFMADD213PS  Z5, Z9, Z1
+	VFMADD213PS  Z6, Z10, Z2
+	VFMADD213PS  Z7, Z11, Z3
+
+store34:
+	MOVQ          120(SP), R8
+	VEXTRACTF32X4 $0x03, Z3, (R8)(R10*1)
+	MOVQ          112(SP), R8
+	VEXTRACTF32X4 $0x03, Z2, (R8)(R10*1)
+	MOVQ          104(SP), R8
+	VEXTRACTF32X4 $0x03, Z1, (R8)(R10*1)
+	MOVQ          96(SP), R8
+	VEXTRACTF32X4 $0x03, Z0, (R8)(R10*1)
+	MOVQ          88(SP), R8
+	VEXTRACTF32X4 $0x02, Z3, (R8)(R10*1)
+	MOVQ          80(SP), R8
+	VEXTRACTF32X4 $0x02, Z2, (R8)(R10*1)
+	MOVQ          72(SP), R8
+	VEXTRACTF32X4 $0x02, Z1, (R8)(R10*1)
+	MOVQ          64(SP), R8
+	VEXTRACTF32X4 $0x02, Z0, (R8)(R10*1)
+	MOVQ          56(SP), R8
+	VEXTRACTF32X4 $0x01, Z3, (R8)(R10*1)
+	MOVQ          48(SP), R8
+	VEXTRACTF32X4 $0x01, Z2, (R8)(R10*1)
+	MOVQ          40(SP), R8
+	VEXTRACTF32X4 $0x01, Z1, (R8)(R10*1)
+	MOVQ          32(SP), R8
+	VEXTRACTF32X4 $0x01, Z0, (R8)(R10*1)
+	MOVQ          24(SP), R8
+	VMOVUPS       X3, (R8)(R10*1)
+	MOVQ          16(SP), R8
+	VMOVUPS       X2, (R8)(R10*1)
+	MOVQ          8(SP), R8
+	VMOVUPS       X1, (R8)(R10*1)
+	MOVQ          (SP), R8
+	VMOVUPS       X0, (R8)(R10*1)
+	ADDQ          $0x10, R10
+	LEAQ          (R11)(R14*4), R11
+	SUBQ          $0x04, DX
+	JGE           block2
+
+tail2:
+	ADDQ    $0x04, DX
+	JZ      done2
+	MOVQ    $-1, R8
+	BZHIQ   DX, R8, R8
+	KMOVW   R8, K3
+	VPXORD  Z0, Z0, Z0
+	CMPQ    DX, $0x00
+	JLE     skip35
+	VMOVUPS (R11), Z0
+
+skip35:
+	VPXORD  Z1, Z1, Z1
+	CMPQ    DX, $0x01
+	JLE     skip36
+	VMOVUPS (R11)(R14*1), Z1
+
+skip36:
+	VPXORD  Z2, Z2, Z2
+	CMPQ    DX, $0x02
+	JLE     skip37
+	VMOVUPS (R11)(R14*2), Z2
+
+skip37:
+	VPXORD  Z3, Z3, Z3
+	CMPQ    DX, $0x03
+	JLE     skip38
+	VMOVUPS (R11)(R15*1), Z3
+
+skip38:
+	VUNPCKLPS Z1, Z0, Z4
+	VUNPCKHPS Z1, Z0, Z5
+	VUNPCKLPS Z3, Z2, Z6
+	VUNPCKHPS Z3, Z2, Z7
+	VUNPCKLPD Z6, Z4, Z0
+	VUNPCKHPD Z6, Z4, Z1
+	VUNPCKLPD Z7, Z5, Z2
+	VUNPCKHPD Z7, Z5, Z3
+	CMPB      72(AX), $0x00
+	JNE       add39
+	VMULPS    Z8, Z0, Z0
+	VMULPS    Z9, Z1, Z1
+	VMULPS    Z10, Z2, Z2
+	VMULPS    Z11, Z3, Z3
+	JMP       store40
+
+add39:
+	MOVQ         (SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X4
+	MOVQ         8(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X5
+	MOVQ         16(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X6
+	MOVQ         24(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X7
+	MOVQ         32(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X12
+	VINSERTF32X4 $0x01, X12, Z4, Z4
+	MOVQ         40(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X12
+	VINSERTF32X4 $0x01, X12, Z5, Z5
+	MOVQ         48(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X12
+	VINSERTF32X4 $0x01, X12, Z6, Z6
+	MOVQ         56(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X12
+	VINSERTF32X4 $0x01, X12, Z7, Z7
+	MOVQ         64(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X12
+	VINSERTF32X4 $0x02, X12, Z4, Z4
+	MOVQ         72(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X12
+	VINSERTF32X4 $0x02, X12, Z5, Z5
+	MOVQ         80(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X12
+	VINSERTF32X4 $0x02, X12, Z6, Z6
+	MOVQ         88(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X12
+	VINSERTF32X4 $0x02, X12, Z7, Z7
+	MOVQ         96(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X12
+	VINSERTF32X4 $0x03, X12, Z4, Z4
+	MOVQ         104(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X12
+	VINSERTF32X4 $0x03, X12, Z5, Z5
+	MOVQ         112(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X12
+	VINSERTF32X4 $0x03, X12, Z6, Z6
+	MOVQ         120(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X12
+	VINSERTF32X4 $0x03, X12, Z7, Z7
+	VFMADD213PS  Z4, Z8, Z0
+	VFMADD213PS  Z5, Z9, Z1
+	VFMADD213PS  Z6, Z10, Z2
+	VFMADD213PS  Z7, Z11, Z3
+
+store40:
+	MOVQ          120(SP), R8
+	VEXTRACTF32X4 $0x03, Z3, X12
+	VMOVUPS       X12, K3, (R8)(R10*1)
+	MOVQ          112(SP), R8
+	VEXTRACTF32X4 $0x03, Z2, X12
+	VMOVUPS       X12, K3, (R8)(R10*1)
+	MOVQ          104(SP), R8
+	VEXTRACTF32X4 $0x03, Z1, X12
+	VMOVUPS       X12, K3, (R8)(R10*1)
+	MOVQ          96(SP), R8
+	VEXTRACTF32X4 $0x03, Z0, X12
+	VMOVUPS       X12, K3, (R8)(R10*1)
+	MOVQ          88(SP), R8
+	VEXTRACTF32X4 $0x02, Z3, X12
+	VMOVUPS       X12, K3, (R8)(R10*1)
+	MOVQ          80(SP), R8
+	VEXTRACTF32X4 $0x02, Z2, X12
+	VMOVUPS       X12, K3, (R8)(R10*1)
+	MOVQ          72(SP), R8
+	VEXTRACTF32X4 $0x02, Z1, X12
+	VMOVUPS       X12, K3, (R8)(R10*1)
+	MOVQ          64(SP), R8
+	VEXTRACTF32X4 $0x02, Z0, X12
+	VMOVUPS       X12, K3, (R8)(R10*1)
+	MOVQ          56(SP), R8
+	VEXTRACTF32X4 $0x01, Z3, X12
+	VMOVUPS       X12, K3, (R8)(R10*1)
+	MOVQ          48(SP), R8
+	VEXTRACTF32X4 $0x01, Z2, X12
+	VMOVUPS       X12, K3, (R8)(R10*1)
+	MOVQ          40(SP), R8
+	VEXTRACTF32X4 $0x01, Z1, X12
+	VMOVUPS       X12, K3, (R8)(R10*1)
+	MOVQ          32(SP), R8
+	VEXTRACTF32X4 $0x01, Z0, X12
+	VMOVUPS       X12, K3, (R8)(R10*1)
+	MOVQ          24(SP), R8
+	VMOVUPS       X3, K3, (R8)(R10*1)
+	MOVQ          16(SP), R8
+	VMOVUPS       X2, K3, (R8)(R10*1)
+	MOVQ          8(SP), R8
+	VMOVUPS       X1, K3, (R8)(R10*1)
+	MOVQ          (SP), R8
+	VMOVUPS       X0, K3, (R8)(R10*1)
+
+done2:
+	TESTQ     CX, CX
+	JLE       end
+	MOVQ      SI, (SP)
+	LEAQ      (SI)(DI*1), R8
+	DECQ      CX
+	CMOVQGT   R8, SI
+	MOVQ      SI, 8(SP)
+	LEAQ      (SI)(DI*1), R8
+	DECQ      CX
+	CMOVQGT   R8, SI
+	MOVQ      SI, 16(SP)
+	LEAQ      (SI)(DI*1), R8
+	DECQ      CX
+	CMOVQGT   R8, SI
+	MOVQ      SI, 24(SP)
+	LEAQ      (SI)(DI*1), R8
+	DECQ      CX
+	CMOVQGT   R8, SI
+	MOVQ      SI, 32(SP)
+	LEAQ      (SI)(DI*1), R8
+	DECQ      CX
+	CMOVQGT   R8, SI
+	MOVQ      SI, 40(SP)
+	LEAQ      (SI)(DI*1), R8
+	DECQ      CX
+	CMOVQGT   R8, SI
+	MOVQ      SI, 48(SP)
+	LEAQ      (SI)(DI*1), R8
+	DECQ      CX
+	CMOVQGT   R8, SI
+	MOVQ      SI, 56(SP)
+	LEAQ      (SI)(DI*1), R8
+	DECQ      CX
+	CMOVQGT   R8, SI
+	MOVQ      SI, 64(SP)
+	LEAQ      (SI)(DI*1), R8
+	DECQ      CX
+	CMOVQGT   R8, SI
+	MOVQ      SI, 72(SP)
+	LEAQ      (SI)(DI*1), R8
+	DECQ      CX
+	CMOVQGT   R8, SI
+	MOVQ      SI, 80(SP)
+	LEAQ      (SI)(DI*1), R8
+	DECQ      CX
+	CMOVQGT   R8, SI
+	MOVQ      SI, 88(SP)
+	LEAQ      (SI)(DI*1), R8
+	DECQ      CX
+	CMOVQGT   R8, SI
+	MOVQ      SI, 96(SP)
+	LEAQ      (SI)(DI*1), R8
+	DECQ      CX
+	CMOVQGT   R8, SI
+	MOVQ      SI, 104(SP)
+	LEAQ      (SI)(DI*1), R8
+	DECQ      CX
+	CMOVQGT   R8, SI
+	MOVQ      SI, 112(SP)
+	LEAQ      (SI)(DI*1), R8
+	DECQ      CX
+	CMOVQGT   R8, SI
+	MOVQ      SI, 120(SP)
+	LEAQ      (SI)(DI*1), R8
+	DECQ      CX
+	CMOVQGT   R8, SI
+	VMOVUPS   192(R13), Z12
+	VPERMILPS $0x00, Z12, Z8
+	VPERMILPS $0x55, Z12, Z9
+	VPERMILPS $0xaa, Z12, Z10
+	VPERMILPS $0xff, Z12, Z11
+	LEAQ      192(R12), R11
+	XORQ      R10, R10
+	MOVQ      8(AX), DX
+	SUBQ      $0x04, DX
+	JL        tail3
+
+block3:
+	VMOVUPS   (R11), Z0
+	VMOVUPS   (R11)(R14*1), Z1
+	VMOVUPS   (R11)(R14*2), Z2
+	VMOVUPS   (R11)(R15*1), Z3
+	VUNPCKLPS Z1, Z0, Z4
+	VUNPCKHPS Z1, Z0, Z5
+	VUNPCKLPS Z3, Z2, Z6
+	VUNPCKHPS Z3, Z2, Z7
+	VUNPCKLPD Z6, Z4, Z0
+	VUNPCKHPD Z6, Z4, Z1
+	VUNPCKLPD Z7, Z5, Z2
+	VUNPCKHPD Z7, Z5, Z3
+	CMPB      72(AX), $0x00
+	JNE       add41
+	VMULPS    Z8, Z0, Z0
+	VMULPS    Z9, Z1, Z1
+	VMULPS    Z10, Z2, Z2
+	VMULPS    Z11, Z3, Z3
+	JMP       store42
+
+add41:
+	MOVQ         (SP), R8
+	VMOVUPS      (R8)(R10*1), X4
+	MOVQ         8(SP), R8
+	VMOVUPS      (R8)(R10*1), X5
+	MOVQ         16(SP), R8
+	VMOVUPS      (R8)(R10*1), X6
+	MOVQ         24(SP), R8
+	VMOVUPS      (R8)(R10*1), X7
+	MOVQ         32(SP), R8
+	VINSERTF32X4 $0x01, (R8)(R10*1), Z4, Z4
+	MOVQ         40(SP), R8
+	VINSERTF32X4 $0x01, (R8)(R10*1), Z5, Z5
+	MOVQ         48(SP), R8
+	VINSERTF32X4 $0x01, (R8)(R10*1), Z6, Z6
+	MOVQ         56(SP), R8
+	VINSERTF32X4 $0x01, (R8)(R10*1), Z7, Z7
+	MOVQ         64(SP), R8
+	VINSERTF32X4 $0x02, (R8)(R10*1), Z4, Z4
+	MOVQ         72(SP), R8
+	VINSERTF32X4 $0x02, (R8)(R10*1), Z5, Z5
+	MOVQ         80(SP), R8
+	VINSERTF32X4 $0x02, (R8)(R10*1), Z6, Z6
+	MOVQ         88(SP), R8
+	VINSERTF32X4 $0x02, (R8)(R10*1), Z7, Z7
+	MOVQ         96(SP), R8
+	VINSERTF32X4 $0x03, (R8)(R10*1), Z4, Z4
+	MOVQ         104(SP), R8
+	VINSERTF32X4 $0x03, (R8)(R10*1), Z5, Z5
+	MOVQ         112(SP), R8
+	VINSERTF32X4 $0x03, (R8)(R10*1), Z6, Z6
+	MOVQ         120(SP), R8
+	VINSERTF32X4 $0x03, (R8)(R10*1), Z7, Z7
+	VFMADD213PS  Z4, Z8, Z0
+	VFMADD213PS  Z5, Z9, Z1
+	VFMADD213PS  Z6, Z10, Z2
+	VFMADD213PS  Z7, Z11, Z3
+
+store42:
+	MOVQ          120(SP), R8
+	VEXTRACTF32X4 $0x03, Z3, (R8)(R10*1)
+	MOVQ          112(SP), R8
+	VEXTRACTF32X4 $0x03, Z2, (R8)(R10*1)
+	MOVQ          104(SP), R8
+	VEXTRACTF32X4 $0x03, Z1, (R8)(R10*1)
+	MOVQ          96(SP), R8
+	VEXTRACTF32X4 $0x03, Z0, (R8)(R10*1)
+	MOVQ          88(SP), R8
+	VEXTRACTF32X4 $0x02, Z3, (R8)(R10*1)
+	MOVQ          80(SP), R8
+	VEXTRACTF32X4 $0x02, Z2, (R8)(R10*1)
+	MOVQ          72(SP), R8
+	VEXTRACTF32X4 $0x02, Z1, (R8)(R10*1)
+	MOVQ          64(SP), R8
+	VEXTRACTF32X4 $0x02, Z0, (R8)(R10*1)
+	MOVQ          56(SP), R8
+	VEXTRACTF32X4 $0x01, Z3, (R8)(R10*1)
+	MOVQ          48(SP), R8
+	VEXTRACTF32X4 $0x01, Z2, (R8)(R10*1)
+	MOVQ          40(SP), R8
+	VEXTRACTF32X4 $0x01, Z1, (R8)(R10*1)
+	MOVQ          32(SP), R8
+	VEXTRACTF32X4 $0x01, Z0, (R8)(R10*1)
+	MOVQ          24(SP), R8
+	VMOVUPS       X3, (R8)(R10*1)
+	MOVQ          16(SP), R8
+	VMOVUPS       X2, (R8)(R10*1)
+	MOVQ          8(SP), R8
+	VMOVUPS       X1, (R8)(R10*1)
+	MOVQ          (SP), R8
+	VMOVUPS       X0, (R8)(R10*1)
+	ADDQ          $0x10, R10
+	LEAQ          (R11)(R14*4), R11
+	SUBQ          $0x04, DX
+	JGE           block3
+
+tail3:
+	ADDQ    $0x04, DX
+	JZ      done3
+	MOVQ    $-1, R8
+	BZHIQ   DX, R8, R8
+	KMOVW   R8, K3
+	VPXORD  Z0, Z0, Z0
+	CMPQ    DX, $0x00
+	JLE     skip43
+	VMOVUPS (R11), Z0
+
+skip43:
+	VPXORD  Z1, Z1, Z1
+	CMPQ    DX, $0x01
+	JLE     skip44
+	VMOVUPS (R11)(R14*1), Z1
+
+skip44:
+	VPXORD  Z2, Z2, Z2
+	CMPQ    DX, $0x02
+	JLE     skip45
+	VMOVUPS (R11)(R14*2), Z2
+
+skip45:
+	VPXORD  Z3, Z3, Z3
+	CMPQ    DX, $0x03
+	JLE     skip46
+	VMOVUPS (R11)(R15*1), Z3
+
+skip46:
+	VUNPCKLPS Z1, Z0, Z4
+	VUNPCKHPS Z1, Z0, Z5
+	VUNPCKLPS Z3, Z2, Z6
+	VUNPCKHPS Z3, Z2, Z7
+	VUNPCKLPD Z6, Z4, Z0
+	VUNPCKHPD Z6, Z4, Z1
+	VUNPCKLPD Z7, Z5, Z2
+	VUNPCKHPD Z7, Z5, Z3
+	CMPB      72(AX), $0x00
+	JNE       add47
+	VMULPS    Z8, Z0, Z0
+	VMULPS    Z9, Z1, Z1
+	VMULPS    Z10, Z2, Z2
+	VMULPS    Z11, Z3, Z3
+	JMP       store48
+
+add47:
+	MOVQ         (SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X4
+	MOVQ         8(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X5
+	MOVQ         16(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X6
+	MOVQ         24(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X7
+	MOVQ         32(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X12
+	VINSERTF32X4 $0x01, X12, Z4, Z4
+	MOVQ         40(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X12
+	VINSERTF32X4 $0x01, X12, Z5, Z5
+	MOVQ         48(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X12
+	VINSERTF32X4 $0x01, X12, Z6, Z6
+	MOVQ         56(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X12
+	VINSERTF32X4 $0x01, X12, Z7, Z7
+	MOVQ         64(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X12
+	VINSERTF32X4 $0x02, X12, Z4, Z4
+	MOVQ         72(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X12
+	VINSERTF32X4 $0x02, X12, Z5, Z5
+	MOVQ         80(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X12
+	VINSERTF32X4 $0x02, X12, Z6, Z6
+	MOVQ         88(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X12
+	VINSERTF32X4 $0x02, X12, Z7, Z7
+	MOVQ         96(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X12
+	VINSERTF32X4 $0x03, X12, Z4, Z4
+	MOVQ         104(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X12
+	VINSERTF32X4 $0x03, X12, Z5, Z5
+	MOVQ         112(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X12
+	VINSERTF32X4 $0x03, X12, Z6, Z6
+	MOVQ         120(SP), R8
+	VMOVUPS.Z    (R8)(R10*1), K3, X12
+	VINSERTF32X4 $0x03, X12, Z7, Z7
+	VFMADD213PS  Z4, Z8, Z0
+	VFMADD213PS  Z5, Z9, Z1
+	VFMADD213PS  Z6, Z10, Z2
+	VFMADD213PS  Z7, Z11, Z3
+
+store48:
+	MOVQ          120(SP), R8
+	VEXTRACTF32X4 $0x03, Z3, X12
+	VMOVUPS       X12, K3, (R8)(R10*1)
+	MOVQ          112(SP), R8
+	VEXTRACTF32X4 $0x03, Z2, X12
+	VMOVUPS       X12, K3, (R8)(R10*1)
+	MOVQ          104(SP), R8
+	VEXTRACTF32X4 $0x03, Z1, X12
+	VMOVUPS       X12, K3, (R8)(R10*1)
+	MOVQ          96(SP), R8
+	VEXTRACTF32X4 $0x03, Z0, X12
+	VMOVUPS       X12, K3, (R8)(R10*1)
+	MOVQ          88(SP), R8
+	VEXTRACTF32X4 $0x02, Z3, X12
+	VMOVUPS       X12, K3, (R8)(R10*1)
+	MOVQ          80(SP), R8
+	VEXTRACTF32X4 $0x02, Z2, X12
+	VMOVUPS       X12, K3, (R8)(R10*1)
+	MOVQ          72(SP), R8
+	VEXTRACTF32X4 $0x02, Z1, X12
+	VMOVUPS       X12, K3, (R8)(R10*1)
+	MOVQ          64(SP), R8
+	VEXTRACTF32X4 $0x02, Z0, X12
+	VMOVUPS       X12, K3, (R8)(R10*1)
+	MOVQ          56(SP), R8
+	VEXTRACTF32X4 $0x01, Z3, X12
+	VMOVUPS       X12, K3, (R8)(R10*1)
+	MOVQ          48(SP), R8
+	VEXTRACTF32X4 $0x01, Z2, X12
+	VMOVUPS       X12, K3, (R8)(R10*1)
+	MOVQ          40(SP), R8
+	VEXTRACTF32X4 $0x01, Z1, X12
+	VMOVUPS       X12, K3, (R8)(R10*1)
+	MOVQ          32(SP), R8
+	VEXTRACTF32X4 $0x01, Z0, X12
+	VMOVUPS       X12, K3, (R8)(R10*1)
+	MOVQ          24(SP), R8
+	VMOVUPS       X3, K3, (R8)(R10*1)
+	MOVQ          16(SP), R8
+	VMOVUPS       X2, K3, (R8)(R10*1)
+	MOVQ          8(SP), R8
+	VMOVUPS       X1, K3, (R8)(R10*1)
+	MOVQ          (SP), R8
+	VMOVUPS       X0, K3, (R8)(R10*1)
+
+done3:
 end:
 	VZEROUPPER
 	RET

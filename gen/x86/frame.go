@@ -41,7 +41,7 @@ var Widths = []Width{
 		About: "holds the kernels for amd64 with AVX2 and FMA.",
 	},
 	{
-		Name: "avx512", Lanes: 16, MR: 6, NR: 64, Queries: 32,
+		Name: "avx512", Lanes: 16, MR: 6, NR: 64, Queries: 64,
 		Regs: []reg.VecPhysical{reg.Z0, reg.Z1, reg.Z2, reg.Z3, reg.Z4, reg.Z5, reg.Z6, reg.Z7,
 			reg.Z8, reg.Z9, reg.Z10, reg.Z11, reg.Z12, reg.Z13, reg.Z14, reg.Z15,
 			reg.Z16, reg.Z17, reg.Z18, reg.Z19, reg.Z20, reg.Z21, reg.Z22, reg.Z23,

@@ -20,7 +20,6 @@ type transposer struct {
 	*emitter
 	table    Mem // the row pointers of this vector
 	colMask  reg.Register
-	packed   bool              // columns are Queries apart, not laneDst bytes
 	v, t, sc []reg.VecPhysical // the block; spare; factors
 	part     reg.VecPhysical   // a quarter
 }
@@ -37,7 +36,7 @@ var (
 	laneVec    = reg.R11 // this vector at this column
 	laneFirst  = reg.R12 // and at the first
 	laneFactor = reg.R13 // FromLanes: this vector's Scale
-	laneDst    = reg.R14 // ToLanes: from column to column
+	laneDst    = reg.R14 // from column to column
 	laneThree  = reg.R15 // and three times that
 )
 
@@ -62,7 +61,7 @@ func toLanes(e *emitter) {
 	t := newTransposer(e)
 	scale, lanes := e.Regs[8], []reg.Register{e.Regs[9], e.Regs[10]}
 	if e.wide() {
-		lanes = []reg.Register{reg.K1, reg.K2}
+		lanes = []reg.Register{reg.K1, reg.K2, reg.K4, reg.K5}
 	}
 	e.VBROADCASTSS(e.field("Scale"), scale)
 	e.get("Rows", laneLeft)
@@ -102,13 +101,14 @@ func toLanes(e *emitter) {
 func fromLanes(e *emitter) {
 	e.function("FromLanes", layout.FromLanes, "FromLanes is kernels.Set.FromLanes; args points to a kernels.FromLanesArgs.")
 	t := newTransposer(e)
-	t.packed = true
 	e.get("Rows", laneLeft)
 	e.get("Dst", laneCur)
 	e.stride("DstStride", laneStride)
 	e.get("Src", laneFirst)
 	e.get("Scale", laneFactor)
-	for j := range e.vectors() {
+	e.stride("Lanes", laneDst)
+	e.LEAQ(Mem{Base: laneDst, Index: laneDst, Scale: 2}, laneThree)
+	for j := range e.Queries / e.Lanes {
 		if j > 0 { // no row is left for this vector
 			e.TESTQ(laneLeft, laneLeft)
 			e.JLE(LabelRef("end"))
@@ -170,11 +170,7 @@ func (t *transposer) columns(j int, block func(cols mask, only func(i int, f fun
 	t.Label(name("block"))
 	block(all, func(_ int, f func()) { f() })
 	t.ADDQ(U8(16), laneAt)
-	if t.packed {
-		t.ADDQ(I32(4*t.Queries*4), laneVec)
-	} else {
-		t.LEAQ(Mem{Base: laneVec, Index: laneDst, Scale: 4}, laneVec)
-	}
+	t.LEAQ(Mem{Base: laneVec, Index: laneDst, Scale: 4}, laneVec)
 	t.SUBQ(U8(4), laneCols)
 	t.JGE(LabelRef(name("block")))
 	t.Label(name("tail"))
@@ -195,8 +191,6 @@ func (t *transposer) columns(j int, block func(cols mask, only func(i int, f fun
 func (t *transposer) column(i int) Mem {
 	m := Mem{Base: laneVec}
 	switch {
-	case t.packed:
-		m.Disp = i * t.Queries * 4
 	case i == 3:
 		m.Index, m.Scale = laneThree, 1
 	case i > 0:
