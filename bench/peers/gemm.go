@@ -37,7 +37,7 @@ func gemmRow(shape []int) row {
 			r.add(oneDNN, "matmul", func() (contender, error) {
 				p := newDNN(r.workers)
 				a, b, y := p.plain(m, k), p.free(k, n), p.plain(m, n)
-				p.matmul(y, a, b, 1)
+				p.matmul(y, a, b, dnnAfter{})
 				p.fill(a, x)
 				p.fill(b, wt)
 				return p.finish(y)
@@ -45,7 +45,7 @@ func gemmRow(shape []int) row {
 			r.add(oneDNN, "matmul-plain", func() (contender, error) {
 				p := newDNN(r.workers)
 				a, b, y := p.plain(m, k), p.plain(k, n), p.plain(m, n)
-				p.matmul(y, a, b, 1)
+				p.matmul(y, a, b, dnnAfter{})
 				p.fill(a, x)
 				p.fill(b, wt)
 				return p.finish(y)

@@ -30,29 +30,44 @@ import (
 
 // kind is a table: an operator and its file of shapes.
 type kind struct {
-	name    string
-	numbers int // of a shape
-	peers   []*peer
+	name   string
+	sheets []sheet
+	peers  []*peer
 
-	rows   func(shape []int) []row
 	unit   string
 	layout func(loaded []*peer) layout
+	// after prints what follows the table; nil for nothing.
+	after func(o options) error
 	// print prints what is no race, without rows, unit and layout.
 	print func(o options) error
 }
 
+// sheet is a file of shapes and the rows that they make.
+type sheet struct {
+	file    string
+	numbers int // of a shape
+	rows    func(shape []int) []row
+}
+
+// one makes a row of each shape.
+func one(rowOf func(shape []int) row) func([]int) []row {
+	return func(shape []int) []row { return []row{rowOf(shape)} }
+}
+
 var kinds = []kind{
-	{name: "gemm", numbers: 3, rows: func(s []int) []row { return []row{gemmRow(s)} }, unit: "GFLOP/s", peers: peers, layout: libraries},
-	{name: "conv", numbers: 7, rows: func(s []int) []row { return []row{convRow(s)} }, unit: "GFLOP/s", peers: []*peer{oneDNN, onnxRuntime}, layout: convLayout},
-	{name: "attention", numbers: 5, rows: func(s []int) []row { return []row{attentionRow(s)} }, unit: "GFLOP/s", peers: []*peer{oneDNN, onnxRuntime}, layout: libraries},
-	{name: "norm", numbers: 3, rows: normRows, unit: "GB/s", peers: []*peer{oneDNN, onnxRuntime}, layout: libraries},
-	{name: "errors", numbers: 4, peers: []*peer{oneDNN}, print: printErrors},
+	{name: "gemm", sheets: []sheet{{"gemm", 3, one(gemmRow)}}, unit: "GFLOP/s", layout: libraries,
+		peers: []*peer{openBLAS, oneDNN, onnxRuntime, gonum, gomlx, vek}},
+	{name: "conv", sheets: []sheet{{"conv", 7, one(convRow)}}, unit: "GFLOP/s", layout: convLayout, peers: []*peer{oneDNN, onnxRuntime}},
+	{name: "attention", sheets: attentionSheets, unit: "GFLOP/s", layout: libraries, peers: []*peer{oneDNN, onnxRuntime, pyTorch}},
+	{name: "norm", sheets: []sheet{{"norm", 3, normRows}}, unit: "GB/s", layout: normLayout, after: printTriad, peers: []*peer{oneDNN, onnxRuntime, pyTorch}},
+	{name: "errors", sheets: []sheet{{file: "errors", numbers: 4}}, peers: []*peer{oneDNN}, print: printErrors},
 }
 
 // options is what the flags say.
 type options struct {
 	workers []int
 	isas    []kernels.ISA
+	theirs  kernels.ISA // the widest that libraries may take
 	rounds  int
 	burst   time.Duration
 	match   *regexp.Regexp
@@ -71,7 +86,8 @@ func main() {
 
 func run() error {
 	workers := flag.String("workers", defaultWorkers(), "how many threads everybody gets, `a list`: a row for each")
-	isas := flag.String("isa", "", "the instruction sets of Lanewise, `a list`: a column for each; by default the best")
+	isas := flag.String("isa", "", "the instruction sets of Lanewise, `a list`: a column for each; by default the best, or the libraries'")
+	peerISA := flag.String("peer-isa", "", "`avx2` holds the libraries to it, and leaves out those that cannot be held")
 	rounds := flag.Int("rounds", 7, "in each of which everybody runs for a burst")
 	burst := flag.Duration("burst", 60*time.Millisecond, "how long")
 	match := flag.String("match", "", "only shapes that match `a regular expression`")
@@ -95,6 +111,17 @@ func run() error {
 	if o.workers, err = parseWorkers(*workers); err != nil {
 		return fmt.Errorf("-workers: %w", err)
 	}
+	o.theirs = kernels.Available()[0].ISA
+	if *peerISA != "" {
+		held, err := parseISAs(*peerISA)
+		if err != nil || !slices.Equal(held, []kernels.ISA{kernels.AVX2}) {
+			return fmt.Errorf("-peer-isa: libraries can be held to avx2, on machines that have it, not to %q", *peerISA)
+		}
+		o.theirs = held[0]
+		if *isas == "" {
+			*isas = *peerISA
+		}
+	}
 	if o.isas, err = parseISAs(*isas); err != nil {
 		return fmt.Errorf("-isa: %w", err)
 	}
@@ -102,7 +129,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	if o.loaded, err = load(*only); err != nil {
+	if o.loaded, err = load(*only, o.theirs); err != nil {
 		return fmt.Errorf("-peers: %w", err)
 	}
 	if *csvFile != "" {
@@ -134,17 +161,19 @@ func run() error {
 
 // measure prints the table of a kind.
 func (k kind) measure(o options) error {
-	all, err := shapes.Read(o.shapes, k.name, k.numbers)
-	if err != nil {
-		return fmt.Errorf("%w (run in bench/peers, or say -shapes)", err)
-	}
 	var rows []row
 	width := 0
-	for _, shape := range all {
-		for _, row := range k.rows(shape) {
-			if o.match.MatchString(row.shape) {
-				rows = append(rows, row)
-				width = max(width, utf8.RuneCountInString(row.shape))
+	for _, sheet := range k.sheets {
+		all, err := shapes.Read(o.shapes, sheet.file, sheet.numbers)
+		if err != nil {
+			return fmt.Errorf("%w (run in bench/peers, or say -shapes)", err)
+		}
+		for _, shape := range all {
+			for _, row := range sheet.rows(shape) {
+				if o.match.MatchString(row.shape) {
+					rows = append(rows, row)
+					width = max(width, utf8.RuneCountInString(row.shape))
+				}
 			}
 		}
 	}
@@ -183,6 +212,9 @@ func (k kind) measure(o options) error {
 	if len(notes) > 0 {
 		fmt.Print("\nDid not take part:\n\n- ", strings.Join(notes, "\n- "), "\n")
 	}
+	if k.after != nil {
+		return k.after(o)
+	}
 	return nil
 }
 
@@ -198,14 +230,26 @@ func (w row) race(o options, workers int) (*race, error) {
 		defer e.Close()
 		r.ours = append(r.ours, e)
 	}
+	i := slices.Index(o.isas, o.theirs)
+	if i >= 0 {
+		r.theirs = r.ours[i]
+	} else {
+		e, err := newOurs(o.theirs, workers)
+		if err != nil {
+			return nil, err
+		}
+		defer e.Close()
+		r.theirs = e
+	}
 	defer runtime.GC()
 	defer r.close()
 	w.enter(r)
 	return r, r.run(o.rounds, o.burst)
 }
 
-// load loads the libraries, says of each what it is or how to get it, and returns those that are there.
-func load(only string) (map[*peer]bool, error) {
+// load loads the libraries, says of each what it is or how to get it, and returns those that are there. Where isa is
+// not the best of this machine, they are held to it.
+func load(only string, isa kernels.ISA) (map[*peer]bool, error) {
 	wanted := peers
 	if only != "" {
 		wanted = nil
@@ -220,6 +264,10 @@ func load(only string) (map[*peer]bool, error) {
 	fmt.Printf("%s, %s, %s/%s\n\n", cpuid.CPU.BrandName, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	loaded := map[*peer]bool{}
 	for _, p := range wanted {
+		if isa != kernels.Available()[0].ISA && !p.holds(isa) {
+			fmt.Printf("- %s takes no part: nothing holds it to %v\n", p.name, isa)
+			continue
+		}
 		version, err := p.load()
 		if err != nil {
 			fmt.Printf("- %s is missing: %v. To get it: %s\n", p.name, err, p.install)

@@ -22,6 +22,20 @@ type normData struct {
 	scale, shift []float32 // of its condition
 }
 
+// normLayout compares Lanewise with each library by itself, since they do not all compute the same: README.md says what.
+func normLayout(peers []*peer) layout {
+	l := layout{ways: []string{""}}
+	for _, p := range peers {
+		name := p.name
+		if p == oneDNN {
+			name += ", folded"
+		}
+		l.columns = append(l.columns, column{name, p.of})
+		l.quotients = append(l.quotients, quotient{name: "× " + name, suits: func(_ *ours, e *entry) bool { return p.of(e) }})
+	}
+	return l
+}
+
 // normRows are the norms of one image. Their GB/s count one reading and one writing of it, however
 // often it is read.
 func normRows(shape []int) []row {
@@ -124,14 +138,37 @@ func (d normData) group(r *race, ada, silu bool) {
 			if err != nil {
 				return nil, err
 			}
-			s.restore = func(values []float32) []float32 {
-				y := d.nhwc(tensor.Aligned(len(values)))
-				tensor.FromNCHW(y, values)
-				return y.Data
-			}
+			s.restore = d.fromNCHW
 			return s, nil
 		})
 	}
+
+	for _, last := range []bool{false, true} {
+		variant := "NCHW"
+		if last {
+			variant = "channels last"
+		}
+		r.add(pyTorch, variant, func() (contender, error) {
+			c := torchCall{Op: "group", Threads: r.workers, Height: d.h, Width: d.w, Channels: d.c, Groups: normGroups, Eps: normEps, Last: last, SiLU: silu}
+			operands := [][]float32{src, d.gain, d.offset}
+			if ada {
+				operands = append(operands, d.scale, d.shift)
+			}
+			run, err := newTorch(c, len(src), operands...)
+			if err != nil {
+				return nil, err
+			}
+			run.restore = d.fromNCHW
+			return run, nil
+		})
+	}
+}
+
+// fromNCHW returns an image as Lanewise has it.
+func (d normData) fromNCHW(values []float32) []float32 {
+	y := d.nhwc(d.output())
+	tensor.FromNCHW(y, values)
+	return y.Data
 }
 
 // layer enters norms of each pixel, with a gain and an offset, or ·(1 + scale) + shift where ada
@@ -148,7 +185,7 @@ func (d normData) layer(r *race, ada bool) {
 	})
 
 	gain, offset := d.gain, d.offset
-	if ada { // oneDNN takes the modulation for the norm's own gain; ONNX Runtime does it afterwards
+	if ada { // oneDNN takes the modulation for the norm's own gain; ONNX Runtime and PyTorch do it afterwards
 		gain, offset = onePlus(d.scale), d.shift
 	}
 	r.add(oneDNN, "", func() (contender, error) {
@@ -181,6 +218,18 @@ func (d normData) layer(r *race, ada bool) {
 		}
 		m.outputs = []operand{{last, dims}}
 		return sessionOf(newORT(r.workers, m, inputs...))
+	})
+	r.add(pyTorch, "", func() (contender, error) {
+		c := torchCall{Op: "layer", Threads: r.workers, Channels: d.c, Eps: normEps, Ada: ada}
+		by, then := d.gain, d.offset
+		if ada {
+			by, then = d.scale, d.shift
+		}
+		run, err := newTorch(c, len(d.image), d.image, by, then)
+		if err != nil {
+			return nil, err
+		}
+		return run, nil
 	})
 }
 

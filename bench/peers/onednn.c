@@ -15,10 +15,10 @@ typedef struct {
 	unsigned cpu_runtime, gpu_runtime;
 } version_t;
 
-enum { cpu = 1, in_order = 1, f32 = 3, tag_any = 1, inference = 96, softmax_accurate = 0x30000, use_scale_shift = 2 };
+enum { cpu = 1, in_order = 1, f32 = 3, tag_any = 1, inference = 96, softmax_accurate = 0x30000, binary_add = 0x1fff0, use_scale_shift = 2 };
 enum { openmp = 2 };
 enum { query_impl_info_str = 8, query_src = 129, query_weights = 131, query_dst = 133 };
-enum { arg_src = 1, arg_dst = 17, arg_weights = 33, arg_bias = 41 };
+enum { arg_src = 1, arg_dst = 17, arg_weights = 33, arg_bias = 41, arg_post_op = 16384 | 2 /* what the first post-op reads */ };
 
 static const version_t *(*version)(void);
 static int (*engine_create)(void **, int kind, size_t index);
@@ -38,6 +38,11 @@ static int (*layer_norm_init)(op_desc *, int prop, const memory_desc *data, cons
 static int (*attr_create)(void **);
 static int (*attr_destroy)(void *);
 static int (*attr_set_output_scales)(void *, int64_t count, int mask, const float *scales);
+static int (*post_ops_create)(void **);
+static int (*post_ops_destroy)(void *);
+static int (*post_ops_append_sum)(void *, float scale);
+static int (*post_ops_append_binary)(void *, int alg, const memory_desc *src1);
+static int (*attr_set_post_ops)(void *, const void *post_ops);
 static int (*primitive_desc_create)(void **, const op_desc *, const void *attr, void *engine, const void *hint);
 static int (*primitive_desc_destroy)(void *);
 static const memory_desc *(*query_md)(const void *, int what, int index);
@@ -71,6 +76,11 @@ const char *dnn_bind(void *library) {
 		{"dnnl_primitive_attr_create", &attr_create},
 		{"dnnl_primitive_attr_destroy", &attr_destroy},
 		{"dnnl_primitive_attr_set_output_scales", &attr_set_output_scales},
+		{"dnnl_post_ops_create", &post_ops_create},
+		{"dnnl_post_ops_destroy", &post_ops_destroy},
+		{"dnnl_post_ops_append_sum", &post_ops_append_sum},
+		{"dnnl_post_ops_append_binary", &post_ops_append_binary},
+		{"dnnl_primitive_attr_set_post_ops", &attr_set_post_ops},
 		{"dnnl_primitive_desc_create", &primitive_desc_create},
 		{"dnnl_primitive_desc_destroy", &primitive_desc_destroy},
 		{"dnnl_primitive_desc_query_md", &query_md},
@@ -164,7 +174,7 @@ int dnn_read(dnn_tensor *t, float *values) {
 
 // Programs.
 
-enum { most_steps = 3, most_args = 4 };
+enum { most_steps = 6, most_args = 5 };
 
 struct dnn_program {
 	int threads, steps;
@@ -184,6 +194,7 @@ dnn_program *dnn_begin(int threads) {
 
 // add appends the primitive of an operation and gives its tensors their memory.
 static int add(dnn_program *p, const op_desc *op, void *attr, dnn_tensor *src, dnn_tensor *weights, dnn_tensor *bias, dnn_tensor *dst) {
+	if (p->steps == most_steps) return -1;
 	void *desc, *primitive;
 	int status = primitive_desc_create(&desc, op, attr, engine, NULL);
 	if (status) return status;
@@ -208,15 +219,28 @@ static int add(dnn_program *p, const op_desc *op, void *attr, dnn_tensor *src, d
 	return 0;
 }
 
-int dnn_matmul(dnn_program *p, dnn_tensor *src, dnn_tensor *weights, dnn_tensor *dst, float scale) {
+int dnn_matmul(dnn_program *p, dnn_tensor *src, dnn_tensor *weights, dnn_tensor *bias, dnn_tensor *dst, float scale, int sum, dnn_tensor *mask) {
 	op_desc op;
-	int status = matmul_init(&op, &src->wish, &weights->wish, NULL, &dst->wish);
+	int status = matmul_init(&op, &src->wish, &weights->wish, bias ? &bias->wish : NULL, &dst->wish);
 	if (status) return status;
-	void *attr;
+	void *attr, *post;
 	status = attr_create(&attr);
 	if (status) return status;
 	if (scale != 1) status = attr_set_output_scales(attr, 1, 0, &scale);
-	if (!status) status = add(p, &op, attr, src, weights, NULL, dst);
+	if (!status && (sum || mask)) {
+		status = post_ops_create(&post);
+		if (!status) {
+			status = mask ? post_ops_append_binary(post, binary_add, &mask->wish) : post_ops_append_sum(post, 1);
+			if (!status) status = attr_set_post_ops(attr, post);
+			post_ops_destroy(post);
+		}
+	}
+	if (!status && mask) status = settle(mask, &mask->wish);
+	if (!status) status = add(p, &op, attr, src, weights, bias, dst);
+	if (!status && mask) {
+		int i = p->steps - 1;
+		p->step[i].args[p->step[i].count++] = (exec_arg){arg_post_op, mask->memory};
+	}
 	attr_destroy(attr);
 	return status;
 }

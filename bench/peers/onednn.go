@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strings"
 	"unsafe"
+
+	"github.com/lanewise/lanewise/kernels"
 )
 
 var oneDNN = &peer{
@@ -24,6 +26,7 @@ var oneDNN = &peer{
 		C.dnn_version(&version[0])
 		return fmt.Sprintf("%d.%d.%d", version[0], version[1], version[2]), nil
 	},
+	hold: map[kernels.ISA][]string{kernels.AVX2: {"ONEDNN_MAX_CPU_ISA=AVX2"}},
 }
 
 // dnnTensor is memory of oneDNN's, in whose layout the values are none of ours.
@@ -105,10 +108,26 @@ func (p *dnnProgram) plain(dims ...int) dnnTensor { return p.tensor(dims, rowMaj
 // free is a tensor whose layout oneDNN chooses; its values come and go in the usual order.
 func (p *dnnProgram) free(dims ...int) dnnTensor { return p.tensor(dims, rowMajor(dims...), true) }
 
-func (p *dnnProgram) matmul(dst, src, weights dnnTensor, scale float32) {
-	if p.err == nil {
-		p.check("matmul", C.dnn_matmul(p.c, src.c, weights.c, dst.c, C.float(scale)))
+// dnnAfter is what a product is followed by; the zero value by nothing.
+type dnnAfter struct {
+	scale float32   // that multiplies it and the bias; 0 means 1
+	bias  dnnTensor // a row that is added
+	mask  dnnTensor // as large as the result, added to it
+	sum   bool      // it is added to what is there; not with a mask
+}
+
+func (p *dnnProgram) matmul(dst, src, weights dnnTensor, after dnnAfter) {
+	if p.err != nil {
+		return
 	}
+	scale, sum := C.float(after.scale), C.int(0)
+	if scale == 0 {
+		scale = 1
+	}
+	if after.sum {
+		sum = 1
+	}
+	p.check("matmul", C.dnn_matmul(p.c, src.c, weights.c, after.bias.c, dst.c, scale, sum, after.mask.c))
 }
 
 func (p *dnnProgram) innerProduct(dst, src, weights dnnTensor) {

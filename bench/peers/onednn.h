@@ -27,8 +27,9 @@ void dnn_drop(dnn_tensor *t);
 typedef struct dnn_program dnn_program;
 
 dnn_program *dnn_begin(int threads);
-// dst = scale·src·weights, the last two dimensions being matrices.
-int dnn_matmul(dnn_program *p, dnn_tensor *src, dnn_tensor *weights, dnn_tensor *dst, float scale);
+// dst = scale·(src·weights + bias), the last two dimensions being matrices, + dst where sum is not 0, or + mask, which
+// excludes it. bias has one row; mask is as large as dst. Either may be NULL.
+int dnn_matmul(dnn_program *p, dnn_tensor *src, dnn_tensor *weights, dnn_tensor *bias, dnn_tensor *dst, float scale, int sum, dnn_tensor *mask);
 // dst = src·weightsᵀ, weights being outputs × inputs.
 int dnn_inner_product(dnn_program *p, dnn_tensor *src, dnn_tensor *weights, dnn_tensor *dst);
 // A convolution of N × C × H × W by O × I × KH × KW with a bias of O; algorithm is one of these.

@@ -26,7 +26,7 @@ type attribute struct {
 	value any
 }
 
-// constant is an operand that is known beforehand: []float32 or []int64 in the usual order.
+// constant is an operand that is known beforehand: []float32, []int32 or []int64 in the usual order.
 type constant struct {
 	name   string
 	dims   []int
@@ -56,7 +56,7 @@ const (
 	attributeName, attributeFloat, attributeInt, attributeInts     = 1, 2, 3, 8
 	attributeType, attributeIsFloat, attributeIsInt, attributeMany = 20, 1, 2, 7
 	tensorDims, tensorType, tensorName, tensorRaw                  = 1, 2, 8, 9
-	typeFloat, typeInt64                                           = 1, 7
+	typeFloat, typeInt32, typeInt64                                = 1, 6, 7
 	operandName, operandType                                       = 1, 2
 	typeTensor, typeElement, typeShape                             = 1, 1, 2
 	shapeDim, dimValue                                             = 1, 1
@@ -141,13 +141,18 @@ func (c constant) encode() (b message) {
 		for _, x := range v {
 			raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(x))
 		}
+	case []int32:
+		b.number(tensorType, typeInt32)
+		for _, x := range v {
+			raw = binary.LittleEndian.AppendUint32(raw, uint32(x))
+		}
 	case []int64:
 		b.number(tensorType, typeInt64)
 		for _, x := range v {
 			raw = binary.LittleEndian.AppendUint64(raw, uint64(x))
 		}
 	default:
-		panic("onnx: a constant is []float32 or []int64")
+		panic("onnx: a constant is []float32, []int32 or []int64")
 	}
 	b.text(tensorName, c.name)
 	b.sub(tensorRaw, raw)

@@ -3,7 +3,11 @@ package main
 // #include "openblas.h"
 import "C"
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/lanewise/lanewise/kernels"
+)
 
 var openBLAS = &peer{
 	name:    "OpenBLAS",
@@ -18,6 +22,7 @@ var openBLAS = &peer{
 		}
 		return C.GoString(C.blas_describe()), nil
 	},
+	hold: map[kernels.ISA][]string{kernels.AVX2: {"OPENBLAS_CORETYPE=Haswell"}},
 }
 
 // blasProduct is cblas_sgemm, which packs its operands in every call.

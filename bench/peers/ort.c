@@ -63,7 +63,7 @@ const char *ort_bind(void *library) {
 const char *ort_version(void) { return base->get_version(); }
 const char *ort_error(void) { return message; }
 
-enum { most_operands = 4 };
+enum { most_operands = 5 };
 
 struct ort_model {
 	void *session;

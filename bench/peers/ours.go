@@ -9,7 +9,8 @@ import (
 // ours is Lanewise on one instruction set.
 type ours struct {
 	*engine.Engine
-	peak *measure.Peak
+	peak   *measure.Peak
+	triads map[int]*measure.Triad // by bytes
 }
 
 // newOurs starts an engine.
@@ -22,7 +23,17 @@ func newOurs(isa kernels.ISA, workers int) (*ours, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &ours{Engine: e, peak: measure.NewPeak(e)}, nil
+	return &ours{Engine: e, peak: measure.NewPeak(e), triads: map[int]*measure.Triad{}}, nil
+}
+
+// triad is the triad over arrays of so many bytes.
+func (o *ours) triad(bytes int) *measure.Triad {
+	t := o.triads[bytes]
+	if t == nil {
+		t = measure.NewTriad(o.Engine, bytes)
+		o.triads[bytes] = t
+	}
+	return t
 }
 
 func (o *ours) name() string { return "Lanewise " + o.Set().ISA.String() }

@@ -23,6 +23,7 @@ type race struct {
 	row
 	workers int
 	ours    []*ours
+	theirs  *ours // on the widest instruction set that libraries may take
 	loaded  func(*peer) bool
 	entries []*entry
 }
@@ -40,7 +41,7 @@ type entry struct {
 	first  time.Duration // of the first run
 	times  int           // runs in a burst
 	rates  []float64     // of each round
-	peaks  []float64     // GFLOP/s after each burst, of Lanewise's
+	peaks  []float64     // what the machine can do, measured after each burst
 	note   string        // why it does not take part
 }
 
@@ -110,13 +111,27 @@ func (r *race) run(rounds int, burst time.Duration) error {
 			if err := e.burst(); err != nil {
 				return err
 			}
-			if o := e.lanewise; o != nil {
-				e.peaks = append(e.peaks, o.peak.Rate())
+			if e.lanewise == nil {
+				rest()
 			}
+			e.peaks = append(e.peaks, r.peak(e))
 			rest()
 		}
 	}
 	return nil
+}
+
+// peak measures what the machine can do on the instruction set of a contender, in the unit of its work: multiply-adds
+// in registers, or the triad over as many bytes.
+func (r *race) peak(e *entry) float64 {
+	o := e.lanewise
+	if o == nil {
+		o = r.theirs
+	}
+	if r.unit == "GB/s" {
+		return o.triad(int(r.work)).Rate()
+	}
+	return o.peak.Rate()
 }
 
 // check runs everybody once. Results that differ from Lanewise's disqualify.
@@ -203,11 +218,11 @@ func rest() {
 // restless is how often threads did not go to sleep.
 var restless int
 
-// processorTime is what all threads of this process have used.
+// processorTime is what all threads of this process have used, and of the one that runs PyTorch.
 func processorTime() time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
 		panic(err)
 	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	return time.Duration(u.Utime.Nano()+u.Stime.Nano()) + torchTime()
 }

@@ -27,6 +27,16 @@ func (f *fake) Run(times int) error {
 func (f *fake) Output() ([]float32, error) { return f.values, nil }
 func (f *fake) Close()                     {}
 
+// generic is Lanewise in Go.
+func generic(t *testing.T) *ours {
+	o, err := newOurs(kernels.Generic, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(o.Close)
+	return o
+}
+
 // TestWrongResultsAreOut holds check to leave out who errs, who computes something else and who
 // computes NaN, and to leave in who rounds otherwise.
 func TestWrongResultsAreOut(t *testing.T) {
@@ -39,7 +49,7 @@ func TestWrongResultsAreOut(t *testing.T) {
 	short, poisoned, failing := entrant(nil, 1, -2), entrant(nil, nan, -2, 4), entrant(errors.New("no"), 1, -2, 4)
 	chain := entrant(nil, 7, 7)
 	chain.want = []float32{7, 7}
-	r := &race{row: row{tolerance: 1e-4}, entries: []*entry{first, near, off, short, poisoned, failing, chain}}
+	r := &race{row: row{tolerance: 1e-4}, theirs: generic(t), entries: []*entry{first, near, off, short, poisoned, failing, chain}}
 	if err := r.run(3, time.Millisecond); err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +71,7 @@ func TestWrongResultsAreOut(t *testing.T) {
 // TestRoundsRotate holds the order of the bursts to change from round to round.
 func TestRoundsRotate(t *testing.T) {
 	var log []*fake
-	r := &race{row: row{tolerance: 1}}
+	r := &race{row: row{tolerance: 1}, theirs: generic(t)}
 	var fakes []*fake
 	for range 3 {
 		f := &fake{values: []float32{1}, log: &log}
@@ -97,7 +107,15 @@ func TestPeersAgree(t *testing.T) {
 	rows := []row{
 		gemmRow([]int{5, 33, 17}), gemmRow([]int{1, 70, 64}), gemmRow([]int{130, 64, 257}),
 		convRow([]int{1, 6, 6, 3, 5, 3, 1}), convRow([]int{2, 9, 7, 16, 16, 3, 1}), convRow([]int{2, 8, 8, 4, 16, 3, 2}), convRow([]int{1, 5, 5, 8, 24, 1, 1}),
-		attentionRow([]int{2, 3, 7, 5, 8}), attentionRow([]int{1, 2, 65, 65, 40}),
+	}
+	for _, s := range []attentionShape{
+		{batch: 2, heads: 3, queries: 7, keys: []int{5}, size: 8},
+		{batch: 1, heads: 2, queries: 65, keys: []int{65}, size: 40},
+		{batch: 2, heads: 2, queries: 33, keys: []int{17}, masked: 5, size: 16},
+		{batch: 1, heads: 3, queries: 19, keys: []int{19}, causal: true, size: 8},
+		{batch: 2, heads: 2, queries: 21, keys: []int{9, 4}, size: 8},
+	} {
+		rows = append(rows, attentionRow(s))
 	}
 	rows = append(rows, normRows([]int{4, 6, 64})...)
 	for _, row := range rows {

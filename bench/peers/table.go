@@ -66,17 +66,18 @@ type table struct {
 // newTable writes the head: Lanewise on each instruction set, the libraries, and how they compare. Shapes
 // take width characters.
 func newTable(w io.Writer, width int, isas []string, l layout, unit string) *table {
+	share := "% peak"
+	if unit == "GB/s" {
+		share = "% triad"
+	}
 	cells := []string{"shape" + strings.Repeat(" ", max(0, width-len("shape"))), "workers"}
 	for _, isa := range isas {
 		for _, way := range l.ways {
-			cells = append(cells, strings.TrimSpace("Lanewise "+isa+" "+way))
-			if unit == "GFLOP/s" { // nothing else is bound by registers
-				cells = append(cells, "% peak")
-			}
+			cells = append(cells, strings.TrimSpace("Lanewise "+isa+" "+way), share)
 		}
 	}
 	for _, c := range l.columns {
-		cells = append(cells, c.name)
+		cells = append(cells, c.name, share)
 	}
 	for _, isa := range isas {
 		for _, q := range l.quotients {
@@ -116,21 +117,18 @@ func (t *table) line(cells []string) {
 
 // add writes the row of a race that was run.
 func (t *table) add(r *race) {
-	rate := func(e *entry) string {
-		if e == nil {
-			return "–"
-		}
-		return fmt.Sprintf("%.1f", measure.Median(e.rates))
-	}
 	cells := []string{r.shape, fmt.Sprint(r.workers)}
+	show := func(e *entry) {
+		if e == nil {
+			cells = append(cells, "–", "–")
+		} else {
+			cells = append(cells, fmt.Sprintf("%.1f", measure.Median(e.rates)), fmt.Sprintf("%.0f", 100*measure.Ratio(e.rates, e.peaks)))
+		}
+	}
 	var ratios []string
 	for _, o := range r.ours {
 		for _, way := range t.ways {
-			e := r.way(o, way)
-			cells = append(cells, rate(e))
-			if r.unit == "GFLOP/s" {
-				cells = append(cells, fmt.Sprintf("%.0f", 100*measure.Ratio(e.rates, e.peaks)))
-			}
+			show(r.way(o, way))
 		}
 		for _, q := range t.quotients {
 			best := fastest(r.entries, func(e *entry) bool { return q.suits(o, e) })
@@ -142,16 +140,16 @@ func (t *table) add(r *race) {
 		}
 	}
 	for _, c := range t.columns {
-		cells = append(cells, rate(fastest(r.entries, c.suits)))
+		show(fastest(r.entries, c.suits))
 	}
 	t.line(append(cells, ratios...))
 }
 
 // csvHead names the fields of writeCSV.
-var csvHead = []string{"kind", "shape", "workers", "library", "variant", "unit", "median", "lowest", "highest", "ratio", "implementation", "note"}
+var csvHead = []string{"kind", "shape", "workers", "library", "variant", "unit", "median", "lowest", "highest", "ratio", "share", "implementation", "note"}
 
 // writeCSV writes a line for every contender of a race. Its ratio is that of the first Lanewise to
-// it, the median over the rounds.
+// it, its share what it reaches of the machine's peak or triad, medians over the rounds.
 func writeCSV(w *csv.Writer, r *race) error {
 	var first *entry
 	for _, e := range r.entries {
@@ -164,9 +162,9 @@ func writeCSV(w *csv.Writer, r *race) error {
 		} else {
 			name = e.peer.name
 		}
-		line := []string{r.kind, r.shape, fmt.Sprint(r.workers), name, e.variant, r.unit, "", "", "", "", e.kernel, e.note}
+		line := []string{r.kind, r.shape, fmt.Sprint(r.workers), name, e.variant, r.unit, "", "", "", "", "", e.kernel, e.note}
 		if e.rates != nil {
-			for i, v := range []float64{measure.Median(e.rates), slices.Min(e.rates), slices.Max(e.rates), measure.Ratio(first.rates, e.rates)} {
+			for i, v := range []float64{measure.Median(e.rates), slices.Min(e.rates), slices.Max(e.rates), measure.Ratio(first.rates, e.rates), measure.Ratio(e.rates, e.peaks)} {
 				line[6+i] = fmt.Sprintf("%.4g", v)
 			}
 		}

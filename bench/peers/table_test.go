@@ -7,36 +7,34 @@ import (
 	"testing"
 
 	"github.com/lanewise/lanewise/bench/shapes"
-	"github.com/lanewise/lanewise/kernels"
 )
 
 // TestShapes holds every kind's file to have shapes of its size.
 func TestShapes(t *testing.T) {
 	for _, k := range kinds {
-		all, err := shapes.Read(os.DirFS("../shapes"), k.name, k.numbers)
-		if err != nil || len(all) == 0 {
-			t.Errorf("%s: %d shapes, %v", k.name, len(all), err)
+		for _, s := range k.sheets {
+			all, err := shapes.Read(os.DirFS("../shapes"), s.file, s.numbers)
+			if err != nil || len(all) == 0 {
+				t.Errorf("%s: %d shapes, %v", s.file, len(all), err)
+			}
 		}
 	}
 }
 
 // ran is a race with figures, of two libraries one of which has two ways, and one that is missing.
 func ran(t *testing.T) (*race, []*peer) {
-	o, err := newOurs(kernels.Generic, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(o.Close)
+	o := generic(t)
+	peaks := []float64{200, 100, 200}
 	c, pure, missing := &peer{name: "C"}, &peer{name: "Go", pureGo: true}, &peer{name: "none"}
 	return &race{
 		row:     row{kind: "gemm", shape: "1×2×3", unit: "GFLOP/s"},
 		workers: 2,
 		ours:    []*ours{o},
 		entries: []*entry{
-			{lanewise: o, rates: []float64{100, 50, 100}, peaks: []float64{200, 100, 200}},
-			{peer: c, variant: "slow", rates: []float64{10, 500, 10}},
-			{peer: c, variant: "fast", kernel: "jit:x", rates: []float64{80, 40, 81}},
-			{peer: pure, rates: []float64{20, 10, 21}},
+			{lanewise: o, rates: []float64{100, 50, 100}, peaks: peaks},
+			{peer: c, variant: "slow", rates: []float64{10, 500, 10}, peaks: peaks},
+			{peer: c, variant: "fast", kernel: "jit:x", rates: []float64{80, 40, 81}, peaks: peaks},
+			{peer: pure, rates: []float64{20, 10, 21}, peaks: peaks},
 			{peer: missing, variant: "x", note: "not implemented"},
 		},
 	}, []*peer{c, pure, missing}
@@ -46,9 +44,9 @@ func TestTable(t *testing.T) {
 	r, columns := ran(t)
 	var b bytes.Buffer
 	newTable(&b, 8, []string{"generic"}, libraries(columns), r.unit).add(r)
-	want := `| shape    | workers | Lanewise generic | % peak |     C |    Go |  none | × best | × best Go |
-| -------- | ------: | ---------------: | -----: | ----: | ----: | ----: | -----: | --------: |
-| 1×2×3    |       2 |            100.0 |     50 |  80.0 |  20.0 |     – |   1.25 |      5.00 |
+	want := `| shape    | workers | Lanewise generic | % peak |     C | % peak |    Go | % peak |  none | % peak | × best | × best Go |
+| -------- | ------: | ---------------: | -----: | ----: | -----: | ----: | -----: | ----: | -----: | -----: | --------: |
+| 1×2×3    |       2 |            100.0 |     50 |  80.0 |     40 |  20.0 |     10 |     – |      – |   1.25 |      5.00 |
 `
 	if b.String() != want {
 		t.Errorf("\n%swant\n%s", b.String(), want)
@@ -73,9 +71,9 @@ func TestWays(t *testing.T) {
 		{"plain × C", "plain", func(_ *ours, e *entry) bool { return e.peer != nil && e.peer.name == "C" }},
 	}}
 	var b bytes.Buffer
-	want := `| shape | workers | Lanewise a clever | Lanewise a plain | Lanewise b clever | Lanewise b plain | a clever × plain | a plain × C | b clever × plain | b plain × C |
-| ----- | ------: | ----------------: | ---------------: | ----------------: | ---------------: | ---------------: | ----------: | ---------------: | ----------: |
-| 1×2×3 |       2 |             250.0 |            100.0 |              30.0 |             20.0 |             2.50 |        1.25 |             1.50 |        0.25 |
+	want := `| shape | workers | Lanewise a clever | % triad | Lanewise a plain | % triad | Lanewise b clever | % triad | Lanewise b plain | % triad | a clever × plain | a plain × C | b clever × plain | b plain × C |
+| ----- | ------: | ----------------: | ------: | ---------------: | ------: | ----------------: | ------: | ---------------: | ------: | ---------------: | ----------: | ---------------: | ----------: |
+| 1×2×3 |       2 |             250.0 |     250 |            100.0 |      50 |              30.0 |      30 |             20.0 |      20 |             2.50 |        1.25 |             1.50 |        0.25 |
 `
 	r.unit = "GB/s"
 	b.Reset()
@@ -92,11 +90,11 @@ func TestCSV(t *testing.T) {
 	if err := writeCSV(w, r); err != nil {
 		t.Fatal(err)
 	}
-	want := `gemm,1×2×3,2,Lanewise generic,,GFLOP/s,100,50,100,1,,
-gemm,1×2×3,2,C,slow,GFLOP/s,10,10,500,10,,
-gemm,1×2×3,2,C,fast,GFLOP/s,80,40,81,1.25,jit:x,
-gemm,1×2×3,2,Go,,GFLOP/s,20,10,21,5,,
-gemm,1×2×3,2,none,x,GFLOP/s,,,,,,not implemented
+	want := `gemm,1×2×3,2,Lanewise generic,,GFLOP/s,100,50,100,1,0.5,,
+gemm,1×2×3,2,C,slow,GFLOP/s,10,10,500,10,0.05,,
+gemm,1×2×3,2,C,fast,GFLOP/s,80,40,81,1.25,0.4,jit:x,
+gemm,1×2×3,2,Go,,GFLOP/s,20,10,21,5,0.1,,
+gemm,1×2×3,2,none,x,GFLOP/s,,,,,,,not implemented
 `
 	if b.String() != want {
 		t.Errorf("\n%swant\n%s", b.String(), want)
