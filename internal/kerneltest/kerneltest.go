@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,23 +15,46 @@ import (
 	"github.com/lanewise/lanewise/kernels"
 )
 
-// Each runs f as a subtest "isa=<name>" for every Set that this machine has. Where
-// LANEWISE_REQUIRE_ISA lists instruction sets (separated by commas), a missing one fails the test
-// instead of going unseen.
+// Each runs f as a subtest "isa=<name>" for every Set of Sets.
 func Each(t *testing.T, f func(t *testing.T, set *kernels.Set)) {
 	t.Helper()
-	for _, name := range strings.FieldsFunc(os.Getenv("LANEWISE_REQUIRE_ISA"), func(r rune) bool { return r == ',' }) {
-		isa, err := kernels.ParseISA(strings.TrimSpace(name))
-		if err == nil {
-			_, err = kernels.Lookup(isa)
-		}
-		if err != nil {
-			t.Fatalf("LANEWISE_REQUIRE_ISA: %v", err)
-		}
-	}
-	for _, set := range kernels.Available() {
+	for _, set := range Sets(t) {
 		t.Run("isa="+set.ISA.String(), func(t *testing.T) { f(t, set) })
 	}
+}
+
+// Sets returns the Sets that tests run over, the best first: all that this machine has, but for those
+// that LANEWISE_SKIP_ISA lists. Where LANEWISE_REQUIRE_ISA lists instruction sets, one that is missing, or
+// skipped, fails the test instead of going unseen. Both lists are separated by commas.
+func Sets(t testing.TB) []*kernels.Set {
+	t.Helper()
+	skipped := isas(t, "LANEWISE_SKIP_ISA")
+	sets := slices.DeleteFunc(kernels.Available(), func(s *kernels.Set) bool { return slices.Contains(skipped, s.ISA) })
+	for _, isa := range isas(t, "LANEWISE_REQUIRE_ISA") {
+		if _, err := kernels.Lookup(isa); err != nil {
+			t.Fatalf("LANEWISE_REQUIRE_ISA: %v", err)
+		}
+		if slices.Contains(skipped, isa) {
+			t.Fatalf("LANEWISE_REQUIRE_ISA: LANEWISE_SKIP_ISA leaves %v out", isa)
+		}
+	}
+	if len(sets) == 0 {
+		t.Fatal("LANEWISE_SKIP_ISA: nothing is left to test")
+	}
+	return sets
+}
+
+// isas returns what an environment variable lists.
+func isas(t testing.TB, variable string) (list []kernels.ISA) {
+	t.Helper()
+	for _, name := range strings.FieldsFunc(os.Getenv(variable), func(r rune) bool { return r == ',' }) {
+		isa, err := kernels.ParseISA(strings.TrimSpace(name))
+		if err != nil {
+			t.Fatalf("%s: %v", variable, err)
+		}
+		list = append(list, isa)
+	}
+	return list
 }
 
 // Engine returns an engine over set that is closed when the test ends.
@@ -140,8 +164,9 @@ func ULP(got float32, want float64) float64 {
 	if math.IsInf(float64(w), 0) && got == w {
 		return 0
 	}
-	_, exp := math.Frexp(want)
-	return math.Abs(float64(got)-want) / math.Ldexp(1, max(exp-24, -149))
+	exponent := int(math.Float64bits(want)>>52&0x7ff) - 1023
+	place := math.Float64frombits(uint64(max(exponent-23, -149)+1023) << 52)
+	return math.Abs(float64(got)-want) / place
 }
 
 // Name formats a subtest name of key=value pairs: Name("m", 3, "k", 5) is "m=3/k=5".
