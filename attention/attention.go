@@ -3,14 +3,19 @@
 // Queries lie side by side in vector lanes, a tile of them at a time, and blocks of keys pass by:
 // scores, an online softmax, and values weighed by it (kernels/attention.go states the algorithm
 // and its sources). Keys and values are read where the projections left them, heads interleaved in
-// columns. A tile of queries sees the keys in rising order, in blocks of one size, so that a result
-// depends neither on workers nor batch nor, among assembly kernels, on the instruction set.
+// columns. What a query sees, keys in rising order in blocks whose size follows from how many keys
+// there are, depends neither on workers nor batch nor, among assembly kernels, on the instruction set;
+// so its result does not either.
+//
+// There are two ways through the operands. Where every context is one block of keys, as the tokens of
+// a prompt are, a task takes a tile of queries through all contexts and heads: whole rows of queries
+// come in and whole rows of results go out, while keys and values of all heads stay in cache. Where
+// keys are many, as in self-attention, a task takes a run of tiles of one head through the keys, block
+// by block: then a block stays in cache for all tiles.
 package attention
 
 import (
 	"fmt"
-	"math"
-	"sync"
 
 	"github.com/lanewise/lanewise/engine"
 	"github.com/lanewise/lanewise/tensor"
@@ -62,7 +67,7 @@ func Attend(e *engine.Engine, dst, q tensor.Mat, kv []KV, s Shape) {
 	}
 	j := jobs.Get().(*job)
 	j.plan(e, dst, q, kv, s)
-	e.For(s.Batch*s.Heads*j.runs, j.scratch(), j)
+	e.For(j.tasks(), j.scratch(), j)
 	j.forget()
 	jobs.Put(j)
 }
@@ -106,63 +111,3 @@ func check(dst, q tensor.Mat, kv []KV, s Shape) {
 		}
 	}
 }
-
-// keyBlock is how many keys a block has, the same for all instruction sets since the softmax's
-// partial sums end with a block: a multiple of the 6 rows that AVX-512 takes at once. Between 48 and
-// 192 it matters little.
-const keyBlock = 96
-
-// A run is how many tiles of queries a task takes through the keys together, a block at a time:
-// enough that keys and values come from the first two cache levels for most of them, few enough that
-// the tiles' own state stays in half a megabyte of the second, and that every worker finds
-// several tasks.
-const (
-	runTiles       = 32
-	runFloats      = 1 << 19 / 4
-	tasksPerWorker = 4
-)
-
-// packTiles is the length of a run from which on a block's keys and values are first copied out from
-// between those of the other heads: passes over rows that lie beside each other, instead of at a
-// stride, take about a tenth less time.
-const packTiles = 8
-
-// job is one call of Attend.
-type job struct {
-	dst, q tensor.Mat
-	kv     []KV
-	Shape
-
-	lanes   int // queries in a tile: Set.Queries
-	size    int // of a head
-	queries int // of an image
-	tiles   int // of queries of an image
-	run     int // tiles in a task
-	runs    int // tasks for the queries of one image and head
-}
-
-var jobs = sync.Pool{New: func() any { return new(job) }}
-
-// plan fills in the job.
-func (j *job) plan(e *engine.Engine, dst, q tensor.Mat, kv []KV, s Shape) {
-	j.dst, j.q, j.kv, j.Shape = dst, q, append(j.kv[:0], kv...), s
-	j.lanes = e.Set().Queries
-	j.size = q.Cols / s.Heads
-	if j.Scale == 0 {
-		j.Scale = float32(1 / math.Sqrt(float64(j.size)))
-	}
-	j.queries = q.Rows / s.Batch
-	j.tiles = ceil(j.queries, j.lanes)
-	enough := ceil(tasksPerWorker*e.Workers(), s.Batch*s.Heads) // tasks for each image and head
-	longest := max(1, min(runTiles, runFloats/j.stateFloats(), j.tiles/enough))
-	j.run = ceil(j.tiles, ceil(j.tiles, longest)) // all about as long
-	j.runs = ceil(j.tiles, j.run)
-}
-
-// forget drops the references to the caller's memory.
-func (j *job) forget() {
-	clear(j.kv)
-	*j = job{kv: j.kv[:0]}
-}
-
-func ceil(a, b int) int { return (a + b - 1) / b }

@@ -143,6 +143,10 @@ func (p problem) check(t *testing.T, set *kernels.Set) {
 	for image := range batch {
 		for h := range heads {
 			want, bound := make([]float64, queries*size), make([]float64, queries*size)
+			added := 0
+			for _, kv := range p.contexts()[1:] {
+				added += kv.K.Rows / batch
+			}
 			for _, kv := range p.contexts() {
 				keys := kv.K.Rows / batch
 				out, off := ref.Attention(head(p.q, batch, heads, image, h), head(kv.K, batch, heads, image, h),
@@ -153,7 +157,8 @@ func (p problem) check(t *testing.T, set *kernels.Set) {
 				}
 				for i := range out {
 					want[i] += weight * out[i]
-					bound[i] += math.Abs(weight)*(off[i]+0x1p-22*math.Abs(out[i])) + 0x1p-149
+					// Values of later contexts are added, one by one, to those of this.
+					bound[i] += math.Abs(weight)*(off[i]+(4+float64(added))*0x1p-24*math.Abs(out[i])) + 0x1p-149
 				}
 			}
 			kerneltest.Near(t, fmt.Sprintf("image %d, head %d: dst", image, h), head(p.dst, batch, heads, image, h), want,
@@ -177,6 +182,9 @@ var shapes = []sizes{
 	{batch: 1, heads: 2, queries: 600, keys: []int{200}, size: 16, slack: 3},
 	{batch: 2, heads: 2, queries: 50, keys: []int{77, 4}, size: 24},
 	{batch: 1, heads: 1, queries: 9, keys: []int{1, 200, 3}, size: 12, slack: 4},
+	{batch: 2, heads: 3, queries: 70, keys: []int{77, 4, 16}, size: 20, slack: 3},
+	{batch: 1, heads: 2, queries: 45, keys: []int{20, 257, 77}, size: 10},
+	{batch: 1, heads: 1, queries: 50, keys: []int{150, 77, 200}, size: 12},
 	{batch: 2, heads: 2, queries: 130, keys: []int{130}, size: 8, causal: true},
 	{batch: 1, heads: 1, queries: 97, keys: []int{97}, size: 8, causal: true},
 	{batch: 1, heads: 1, queries: 5, keys: []int{300}, size: 8, causal: true},
@@ -222,6 +230,32 @@ func TestAttendJoint(t *testing.T) {
 				}
 				p.check(t, set)
 			})
+		}
+	})
+}
+
+// Contexts that some queries, or all, take nothing from; scales of every size; and two that are added to
+// one another by the way of memory.
+func TestAttendContexts(t *testing.T) {
+	inf := float32(math.Inf(-1))
+	kerneltest.Each(t, func(t *testing.T, set *kernels.Set) {
+		for _, keys := range [][]int{{77, 16}, {16, 77, 4}, {200, 30}, {30, 200, 130}} {
+			for out := range keys {
+				for _, scale := range []float32{1, 0.6, -2, 1e-5, 1e-12, 1e12} {
+					p := sizes{batch: 2, heads: 2, queries: 35, keys: keys, size: 8}.problem(t, 3)
+					mask := tensor.MakeMat(2*35, keys[out])
+					for r := range mask.Rows {
+						for k := range mask.Row(r) {
+							if r%3 > 0 {
+								mask.Row(r)[k] = inf
+							}
+						}
+					}
+					p.kv[out].Mask = mask
+					p.kv[len(keys)-1].Scale = scale
+					t.Run(fmt.Sprintf("keys=%v/out=%d/scale=%g", keys, out, scale), func(t *testing.T) { p.check(t, set) })
+				}
+			}
 		}
 	})
 }
@@ -375,8 +409,8 @@ func TestAttendNaN(t *testing.T) {
 			attention.Attend(kerneltest.Engine(t, set, 2), p.dst, p.q, p.kv, p.shape)
 			for r := range p.dst.Rows {
 				for c, v := range p.dst.Row(r) {
-					if causal && r >= 200+64 && r < 200+150 && c >= 4 {
-						continue // the key is taken out, but its block is seen by a tile of 64 queries
+					if causal && r >= 200+96 && r < 200+150 && c >= 4 {
+						continue // the key is taken out, but its block is seen
 					}
 					want := r >= 200 && c >= 4 && (!causal || r >= 200+150)
 					if got := v != v; got != want {

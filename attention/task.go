@@ -8,66 +8,93 @@ import (
 	"github.com/lanewise/lanewise/tensor"
 )
 
-// task is a run of query tiles of one image and head, and the memory it works in.
+// task is a run of query tiles of one image and a group of its heads, and the memory it works in.
 type task struct {
 	*job
 	*engine.Worker
-	image, head int
-	query, end  int // of the image
+	image    int
+	head     int // that is worked on
+	from, to int // tiles that pass through the keys together
 
 	state  []float32 // of each tile: see tileState
-	scores []float32 // keyBlock × lanes
-	mask   []float32 // the same: what is added to scores
-	packed []float32 // keyBlock × size, twice: a block's keys and values
+	scores []float32 // block × lanes
+	packed []float32 // block × size, twice: a block's keys and values
+	masks
 }
 
 // tileState is what a tile of queries carries from block to block.
 type tileState struct {
-	q, o            []float32 // size × lanes: scaled queries; values weighed so far, not yet divided by sum
+	q, o            []float32 // size × lanes: scaled queries; values weighed so far
 	max, sum, alpha []float32 // lanes: see kernels.SoftmaxArgs
+	factor          []float32 // lanes: what o is still to be multiplied by
 }
 
 // stateFloats is the memory of a tileState.
-func (j *job) stateFloats() int { return (2*j.size + 3) * j.lanes }
+func (j *job) stateFloats() int { return (2*j.size + 4) * j.lanes }
+
+// together is how many tiles pass through the keys together.
+func (j *job) together() int {
+	if j.short {
+		return 1
+	}
+	return j.run
+}
+
+// packs says whether blocks of keys and values are copied.
+func (j *job) packs() bool { return j.together() >= packTiles }
 
 // scratch is the memory of a task.
 func (j *job) scratch() engine.Scratch {
-	return engine.Scratch{Floats: j.run*j.stateFloats() + 2*keyBlock*(j.lanes+j.size)}
-}
-
-// tile returns the state of the run's i-th tile.
-func (t *task) tile(i int) tileState {
-	s := t.state[i*t.stateFloats():]
-	cut := func(n int) (v []float32) {
-		v, s = s[:n:n], s[n:]
-		return v
+	n := j.together()*j.stateFloats() + j.block*j.lanes
+	if j.packs() {
+		n += 2 * j.block * j.size
 	}
-	return tileState{cut(t.size * t.lanes), cut(t.size * t.lanes), cut(t.lanes), cut(t.lanes), cut(t.lanes)}
+	return engine.Scratch{Floats: n + j.maskFloats()}
 }
 
 // Tile does one task: it implements engine.Job.
 func (j *job) Tile(w *engine.Worker, n int) {
-	head := n % j.Heads
-	run := n / j.Heads % j.runs
-	first := run * j.run * j.lanes
-	t := task{
-		job: j, Worker: w, image: n / j.Heads / j.runs, head: head,
-		query: first, end: min(first+j.run*j.lanes, j.queries),
-	}
+	t := task{job: j, Worker: w, image: n / j.groups / j.runs}
 	f := w.Floats()
-	t.state, f = f[:j.run*j.stateFloats()], f[j.run*j.stateFloats():]
-	t.scores, t.mask, t.packed = f[:keyBlock*j.lanes], f[keyBlock*j.lanes:2*keyBlock*j.lanes], f[2*keyBlock*j.lanes:]
+	cut := func(n int) (v []float32) {
+		v, f = f[:n:n], f[n:]
+		return v
+	}
+	t.state, t.scores = cut(j.together()*j.stateFloats()), cut(j.block*j.lanes)
+	if j.packs() {
+		t.packed = cut(2 * j.block * j.size)
+	}
+	t.beginMasks(f)
 
-	t.readQueries()
-	for c := range j.kv {
-		if c == 0 || !j.Joint {
-			t.begin()
-		}
-		t.attend(&j.kv[c])
-		if c == len(j.kv)-1 || !j.Joint {
-			t.write(j.kv[c].Scale, c > 0 && !j.Joint)
+	first := n / j.groups % j.runs * j.run
+	last := min(first+j.run, j.tiles)
+	head := n % j.groups * j.group
+	for t.from = first; t.from < last; t.from = t.to {
+		t.to = min(t.from+j.together(), last)
+		for t.head = head; t.head < min(head+j.group, j.Heads); t.head++ {
+			t.attend()
 		}
 	}
+}
+
+// A tile is one of those that pass through the keys together.
+type tile struct {
+	tileState
+	index      int // in the image
+	query, end int // of the image
+	lanes      int
+}
+
+// tileAt returns tile i of the image.
+func (t *task) tileAt(i int) tile {
+	first, end, lanes := t.tile(i)
+	s := t.state[(i-t.from)*t.stateFloats():]
+	cut := func(n int) (v []float32) {
+		v, s = s[:n:n], s[n:]
+		return v
+	}
+	state := tileState{cut(t.size * lanes), cut(t.size * lanes), cut(lanes), cut(lanes), cut(lanes), cut(lanes)}
+	return tile{state, i, first, end, lanes}
 }
 
 // part cuts the task's image and head out of m: tokens rows for each image.
@@ -75,12 +102,23 @@ func (t *task) part(m tensor.Mat, tokens int) tensor.Mat {
 	return m.Slice(t.image*tokens, (t.image+1)*tokens).Columns(t.head*t.size, (t.head+1)*t.size)
 }
 
-// eachTile calls f for every tile of the run: its number there, its first query and how many.
-func (t *task) eachTile(f func(i, query, n int)) {
-	for i := 0; t.query+i*t.lanes < t.end; i++ {
-		query := t.query + i*t.lanes
-		f(i, query, min(t.lanes, t.end-query))
+// attend takes the tiles through all contexts, for one head.
+func (t *task) attend() {
+	t.readQueries()
+	empty, written := true, false // nothing is weighed yet; something stands in dst
+	for n, i := range t.order {
+		c := &t.kv[i]
+		if n == 0 || !t.Joint {
+			if !empty && !t.folds(c) {
+				t.write(written)
+				empty, written = true, true
+			}
+			t.begin()
+		}
+		t.through(i, empty)
+		empty = false
 	}
+	t.write(written)
 }
 
 // readQueries lays the queries into lanes, scaled for a softmax to base 2.
@@ -88,48 +126,66 @@ func (t *task) readQueries() {
 	q := t.part(t.q, t.queries)
 	a := &t.Args.ToLanes
 	a.Cols, a.SrcStride, a.Scale = t.size, q.Stride, float32(float64(t.Scale)*math.Log2E)
-	a.Lanes, a.DstStride = t.lanes, t.lanes
-	t.eachTile(func(i, query, n int) {
-		a.Rows, a.Src, a.Dst = n, q.Data[query*q.Stride:], t.tile(i).q
+	for i := t.from; i < t.to; i++ {
+		tile := t.tileAt(i)
+		a.Rows, a.Lanes, a.DstStride = tile.end-tile.query, tile.lanes, tile.lanes
+		a.Src, a.Dst = q.Data[tile.query*q.Stride:], tile.q
 		t.Set.ToLanes(a)
-	})
-}
-
-// begin lets the run's tiles start a softmax.
-func (t *task) begin() {
-	t.eachTile(func(i, _, _ int) {
-		s := t.tile(i)
-		clear(s.o)
-		clear(s.sum)
-		for l := range s.max {
-			s.max[l] = -math.MaxFloat32
-		}
-	})
-}
-
-// attend takes the run's tiles through one context.
-func (t *task) attend(c *KV) {
-	tokens := c.K.Rows / t.Batch
-	keys, values := t.part(c.K, tokens), t.part(c.V, tokens)
-	seen := tokens
-	if t.Causal {
-		seen = min(seen, t.end)
 	}
-	for k0 := 0; k0 < seen; k0 += keyBlock {
-		end := min(k0+keyBlock, tokens)
-		b := block{k0, end, keys.Slice(k0, end), values.Slice(k0, end)}
-		if t.end-t.query >= packTiles*t.lanes {
-			b.keys = pack(t.packed, b.keys)
-			b.values = pack(t.packed[keyBlock*t.size:], b.values)
+}
+
+// begin lets the tiles start a softmax.
+func (t *task) begin() {
+	for i := t.from; i < t.to; i++ {
+		tile := t.tileAt(i)
+		clear(tile.sum)
+		for l := range tile.max {
+			tile.max[l] = -math.MaxFloat32
 		}
-		t.pass(c, &b)
 	}
 }
 
 // block is a block of keys: which they are, and they and their values.
 type block struct {
+	context      int
 	first, end   int
 	keys, values tensor.Mat
+	next         [2]tensor.Mat // keys and values of the block that comes next; no rows where none does
+}
+
+// through takes the tiles through context i. empty says that nothing is weighed yet.
+func (t *task) through(i int, empty bool) {
+	c := &t.kv[i]
+	tokens := c.K.Rows / t.Batch
+	keys, values := t.part(c.K, tokens), t.part(c.V, tokens)
+	seen := tokens
+	if t.Causal {
+		_, end, _ := t.tile(t.to - 1)
+		seen = min(seen, end)
+	}
+	size := blockSize(tokens)
+	adds := !empty && !t.Joint
+	for first := 0; first < seen; first += size {
+		end := min(first+size, tokens)
+		after := min(end+size, tokens)
+		b := block{i, first, end, keys.Slice(first, end), values.Slice(first, end), [2]tensor.Mat{keys.Slice(end, after), values.Slice(end, after)}}
+		if t.packs() {
+			b.keys = pack(t.packed, b.keys)
+			b.values = pack(t.packed[t.block*t.size:], b.values)
+		}
+		for i := t.from; i < t.to; i++ {
+			tile := t.tileAt(i)
+			if !t.Causal || first < tile.end { // otherwise every key comes after these queries
+				t.pass(&tile, &b, empty && first == 0, adds)
+			}
+		}
+	}
+	if !adds {
+		for i := t.from; i < t.to; i++ {
+			tile := t.tileAt(i)
+			tile.settle(c.Scale)
+		}
+	}
 }
 
 // pack copies m to memory of its own, its rows beside each other.
@@ -141,51 +197,62 @@ func pack(to []float32, m tensor.Mat) tensor.Mat {
 	return p
 }
 
-// pass takes the run's tiles through one block of keys.
-func (t *task) pass(c *KV, b *block) {
-	var mask []float32
-	made := false
-	t.eachTile(func(i, query, n int) {
-		if t.Causal && b.first > query+n-1 {
-			return // every key comes after these queries
-		}
-		if !made || t.maskVaries(c, b) {
-			mask, made = t.additive(c, b, query, n), true
-		}
-		s := t.tile(i)
-		keys := b.end - b.first
-		t.Args.Score = kernels.ScoreArgs{
-			Keys: keys, Cols: t.size, Lanes: t.lanes, K: b.keys.Data, KStride: b.keys.Stride, Q: s.q, Mask: mask, S: t.scores,
-		}
-		t.Set.Score(&t.Args.Score)
-		t.Args.Softmax = kernels.SoftmaxArgs{Keys: keys, Lanes: t.lanes, S: t.scores, Max: s.max, Sum: s.sum, Alpha: s.alpha}
-		t.Set.Softmax(&t.Args.Softmax)
-		t.Args.Weigh = kernels.WeighArgs{
-			Rows: t.size, Keys: keys, Lanes: t.lanes, V: b.values.Data, VStride: b.values.Stride, P: t.scores, O: s.o, Alpha: s.alpha,
-		}
-		t.Set.Weigh(&t.Args.Weigh)
-	})
+// pass takes a tile through a block of keys. The block is the first that anything is weighed of where
+// empty, and the only one of its context, added to others, where adds.
+func (t *task) pass(tile *tile, b *block, empty, adds bool) {
+	keys := b.end - b.first
+	fetchScore, fetchWeigh := t.ahead(tile, b)
+	t.Args.Score = kernels.ScoreArgs{
+		Keys: keys, Cols: t.size, Lanes: tile.lanes, K: b.keys.Data, KStride: b.keys.Stride, Q: tile.q, S: t.scores,
+		Bias: t.bias(b), Mask: t.mask(tile, b),
+		FetchRows: fetchScore.Rows, FetchCols: fetchScore.Cols, Fetch: fetchScore.Data, FetchStride: fetchScore.Stride,
+	}
+	t.Set.Score(&t.Args.Score)
+	t.Args.Softmax = kernels.SoftmaxArgs{Keys: keys, Lanes: tile.lanes, S: t.scores, Max: tile.max, Sum: tile.sum, Alpha: tile.alpha}
+	t.Set.Softmax(&t.Args.Softmax)
+	alpha := tile.alpha
+	if adds {
+		tile.resettle(t.kv[b.context].Scale)
+	} else if empty {
+		alpha = nil
+	}
+	t.Args.Weigh = kernels.WeighArgs{
+		Rows: t.size, Keys: keys, Lanes: tile.lanes, V: b.values.Data, VStride: b.values.Stride, P: t.scores, O: tile.o, Alpha: alpha,
+		FetchRows: fetchWeigh.Rows, FetchCols: fetchWeigh.Cols, Fetch: fetchWeigh.Data, FetchStride: fetchWeigh.Stride,
+	}
+	t.Set.Weigh(&t.Args.Weigh)
 }
 
-// write divides what was weighed by the sums and lays it back into rows, added to what is there for
-// a context after the first.
-func (t *task) write(scale float32, add bool) {
-	if scale == 0 {
-		scale = 1
+// ahead returns what Score and Weigh shall fetch behind their arithmetic: the tile's share of the next
+// block or, in the last, the rows of dst that the tile will be written to, and what the task reads next of
+// q.
+func (t *task) ahead(tile *tile, b *block) (score, weigh tensor.Mat) {
+	if keys, values := b.next[0], b.next[1]; keys.Rows > 0 {
+		i, n := tile.index-t.from, t.to-t.from
+		lo, hi := i*keys.Rows/n, (i+1)*keys.Rows/n
+		return keys.Slice(lo, hi), values.Slice(lo, hi)
 	}
+	return t.nextQueries(tile), t.part(t.dst, t.queries).Slice(tile.query, tile.end)
+}
+
+// nextQueries returns the queries that are laid into lanes after those of tile: where a tile goes through
+// all heads by itself, its own of the next head.
+func (t *task) nextQueries(tile *tile) tensor.Mat {
+	if !t.short || t.head+1 == t.Heads {
+		return tensor.Mat{}
+	}
+	return t.q.Slice(t.image*t.queries+tile.query, t.image*t.queries+tile.end).Columns((t.head+1)*t.size, (t.head+2)*t.size)
+}
+
+// write multiplies what was weighed by its factors and lays it back into rows, added to what is there or
+// not.
+func (t *task) write(add bool) {
 	dst := t.part(t.dst, t.queries)
 	a := &t.Args.FromLanes
-	a.Cols, a.Lanes, a.Add, a.DstStride = t.size, t.lanes, add, dst.Stride
-	t.eachTile(func(i, query, n int) {
-		s := t.tile(i)
-		for l, sum := range s.sum {
-			if sum == 0 { // every key was taken out
-				s.sum[l] = 0
-			} else {
-				s.sum[l] = scale / sum
-			}
-		}
-		a.Rows, a.Src, a.Scale, a.Dst = n, s.o, s.sum, dst.Data[query*dst.Stride:]
+	a.Cols, a.Add, a.DstStride = t.size, add, dst.Stride
+	for i := t.from; i < t.to; i++ {
+		tile := t.tileAt(i)
+		a.Rows, a.Lanes, a.Src, a.Scale, a.Dst = tile.end-tile.query, tile.lanes, tile.o, tile.factor, dst.Data[tile.query*dst.Stride:]
 		t.Set.FromLanes(a)
-	})
+	}
 }
