@@ -409,8 +409,8 @@ func TestAttendNaN(t *testing.T) {
 			attention.Attend(kerneltest.Engine(t, set, 2), p.dst, p.q, p.kv, p.shape)
 			for r := range p.dst.Rows {
 				for c, v := range p.dst.Row(r) {
-					if causal && r >= 200+96 && r < 200+150 && c >= 4 {
-						continue // the key is taken out, but its block is seen
+					if causal && r > 200+102-64 && r < 200+150 && c >= 4 {
+						continue // the key is taken out, but a query of the same tile may see its block, from 102 on
 					}
 					want := r >= 200 && c >= 4 && (!causal || r >= 200+150)
 					if got := v != v; got != want {
