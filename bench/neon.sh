@@ -6,7 +6,9 @@
 #    Peak, whose multiply-adds never leave the registers;
 #  * the cycles that each of Winograd's transforms takes for a tile and four of its channels (of the weights, for
 #    four pairs of channels), and what share that is of the time of those channels' products, where the convolution has
-#    320 channels on its other side and Tile runs 8 × 12. Outputs have a bias, a scale and a residual.
+#    320 channels on its other side and Tile runs 8 × 12. Outputs have a bias, a scale and a residual;
+#  * the cycles that every function of Activate takes for 16 values, multiplied into others (as GEGLU does with
+#    GELU) and added to a third. Those of identity are what that costs without a function.
 #
 #	bench/neon.sh [core...]     neoverse-n1, neoverse-v1, neoverse-v2, apple-m1 and cortex-a53 by default
 #
@@ -61,6 +63,9 @@ loops Peak; expect Peak 1
 loops WinogradInput 1; expect WinogradInput 18
 loops WinogradOutput 1; expect WinogradOutput 24
 loops WinogradWeights 1; expect WinogradWeights 16
+# For every function in the order of kernels.Act, a loop over 16 values and one over 4.
+functions=(identity relu silu quick_gelu gelu gelu_tanh sigmoid tanh mish exp)
+loops Activate 1; expect Activate $((2 * ${#functions[@]}))
 
 # cycles FILE CORE: those of one round in steady state.
 cycles() {
@@ -113,5 +118,11 @@ for core in "$@"; do
       fi
     done
   done
+  echo
+
+  printf '\n%12s' functions
+  printf '%12s' "${functions[@]}"
+  printf '\n%12s' cycles
+  for i in "${!functions[@]}"; do printf '%12.1f' "$(cycles "$work/Activate.$((2 * i + 1))" "$core")"; done
   echo
 done
