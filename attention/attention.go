@@ -3,9 +3,9 @@
 // Queries lie side by side in vector lanes, a tile of them at a time, and blocks of keys pass by:
 // scores, an online softmax, and values weighed by it (kernels/attention.go states the algorithm
 // and its sources). Keys and values are read where the projections left them, heads interleaved in
-// columns. What a query sees, keys in rising order in blocks whose size follows from how many keys
-// there are, depends neither on workers nor batch nor, among assembly kernels, on the instruction set;
-// so its result does not either.
+// columns. A query sees the keys in rising order, in blocks of one size, so that its result depends neither
+// on workers nor batch nor, among assembly kernels, on the instruction set, nor on keys beyond its own that
+// a mask takes out.
 //
 // There are two ways through the operands. Where every context is one block of keys, as the tokens of
 // a prompt are, a task takes a tile of queries through all contexts and heads: whole rows of queries

@@ -8,20 +8,12 @@ import (
 	"github.com/lanewise/lanewise/tensor"
 )
 
-// maxBlock is the most keys that a block has: as many as have scores for a tile of 64 queries in
-// 28 KiB, most of a first-level cache. Between 56 and 168 it matters little.
-const maxBlock = 112
-
-// blockSize is how many keys a block of a context with so many has, but for the last: blocks are even,
-// and multiples of the six rows that kernels take at once.
-func blockSize(keys int) int {
-	const rows = 6
-	if keys <= maxBlock {
-		return keys
-	}
-	even := ceil(keys, ceil(keys, maxBlock))
-	return min(ceil(even, rows)*rows, maxBlock/rows*rows)
-}
+// keyBlock is how many keys a block has, but for a context's last. It is the same for all instruction sets
+// and for contexts of any length, since the softmax's partial sums end with a block: so keys that a mask
+// takes out at the end of a context do not change a bit. It is a multiple of the six rows that kernels take
+// at once, and scores of 64 queries for it take 24 KiB, half a first-level cache or most of it. Between 56
+// and 168 it matters little.
+const keyBlock = 96
 
 const (
 	// tasksPerWorker is how many tasks a worker should find, to even out what workers differ by.
@@ -43,8 +35,7 @@ type job struct {
 	kv     []KV
 	Shape
 
-	order []int // of the contexts: see fold
-	short bool  // every context is one block of keys
+	short bool // every context is one block of keys
 
 	unit    int  // lanes of a vector
 	lanes   int  // queries in a tile, at most: Set.Queries
@@ -64,7 +55,7 @@ var jobs = sync.Pool{New: func() any { return new(job) }}
 
 // plan fills in the job.
 func (j *job) plan(e *engine.Engine, dst, q tensor.Mat, kv []KV, s Shape) {
-	*j = job{dst: dst, q: q, kv: append(j.kv[:0], kv...), Shape: s, order: j.order[:0]}
+	*j = job{dst: dst, q: q, kv: append(j.kv[:0], kv...), Shape: s}
 	j.unit, j.lanes = e.Set().GEMM.Lanes, e.Set().Queries
 	j.size = q.Cols / s.Heads
 	if j.Scale == 0 {
@@ -79,14 +70,13 @@ func (j *job) plan(e *engine.Engine, dst, q tensor.Mat, kv []KV, s Shape) {
 		}
 		keys := c.K.Rows / s.Batch
 		j.keys += keys
-		j.block = max(j.block, blockSize(keys))
-		j.short = j.short && keys <= maxBlock
+		j.block = max(j.block, min(keys, keyBlock))
+		j.short = j.short && keys <= keyBlock
 		if c.Mask.Data != nil {
 			j.perKey = j.perKey || j.isPerKey(c)
 			j.masked = j.masked || !j.isPerKey(c)
 		}
 	}
-	j.fold()
 	j.divide(e.Workers())
 }
 
@@ -116,7 +106,7 @@ func (j *job) tasks() int { return j.Batch * j.groups * j.runs }
 // forget drops the references to the caller's memory.
 func (j *job) forget() {
 	clear(j.kv)
-	*j = job{kv: j.kv[:0], order: j.order[:0]}
+	*j = job{kv: j.kv[:0]}
 }
 
 // tile returns the queries of an image that its i-th tile holds, first up to end, and how many lanes they

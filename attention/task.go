@@ -26,11 +26,20 @@ type task struct {
 type tileState struct {
 	q, o            []float32 // size × lanes: scaled queries; values weighed so far
 	max, sum, alpha []float32 // lanes: see kernels.SoftmaxArgs
-	factor          []float32 // lanes: what o is still to be multiplied by
+	total           []float32 // size × lanes: the sum of contexts, where they are several
 }
 
 // stateFloats is the memory of a tileState.
-func (j *job) stateFloats() int { return (2*j.size + 4) * j.lanes }
+func (j *job) stateFloats() int {
+	n := 2*j.size + 3
+	if j.sums() {
+		n += j.size
+	}
+	return n * j.lanes
+}
+
+// sums says whether several contexts, each with a softmax of its own, are added up.
+func (j *job) sums() bool { return len(j.kv) > 1 && !j.Joint }
 
 // together is how many tiles pass through the keys together.
 func (j *job) together() int {
@@ -93,7 +102,11 @@ func (t *task) tileAt(i int) tile {
 		v, s = s[:n:n], s[n:]
 		return v
 	}
-	state := tileState{cut(t.size * lanes), cut(t.size * lanes), cut(lanes), cut(lanes), cut(lanes), cut(lanes)}
+	panel := t.size * lanes
+	state := tileState{q: cut(panel), o: cut(panel), max: cut(lanes), sum: cut(lanes), alpha: cut(lanes)}
+	if t.sums() {
+		state.total = cut(panel)
+	}
 	return tile{state, i, first, end, lanes}
 }
 
@@ -105,20 +118,16 @@ func (t *task) part(m tensor.Mat, tokens int) tensor.Mat {
 // attend takes the tiles through all contexts, for one head.
 func (t *task) attend() {
 	t.readQueries()
-	empty, written := true, false // nothing is weighed yet; something stands in dst
-	for n, i := range t.order {
-		c := &t.kv[i]
-		if n == 0 || !t.Joint {
-			if !empty && !t.folds(c) {
-				t.write(written)
-				empty, written = true, true
-			}
+	for i := range t.kv {
+		if i == 0 || !t.Joint {
 			t.begin()
 		}
-		t.through(i, empty)
-		empty = false
+		t.through(i)
+		if t.sums() {
+			t.add(i)
+		}
 	}
-	t.write(written)
+	t.write()
 }
 
 // readQueries lays the queries into lanes, scaled for a softmax to base 2.
@@ -139,9 +148,7 @@ func (t *task) begin() {
 	for i := t.from; i < t.to; i++ {
 		tile := t.tileAt(i)
 		clear(tile.sum)
-		for l := range tile.max {
-			tile.max[l] = -math.MaxFloat32
-		}
+		fill(tile.max, -math.MaxFloat32)
 	}
 }
 
@@ -153,8 +160,8 @@ type block struct {
 	next         [2]tensor.Mat // keys and values of the block that comes next; no rows where none does
 }
 
-// through takes the tiles through context i. empty says that nothing is weighed yet.
-func (t *task) through(i int, empty bool) {
+// through takes the tiles through context i.
+func (t *task) through(i int) {
 	c := &t.kv[i]
 	tokens := c.K.Rows / t.Batch
 	keys, values := t.part(c.K, tokens), t.part(c.V, tokens)
@@ -163,11 +170,9 @@ func (t *task) through(i int, empty bool) {
 		_, end, _ := t.tile(t.to - 1)
 		seen = min(seen, end)
 	}
-	size := blockSize(tokens)
-	adds := !empty && !t.Joint
-	for first := 0; first < seen; first += size {
-		end := min(first+size, tokens)
-		after := min(end+size, tokens)
+	for first := 0; first < seen; first += keyBlock {
+		end := min(first+keyBlock, tokens)
+		after := min(end+keyBlock, tokens)
 		b := block{i, first, end, keys.Slice(first, end), values.Slice(first, end), [2]tensor.Mat{keys.Slice(end, after), values.Slice(end, after)}}
 		if t.packs() {
 			b.keys = pack(t.packed, b.keys)
@@ -176,14 +181,8 @@ func (t *task) through(i int, empty bool) {
 		for i := t.from; i < t.to; i++ {
 			tile := t.tileAt(i)
 			if !t.Causal || first < tile.end { // otherwise every key comes after these queries
-				t.pass(&tile, &b, empty && first == 0, adds)
+				t.pass(&tile, &b)
 			}
-		}
-	}
-	if !adds {
-		for i := t.from; i < t.to; i++ {
-			tile := t.tileAt(i)
-			tile.settle(c.Scale)
 		}
 	}
 }
@@ -197,9 +196,8 @@ func pack(to []float32, m tensor.Mat) tensor.Mat {
 	return p
 }
 
-// pass takes a tile through a block of keys. The block is the first that anything is weighed of where
-// empty, and the only one of its context, added to others, where adds.
-func (t *task) pass(tile *tile, b *block, empty, adds bool) {
+// pass takes a tile through a block of keys.
+func (t *task) pass(tile *tile, b *block) {
 	keys := b.end - b.first
 	fetchScore, fetchWeigh := t.ahead(tile, b)
 	t.Args.Score = kernels.ScoreArgs{
@@ -211,9 +209,7 @@ func (t *task) pass(tile *tile, b *block, empty, adds bool) {
 	t.Args.Softmax = kernels.SoftmaxArgs{Keys: keys, Lanes: tile.lanes, S: t.scores, Max: tile.max, Sum: tile.sum, Alpha: tile.alpha}
 	t.Set.Softmax(&t.Args.Softmax)
 	alpha := tile.alpha
-	if adds {
-		tile.resettle(t.kv[b.context].Scale)
-	} else if empty {
+	if b.first == 0 && (b.context == 0 || !t.Joint) { // nothing is weighed yet
 		alpha = nil
 	}
 	t.Args.Weigh = kernels.WeighArgs{
@@ -244,15 +240,57 @@ func (t *task) nextQueries(tile *tile) tensor.Mat {
 	return t.q.Slice(t.image*t.queries+tile.query, t.image*t.queries+tile.end).Columns((t.head+1)*t.size, (t.head+2)*t.size)
 }
 
-// write multiplies what was weighed by its factors and lays it back into rows, added to what is there or
-// not.
-func (t *task) write(add bool) {
+// add brings what was weighed of context i to its scale and adds it to the total.
+func (t *task) add(i int) {
+	a := &t.Args.Activate
+	for n := t.from; n < t.to; n++ {
+		tile := t.tileAt(n)
+		settle(tile.sum, t.kv[i].Scale)
+		*a = kernels.ActivateArgs{
+			Rows: t.size, Cols: tile.lanes, Act: kernels.Identity, Src: tile.o, SrcStride: tile.lanes,
+			Value: tile.sum, ValueStride: 0, Dst: tile.total, DstStride: tile.lanes,
+		}
+		if i > 0 {
+			a.Add, a.AddStride = tile.total, tile.lanes
+		}
+		t.Set.Activate(a)
+	}
+}
+
+// write lays the sum of contexts back into rows, or multiplies what was weighed of the only one by its
+// factors on the way.
+func (t *task) write() {
 	dst := t.part(t.dst, t.queries)
 	a := &t.Args.FromLanes
-	a.Cols, a.Add, a.DstStride = t.size, add, dst.Stride
+	a.Cols, a.Add, a.DstStride = t.size, false, dst.Stride
 	for i := t.from; i < t.to; i++ {
 		tile := t.tileAt(i)
-		a.Rows, a.Lanes, a.Src, a.Scale, a.Dst = tile.end-tile.query, tile.lanes, tile.o, tile.factor, dst.Data[tile.query*dst.Stride:]
+		a.Src = tile.o
+		if t.sums() {
+			a.Src = tile.total
+			fill(tile.sum, 1)
+		} else {
+			settle(tile.sum, t.kv[0].Scale)
+		}
+		a.Rows, a.Lanes, a.Scale, a.Dst = tile.end-tile.query, tile.lanes, tile.sum, dst.Data[tile.query*dst.Stride:]
 		t.Set.FromLanes(a)
+	}
+}
+
+// settle turns the sums of a softmax into what weighed values are to be multiplied by for the scale of their
+// context: 0 where every key was taken out.
+func settle(sums []float32, scale float32) {
+	for l, sum := range sums {
+		if sum == 0 {
+			sums[l] = 0
+		} else {
+			sums[l] = scale / sum
+		}
+	}
+}
+
+func fill(s []float32, v float32) {
+	for i := range s {
+		s[i] = v
 	}
 }
