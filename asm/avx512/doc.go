@@ -21,7 +21,7 @@ var Requires = map[string][]string{
 	"Moments":         {"AVX", "AVX512F", "BMI2"},
 	"Peak":            {"AVX", "AVX512F"},
 	"Score":           {"AVX", "AVX512DQ", "AVX512F", "SSE"},
-	"Softmax":         {"AVX", "AVX512F"},
+	"Softmax":         {"AVX", "AVX512DQ", "AVX512F"},
 	"Tile":            {"AVX", "AVX512F", "BMI2", "CMOV", "SSE"},
 	"ToLanes":         {"AVX", "AVX512F", "AVX512VL", "BMI2", "CMOV"},
 	"Triad":           {"AVX", "AVX512F"},

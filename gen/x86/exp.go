@@ -30,10 +30,14 @@ func (e *emitter) exp(registers ...reg.VecPhysical) exponential {
 	return x
 }
 
-// exp2 prepares 2ˣ for x ≤ 0 or NaN, with eight constants.
+// exp2 prepares 2ˣ for x ≤ 0 or NaN, with seven constants, or eight for AVX2: AVX-512 reduces and scales
+// by arguments of any size.
 func (e *emitter) exp2(registers ...reg.VecPhysical) exponential {
 	hold := e.holder(registers)
-	x := exponential{emitter: e, low: hold(approx.Exp2Min)}
+	x := exponential{emitter: e}
+	if !e.wide() {
+		x.low = hold(approx.Exp2Min)
+	}
 	for _, c := range approx.Exp2Poly {
 		x.poly = append(x.poly, hold(c))
 	}
@@ -56,7 +60,9 @@ func (e *emitter) holder(registers []reg.VecPhysical) func(v float32) Op {
 
 // emit sets p[i] to the exponential of v[i]; v and n are clobbered.
 func (x exponential) emit(v, n, p []reg.VecPhysical) {
-	x.cutLow(v, n)
+	if x.low != nil {
+		x.cutLow(v, n)
+	}
 	if x.high != nil {
 		x.cutHigh(v, n)
 	}
@@ -79,6 +85,16 @@ func (x exponential) cutHigh(v, tmp []reg.VecPhysical) {
 
 // between is emit for v that are known to lie between low and high.
 func (x exponential) between(v, n, p []reg.VecPhysical) {
+	if x.wide() && x.log2e == nil {
+		// r, which is 0 where v is infinite, and v − r, the integer.
+		for i := range v {
+			x.VREDUCEPS(U8(0), v[i], n[i])
+			x.VSUBPS(n[i], v[i], v[i])
+		}
+		x.horner(n, p)
+		x.scale(n, v, p)
+		return
+	}
 	// n = v or v·log2e, rounded: by the way of magic, in which AVX2 leaves the low bits that are
 	// the integer, having the rounded value in p, still free.
 	for i := range v {
@@ -87,9 +103,6 @@ func (x exponential) between(v, n, p []reg.VecPhysical) {
 			x.VMOVUPS(x.constant(approx.RoundMagic), p[i])
 			x.VMOVAPS(p[i], n[i])
 			x.VFMADD231PS(x.log2e, v[i], n[i])
-		case x.wide():
-			x.VRNDSCALEPS(U8(8), v[i], n[i])
-			continue
 		default:
 			x.VMOVUPS(x.constant(approx.RoundMagic), p[i])
 			x.VADDPS(v[i], p[i], n[i])
@@ -113,17 +126,21 @@ func (x exponential) between(v, n, p []reg.VecPhysical) {
 			x.VFNMADD231PS(x.ln2lo, rounded[i], v[i])
 		}
 	}
-	// p = Σ c[k]·rᵏ
+	x.horner(v, p)
+	x.scale(v, n, p)
+}
+
+// horner sets p = Σ c[k]·rᵏ.
+func (x exponential) horner(r, p []reg.VecPhysical) {
 	top := len(x.poly) - 1
-	for i := range v {
+	for i := range r {
 		x.VMOVUPS(x.poly[top], p[i])
 	}
 	for k := top - 1; k >= 0; k-- {
-		for i := range v {
-			x.VFMADD213PS(x.poly[k], v[i], p[i])
+		for i := range r {
+			x.VFMADD213PS(x.poly[k], r[i], p[i])
 		}
 	}
-	x.scale(v, n, p)
 }
 
 // register returns a constant in a register: its own, or tmp.
