@@ -6,32 +6,23 @@
 
 // func ToLanes(args *byte)
 // Requires: AVX, CMOV
-TEXT ·ToLanes(SB), NOSPLIT, $64-8
+TEXT ·ToLanes(SB), NOSPLIT, $72-8
 	MOVQ         args+0(FP), AX
-	VBROADCASTSS 56(AX), Y8
-	MOVQ         (AX), CX
+	VBROADCASTSS 56(AX), Y9
+	MOVQ         8(AX), DX
+	ANDQ         $0x03, DX
 	LEAQ         lanes_window<>+0(SB), R9
-	MOVQ         CX, R8
+	MOVQ         DX, R8
 	CMPQ         R8, $0x08
 	JLE          notmore1
 	MOVQ         $0x00000008, R8
 
 notmore1:
 	NEGQ    R8
-	VMOVUPS 32(R9)(R8*4), Y9
-	MOVQ    CX, R8
-	SUBQ    $0x08, R8
-	JGE     notneg2
-	XORQ    R8, R8
-
-notneg2:
-	CMPQ R8, $0x08
-	JLE  notmore3
-	MOVQ $0x00000008, R8
-
-notmore3:
-	NEGQ    R8
-	VMOVUPS 32(R9)(R8*4), Y10
+	VMOVUPS 32(R9)(R8*4), X10
+	MOVQ    16(AX), R8
+	MOVQ    R8, 64(SP)
+	MOVQ    (AX), CX
 	MOVQ    24(AX), SI
 	MOVQ    48(AX), DI
 	SHLQ    $0x02, DI
@@ -39,61 +30,31 @@ notmore3:
 	MOVQ    88(AX), R14
 	SHLQ    $0x02, R14
 	LEAQ    (R14)(R14*2), R15
-	MOVQ    SI, (SP)
-	LEAQ    (SI)(DI*1), R8
-	DECQ    CX
-	CMOVQGT R8, SI
-	MOVQ    SI, 8(SP)
-	LEAQ    (SI)(DI*1), R8
-	DECQ    CX
-	CMOVQGT R8, SI
-	MOVQ    SI, 16(SP)
-	LEAQ    (SI)(DI*1), R8
-	DECQ    CX
-	CMOVQGT R8, SI
-	MOVQ    SI, 24(SP)
-	LEAQ    (SI)(DI*1), R8
-	DECQ    CX
-	CMOVQGT R8, SI
-	MOVQ    SI, 32(SP)
-	LEAQ    (SI)(DI*1), R8
-	DECQ    CX
-	CMOVQGT R8, SI
-	MOVQ    SI, 40(SP)
-	LEAQ    (SI)(DI*1), R8
-	DECQ    CX
-	CMOVQGT R8, SI
-	MOVQ    SI, 48(SP)
-	LEAQ    (SI)(DI*1), R8
-	DECQ    CX
-	CMOVQGT R8, SI
-	MOVQ    SI, 56(SP)
-	LEAQ    (SI)(DI*1), R8
-	DECQ    CX
-	CMOVQGT R8, SI
-	LEAQ    (R12), R11
-	XORQ    R10, R10
+
+vector:
+	CMPQ    CX, $0x08
+	JL      few
+	LEAQ    (DI)(DI*2), BX
+	MOVQ    SI, R8
+	LEAQ    (R8)(DI*4), R9
+	LEAQ    (R9)(DI*4), R11
+	SUBQ    $0x08, CX
+	CMOVQGT R11, SI
+	MOVQ    R12, R11
 	MOVQ    8(AX), DX
 	SUBQ    $0x04, DX
-	JL      tail0
+	JL      allRest
+	PCALIGN $0x20
 
-block0:
-	MOVQ        (SP), R8
-	VMOVUPS     (R8)(R10*1), X0
-	MOVQ        8(SP), R8
-	VMOVUPS     (R8)(R10*1), X1
-	MOVQ        16(SP), R8
-	VMOVUPS     (R8)(R10*1), X2
-	MOVQ        24(SP), R8
-	VMOVUPS     (R8)(R10*1), X3
-	MOVQ        32(SP), R8
-	VINSERTF128 $0x01, (R8)(R10*1), Y0, Y0
-	MOVQ        40(SP), R8
-	VINSERTF128 $0x01, (R8)(R10*1), Y1, Y1
-	MOVQ        48(SP), R8
-	VINSERTF128 $0x01, (R8)(R10*1), Y2, Y2
-	MOVQ        56(SP), R8
-	VINSERTF128 $0x01, (R8)(R10*1), Y3, Y3
+allBlock:
+	VMOVUPS     (R8), X0
+	VMOVUPS     (R8)(DI*1), X1
+	VMOVUPS     (R8)(DI*2), X2
+	VMOVUPS     (R8)(BX*1), X3
+	VINSERTF128 $0x01, (R9), Y0, Y0
+	VINSERTF128 $0x01, (R9)(DI*1), Y1, Y1
+	VINSERTF128 $0x01, (R9)(DI*2), Y2, Y2
+	VINSERTF128 $0x01, (R9)(BX*1), Y3, Y3
 	VUNPCKLPS   Y1, Y0, Y4
 	VUNPCKHPS   Y1, Y0, Y5
 	VUNPCKLPS   Y3, Y2, Y6
@@ -102,55 +63,35 @@ block0:
 	VUNPCKHPD   Y6, Y4, Y1
 	VUNPCKLPD   Y7, Y5, Y2
 	VUNPCKHPD   Y7, Y5, Y3
-	VMULPS      Y8, Y0, Y0
-	VANDPS      Y9, Y0, Y0
+	VMULPS      Y9, Y0, Y0
 	VMOVUPS     Y0, (R11)
-	VMULPS      Y8, Y1, Y1
-	VANDPS      Y9, Y1, Y1
+	VMULPS      Y9, Y1, Y1
 	VMOVUPS     Y1, (R11)(R14*1)
-	VMULPS      Y8, Y2, Y2
-	VANDPS      Y9, Y2, Y2
+	VMULPS      Y9, Y2, Y2
 	VMOVUPS     Y2, (R11)(R14*2)
-	VMULPS      Y8, Y3, Y3
-	VANDPS      Y9, Y3, Y3
+	VMULPS      Y9, Y3, Y3
 	VMOVUPS     Y3, (R11)(R15*1)
-	ADDQ        $0x10, R10
+	ADDQ        $0x10, R8
+	ADDQ        $0x10, R9
 	LEAQ        (R11)(R14*4), R11
 	SUBQ        $0x04, DX
-	JGE         block0
+	JGE         allBlock
 
-tail0:
-	ADDQ $0x04, DX
-	JZ   done0
-	LEAQ lanes_window<>+0(SB), R9
-	MOVQ DX, R8
-	CMPQ R8, $0x08
-	JLE  notmore4
-	MOVQ $0x00000008, R8
-
-notmore4:
-	NEGQ        R8
-	VMOVUPS     32(R9)(R8*4), X13
-	MOVQ        (SP), R8
-	VMASKMOVPS  (R8)(R10*1), X13, X0
-	MOVQ        8(SP), R8
-	VMASKMOVPS  (R8)(R10*1), X13, X1
-	MOVQ        16(SP), R8
-	VMASKMOVPS  (R8)(R10*1), X13, X2
-	MOVQ        24(SP), R8
-	VMASKMOVPS  (R8)(R10*1), X13, X3
-	MOVQ        32(SP), R8
-	VMASKMOVPS  (R8)(R10*1), X13, X12
-	VINSERTF128 $0x01, X12, Y0, Y0
-	MOVQ        40(SP), R8
-	VMASKMOVPS  (R8)(R10*1), X13, X12
-	VINSERTF128 $0x01, X12, Y1, Y1
-	MOVQ        48(SP), R8
-	VMASKMOVPS  (R8)(R10*1), X13, X12
-	VINSERTF128 $0x01, X12, Y2, Y2
-	MOVQ        56(SP), R8
-	VMASKMOVPS  (R8)(R10*1), X13, X12
-	VINSERTF128 $0x01, X12, Y3, Y3
+allRest:
+	ADDQ        $0x04, DX
+	JZ          allDone
+	VMASKMOVPS  (R8), X10, X0
+	VMASKMOVPS  (R8)(DI*1), X10, X1
+	VMASKMOVPS  (R8)(DI*2), X10, X2
+	VMASKMOVPS  (R8)(BX*1), X10, X3
+	VMASKMOVPS  (R9), X10, X8
+	VINSERTF128 $0x01, X8, Y0, Y0
+	VMASKMOVPS  (R9)(DI*1), X10, X8
+	VINSERTF128 $0x01, X8, Y1, Y1
+	VMASKMOVPS  (R9)(DI*2), X10, X8
+	VINSERTF128 $0x01, X8, Y2, Y2
+	VMASKMOVPS  (R9)(BX*1), X10, X8
+	VINSERTF128 $0x01, X8, Y3, Y3
 	VUNPCKLPS   Y1, Y0, Y4
 	VUNPCKHPS   Y1, Y0, Y5
 	VUNPCKLPS   Y3, Y2, Y6
@@ -160,36 +101,45 @@ notmore4:
 	VUNPCKLPD   Y7, Y5, Y2
 	VUNPCKHPD   Y7, Y5, Y3
 	CMPQ        DX, $0x00
-	JLE         skip5
-	VMULPS      Y8, Y0, Y0
-	VANDPS      Y9, Y0, Y0
+	JLE         skip2
+	VMULPS      Y9, Y0, Y0
 	VMOVUPS     Y0, (R11)
+
+skip2:
+	CMPQ    DX, $0x01
+	JLE     skip3
+	VMULPS  Y9, Y1, Y1
+	VMOVUPS Y1, (R11)(R14*1)
+
+skip3:
+	CMPQ    DX, $0x02
+	JLE     skip4
+	VMULPS  Y9, Y2, Y2
+	VMOVUPS Y2, (R11)(R14*2)
+
+skip4:
+	CMPQ    DX, $0x03
+	JLE     skip5
+	VMULPS  Y9, Y3, Y3
+	VMOVUPS Y3, (R11)(R15*1)
 
 skip5:
-	CMPQ    DX, $0x01
-	JLE     skip6
-	VMULPS  Y8, Y1, Y1
-	VANDPS  Y9, Y1, Y1
-	VMOVUPS Y1, (R11)(R14*1)
+allDone:
+	JMP next
 
-skip6:
-	CMPQ    DX, $0x02
-	JLE     skip7
-	VMULPS  Y8, Y2, Y2
-	VANDPS  Y9, Y2, Y2
-	VMOVUPS Y2, (R11)(R14*2)
+few:
+	XORQ    R10, R10
+	TESTQ   CX, CX
+	CMOVQLT R10, CX
+	LEAQ    lanes_window<>+0(SB), R9
+	MOVQ    CX, R8
+	CMPQ    R8, $0x08
+	JLE     notmore6
+	MOVQ    $0x00000008, R8
 
-skip7:
-	CMPQ    DX, $0x03
-	JLE     skip8
-	VMULPS  Y8, Y3, Y3
-	VANDPS  Y9, Y3, Y3
-	VMOVUPS Y3, (R11)(R15*1)
-
-skip8:
-done0:
-	CMPQ    16(AX), $+8
-	JLE     end
+notmore6:
+	NEGQ    R8
+	VMOVUPS 32(R9)(R8*4), Y11
 	MOVQ    SI, (SP)
 	LEAQ    (SI)(DI*1), R8
 	DECQ    CX
@@ -222,13 +172,13 @@ done0:
 	LEAQ    (SI)(DI*1), R8
 	DECQ    CX
 	CMOVQGT R8, SI
-	LEAQ    32(R12), R11
-	XORQ    R10, R10
+	MOVQ    R12, R11
 	MOVQ    8(AX), DX
 	SUBQ    $0x04, DX
-	JL      tail1
+	JL      fewRest
+	PCALIGN $0x20
 
-block1:
+fewBlock:
 	MOVQ        (SP), R8
 	VMOVUPS     (R8)(R10*1), X0
 	MOVQ        8(SP), R8
@@ -253,55 +203,46 @@ block1:
 	VUNPCKHPD   Y6, Y4, Y1
 	VUNPCKLPD   Y7, Y5, Y2
 	VUNPCKHPD   Y7, Y5, Y3
-	VMULPS      Y8, Y0, Y0
-	VANDPS      Y10, Y0, Y0
+	VMULPS      Y9, Y0, Y0
+	VANDPS      Y11, Y0, Y0
 	VMOVUPS     Y0, (R11)
-	VMULPS      Y8, Y1, Y1
-	VANDPS      Y10, Y1, Y1
+	VMULPS      Y9, Y1, Y1
+	VANDPS      Y11, Y1, Y1
 	VMOVUPS     Y1, (R11)(R14*1)
-	VMULPS      Y8, Y2, Y2
-	VANDPS      Y10, Y2, Y2
+	VMULPS      Y9, Y2, Y2
+	VANDPS      Y11, Y2, Y2
 	VMOVUPS     Y2, (R11)(R14*2)
-	VMULPS      Y8, Y3, Y3
-	VANDPS      Y10, Y3, Y3
+	VMULPS      Y9, Y3, Y3
+	VANDPS      Y11, Y3, Y3
 	VMOVUPS     Y3, (R11)(R15*1)
 	ADDQ        $0x10, R10
 	LEAQ        (R11)(R14*4), R11
 	SUBQ        $0x04, DX
-	JGE         block1
+	JGE         fewBlock
 
-tail1:
-	ADDQ $0x04, DX
-	JZ   done1
-	LEAQ lanes_window<>+0(SB), R9
-	MOVQ DX, R8
-	CMPQ R8, $0x08
-	JLE  notmore9
-	MOVQ $0x00000008, R8
-
-notmore9:
-	NEGQ        R8
-	VMOVUPS     32(R9)(R8*4), X13
+fewRest:
+	ADDQ        $0x04, DX
+	JZ          fewDone
 	MOVQ        (SP), R8
-	VMASKMOVPS  (R8)(R10*1), X13, X0
+	VMASKMOVPS  (R8)(R10*1), X10, X0
 	MOVQ        8(SP), R8
-	VMASKMOVPS  (R8)(R10*1), X13, X1
+	VMASKMOVPS  (R8)(R10*1), X10, X1
 	MOVQ        16(SP), R8
-	VMASKMOVPS  (R8)(R10*1), X13, X2
+	VMASKMOVPS  (R8)(R10*1), X10, X2
 	MOVQ        24(SP), R8
-	VMASKMOVPS  (R8)(R10*1), X13, X3
+	VMASKMOVPS  (R8)(R10*1), X10, X3
 	MOVQ        32(SP), R8
-	VMASKMOVPS  (R8)(R10*1), X13, X12
-	VINSERTF128 $0x01, X12, Y0, Y0
+	VMASKMOVPS  (R8)(R10*1), X10, X8
+	VINSERTF128 $0x01, X8, Y0, Y0
 	MOVQ        40(SP), R8
-	VMASKMOVPS  (R8)(R10*1), X13, X12
-	VINSERTF128 $0x01, X12, Y1, Y1
+	VMASKMOVPS  (R8)(R10*1), X10, X8
+	VINSERTF128 $0x01, X8, Y1, Y1
 	MOVQ        48(SP), R8
-	VMASKMOVPS  (R8)(R10*1), X13, X12
-	VINSERTF128 $0x01, X12, Y2, Y2
+	VMASKMOVPS  (R8)(R10*1), X10, X8
+	VINSERTF128 $0x01, X8, Y2, Y2
 	MOVQ        56(SP), R8
-	VMASKMOVPS  (R8)(R10*1), X13, X12
-	VINSERTF128 $0x01, X12, Y3, Y3
+	VMASKMOVPS  (R8)(R10*1), X10, X8
+	VINSERTF128 $0x01, X8, Y3, Y3
 	VUNPCKLPS   Y1, Y0, Y4
 	VUNPCKHPS   Y1, Y0, Y5
 	VUNPCKLPS   Y3, Y2, Y6
@@ -311,35 +252,38 @@ notmore9:
 	VUNPCKLPD   Y7, Y5, Y2
 	VUNPCKHPD   Y7, Y5, Y3
 	CMPQ        DX, $0x00
-	JLE         skip10
-	VMULPS      Y8, Y0, Y0
-	VANDPS      Y10, Y0, Y0
+	JLE         skip7
+	VMULPS      Y9, Y0, Y0
+	VANDPS      Y11, Y0, Y0
 	VMOVUPS     Y0, (R11)
 
-skip10:
+skip7:
 	CMPQ    DX, $0x01
-	JLE     skip11
-	VMULPS  Y8, Y1, Y1
-	VANDPS  Y10, Y1, Y1
+	JLE     skip8
+	VMULPS  Y9, Y1, Y1
+	VANDPS  Y11, Y1, Y1
 	VMOVUPS Y1, (R11)(R14*1)
 
-skip11:
+skip8:
 	CMPQ    DX, $0x02
-	JLE     skip12
-	VMULPS  Y8, Y2, Y2
-	VANDPS  Y10, Y2, Y2
+	JLE     skip9
+	VMULPS  Y9, Y2, Y2
+	VANDPS  Y11, Y2, Y2
 	VMOVUPS Y2, (R11)(R14*2)
 
-skip12:
+skip9:
 	CMPQ    DX, $0x03
-	JLE     skip13
-	VMULPS  Y8, Y3, Y3
-	VANDPS  Y10, Y3, Y3
+	JLE     skip10
+	VMULPS  Y9, Y3, Y3
+	VANDPS  Y11, Y3, Y3
 	VMOVUPS Y3, (R11)(R15*1)
 
-skip13:
-done1:
-end:
+skip10:
+fewDone:
+next:
+	ADDQ $0x20, R12
+	SUBQ $0x08, 64(SP)
+	JG   vector
 	VZEROUPPER
 	RET
 
@@ -363,437 +307,131 @@ GLOBL lanes_window<>(SB), RODATA|NOPTR, $64
 
 // func FromLanes(args *byte)
 // Requires: AVX, CMOV, FMA3
-TEXT ·FromLanes(SB), NOSPLIT, $64-8
-	MOVQ      args+0(FP), AX
-	MOVQ      (AX), CX
-	MOVQ      80(AX), SI
-	MOVQ      104(AX), DI
-	SHLQ      $0x02, DI
-	MOVQ      24(AX), R12
-	MOVQ      48(AX), R13
-	MOVQ      16(AX), R14
-	SHLQ      $0x02, R14
-	LEAQ      (R14)(R14*2), R15
-	MOVQ      SI, (SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 8(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 16(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 24(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 32(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 40(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 48(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 56(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	VMOVUPS   (R13), Y12
-	VPERMILPS $0x00, Y12, Y8
-	VPERMILPS $0x55, Y12, Y9
-	VPERMILPS $0xaa, Y12, Y10
-	VPERMILPS $0xff, Y12, Y11
-	LEAQ      (R12), R11
-	XORQ      R10, R10
-	MOVQ      8(AX), DX
-	SUBQ      $0x04, DX
-	JL        tail0
+TEXT ·FromLanes(SB), NOSPLIT, $16-8
+	MOVQ args+0(FP), AX
+	MOVQ 80(AX), DI
+	MOVQ DI, (SP)
+	MOVQ 48(AX), DI
+	MOVQ DI, 8(SP)
+	MOVQ (AX), CX
+	MOVQ 24(AX), SI
+	MOVQ 16(AX), R14
+	SHLQ $0x02, R14
+	LEAQ (R14)(R14*2), R15
 
-block0:
-	VMOVUPS   (R11), Y0
-	VMOVUPS   (R11)(R14*1), Y1
-	VMOVUPS   (R11)(R14*2), Y2
-	VMOVUPS   (R11)(R15*1), Y3
-	VUNPCKLPS Y1, Y0, Y4
-	VUNPCKHPS Y1, Y0, Y5
-	VUNPCKLPS Y3, Y2, Y6
-	VUNPCKHPS Y3, Y2, Y7
-	VUNPCKLPD Y6, Y4, Y0
-	VUNPCKHPD Y6, Y4, Y1
-	VUNPCKLPD Y7, Y5, Y2
-	VUNPCKHPD Y7, Y5, Y3
-	CMPB      72(AX), $0x00
-	JNE       add14
-	VMULPS    Y8, Y0, Y0
-	VMULPS    Y9, Y1, Y1
-	VMULPS    Y10, Y2, Y2
-	VMULPS    Y11, Y3, Y3
-	JMP       store15
+group:
+	MOVQ         8(SP), DX
+	VMOVUPS      (DX), X12
+	VBROADCASTSS (DX), Y8
+	VBROADCASTSS 4(DX), Y9
+	VBROADCASTSS 8(DX), Y10
+	VBROADCASTSS 12(DX), Y11
+	ADDQ         $0x10, 8(SP)
+	MOVQ         104(AX), R10
+	SHLQ         $0x02, R10
+	MOVQ         (SP), DI
+	LEAQ         (DI)(R10*1), DX
+	MOVQ         DI, R8
+	CMPQ         CX, $0x01
+	CMOVQGT      DX, R8
+	LEAQ         (R8)(R10*1), DX
+	MOVQ         R8, R9
+	CMPQ         CX, $0x02
+	CMOVQGT      DX, R9
+	LEAQ         (R9)(R10*1), DX
+	MOVQ         R9, BX
+	CMPQ         CX, $0x03
+	CMOVQGT      DX, BX
+	LEAQ         (BX)(R10*1), DX
+	MOVQ         DX, (SP)
+	MOVQ         SI, R10
+	MOVQ         8(AX), DX
+	SUBQ         $0x08, DX
+	JL           rest8
+	PCALIGN      $0x20
 
-add14:
-	MOVQ        (SP), R8
-	VMOVUPS     (R8)(R10*1), X4
-	MOVQ        8(SP), R8
-	VMOVUPS     (R8)(R10*1), X5
-	MOVQ        16(SP), R8
-	VMOVUPS     (R8)(R10*1), X6
-	MOVQ        24(SP), R8
-	VMOVUPS     (R8)(R10*1), X7
-	MOVQ        32(SP), R8
-	VINSERTF128 $0x01, (R8)(R10*1), Y4, Y4
-	MOVQ        40(SP), R8
-	VINSERTF128 $0x01, (R8)(R10*1), Y5, Y5
-	MOVQ        48(SP), R8
-	VINSERTF128 $0x01, (R8)(R10*1), Y6, Y6
-	MOVQ        56(SP), R8
-	VINSERTF128 $0x01, (R8)(R10*1), Y7, Y7
-	VFMADD213PS Y4, Y8, Y0
-	VFMADD213PS Y5, Y9, Y1
-	VFMADD213PS Y6, Y10, Y2
-	VFMADD213PS Y7, Y11, Y3
+block8:
+	LEAQ        (R10)(R14*4), R11
+	VMOVUPS     (R10), X0
+	VMOVUPS     (R10)(R14*1), X1
+	VMOVUPS     (R10)(R14*2), X2
+	VMOVUPS     (R10)(R15*1), X3
+	VINSERTF128 $0x01, (R11), Y0, Y0
+	VINSERTF128 $0x01, (R11)(R14*1), Y1, Y1
+	VINSERTF128 $0x01, (R11)(R14*2), Y2, Y2
+	VINSERTF128 $0x01, (R11)(R15*1), Y3, Y3
+	LEAQ        (R11)(R14*4), R10
+	VUNPCKLPS   Y1, Y0, Y4
+	VUNPCKHPS   Y1, Y0, Y5
+	VUNPCKLPS   Y3, Y2, Y6
+	VUNPCKHPS   Y3, Y2, Y7
+	VUNPCKLPD   Y6, Y4, Y0
+	VUNPCKHPD   Y6, Y4, Y1
+	VUNPCKLPD   Y7, Y5, Y2
+	VUNPCKHPD   Y7, Y5, Y3
+	CMPB        72(AX), $0x00
+	JNE         add8
+	VMULPS      Y8, Y0, Y0
+	VMULPS      Y9, Y1, Y1
+	VMULPS      Y10, Y2, Y2
+	VMULPS      Y11, Y3, Y3
 
-store15:
-	MOVQ         56(SP), R8
-	VEXTRACTF128 $0x01, Y3, (R8)(R10*1)
-	MOVQ         48(SP), R8
-	VEXTRACTF128 $0x01, Y2, (R8)(R10*1)
-	MOVQ         40(SP), R8
-	VEXTRACTF128 $0x01, Y1, (R8)(R10*1)
-	MOVQ         32(SP), R8
-	VEXTRACTF128 $0x01, Y0, (R8)(R10*1)
-	MOVQ         24(SP), R8
-	VMOVUPS      X3, (R8)(R10*1)
-	MOVQ         16(SP), R8
-	VMOVUPS      X2, (R8)(R10*1)
-	MOVQ         8(SP), R8
-	VMOVUPS      X1, (R8)(R10*1)
-	MOVQ         (SP), R8
-	VMOVUPS      X0, (R8)(R10*1)
-	ADDQ         $0x10, R10
-	LEAQ         (R11)(R14*4), R11
-	SUBQ         $0x04, DX
-	JGE          block0
+store8:
+	VMOVUPS Y3, (BX)
+	VMOVUPS Y2, (R9)
+	VMOVUPS Y1, (R8)
+	VMOVUPS Y0, (DI)
+	ADDQ    $0x20, DI
+	ADDQ    $0x20, R8
+	ADDQ    $0x20, R9
+	ADDQ    $0x20, BX
+	SUBQ    $0x08, DX
+	JGE     block8
+	JMP     rest8
 
-tail0:
-	ADDQ $0x04, DX
-	JZ   done0
-	LEAQ lanes_window<>+0(SB), R9
-	MOVQ DX, R8
-	CMPQ R8, $0x08
-	JLE  notmore16
-	MOVQ $0x00000008, R8
+add8:
+	VFMADD213PS (DI), Y8, Y0
+	VFMADD213PS (R8), Y9, Y1
+	VFMADD213PS (R9), Y10, Y2
+	VFMADD213PS (BX), Y11, Y3
+	JMP         store8
 
-notmore16:
-	NEGQ    R8
-	VMOVUPS 32(R9)(R8*4), X13
-	VXORPS  Y0, Y0, Y0
-	CMPQ    DX, $0x00
-	JLE     skip17
-	VMOVUPS (R11), Y0
+rest8:
+	ADDQ  $0x08, DX
+	TESTQ DX, DX
+	JZ    done
 
-skip17:
-	VXORPS  Y1, Y1, Y1
-	CMPQ    DX, $0x01
-	JLE     skip18
-	VMOVUPS (R11)(R14*1), Y1
+column:
+	VMOVUPS (R10), X0
+	CMPB    72(AX), $0x00
+	JNE     addColumn
+	VMULPS  X12, X0, X0
 
-skip18:
-	VXORPS  Y2, Y2, Y2
-	CMPQ    DX, $0x02
-	JLE     skip19
-	VMOVUPS (R11)(R14*2), Y2
+storeColumn:
+	VEXTRACTPS $0x03, X0, (BX)
+	VEXTRACTPS $0x02, X0, (R9)
+	VEXTRACTPS $0x01, X0, (R8)
+	VMOVSS     X0, (DI)
+	ADDQ       $0x04, DI
+	ADDQ       $0x04, R8
+	ADDQ       $0x04, R9
+	ADDQ       $0x04, BX
+	ADDQ       R14, R10
+	DECQ       DX
+	JNZ        column
+	JMP        done
 
-skip19:
-	VXORPS  Y3, Y3, Y3
-	CMPQ    DX, $0x03
-	JLE     skip20
-	VMOVUPS (R11)(R15*1), Y3
+addColumn:
+	VMOVSS      (DI), X4
+	VINSERTPS   $0x10, (R8), X4, X4
+	VINSERTPS   $0x20, (R9), X4, X4
+	VINSERTPS   $0x30, (BX), X4, X4
+	VFMADD213PS X4, X12, X0
+	JMP         storeColumn
 
-skip20:
-	VUNPCKLPS Y1, Y0, Y4
-	VUNPCKHPS Y1, Y0, Y5
-	VUNPCKLPS Y3, Y2, Y6
-	VUNPCKHPS Y3, Y2, Y7
-	VUNPCKLPD Y6, Y4, Y0
-	VUNPCKHPD Y6, Y4, Y1
-	VUNPCKLPD Y7, Y5, Y2
-	VUNPCKHPD Y7, Y5, Y3
-	CMPB      72(AX), $0x00
-	JNE       add21
-	VMULPS    Y8, Y0, Y0
-	VMULPS    Y9, Y1, Y1
-	VMULPS    Y10, Y2, Y2
-	VMULPS    Y11, Y3, Y3
-	JMP       store22
-
-add21:
-	MOVQ        (SP), R8
-	VMASKMOVPS  (R8)(R10*1), X13, X4
-	MOVQ        8(SP), R8
-	VMASKMOVPS  (R8)(R10*1), X13, X5
-	MOVQ        16(SP), R8
-	VMASKMOVPS  (R8)(R10*1), X13, X6
-	MOVQ        24(SP), R8
-	VMASKMOVPS  (R8)(R10*1), X13, X7
-	MOVQ        32(SP), R8
-	VMASKMOVPS  (R8)(R10*1), X13, X12
-	VINSERTF128 $0x01, X12, Y4, Y4
-	MOVQ        40(SP), R8
-	VMASKMOVPS  (R8)(R10*1), X13, X12
-	VINSERTF128 $0x01, X12, Y5, Y5
-	MOVQ        48(SP), R8
-	VMASKMOVPS  (R8)(R10*1), X13, X12
-	VINSERTF128 $0x01, X12, Y6, Y6
-	MOVQ        56(SP), R8
-	VMASKMOVPS  (R8)(R10*1), X13, X12
-	VINSERTF128 $0x01, X12, Y7, Y7
-	VFMADD213PS Y4, Y8, Y0
-	VFMADD213PS Y5, Y9, Y1
-	VFMADD213PS Y6, Y10, Y2
-	VFMADD213PS Y7, Y11, Y3
-
-store22:
-	MOVQ         56(SP), R8
-	VEXTRACTF128 $0x01, Y3, X12
-	VMASKMOVPS   X12, X13, (R8)(R10*1)
-	MOVQ         48(SP), R8
-	VEXTRACTF128 $0x01, Y2, X12
-	VMASKMOVPS   X12, X13, (R8)(R10*1)
-	MOVQ         40(SP), R8
-	VEXTRACTF128 $0x01, Y1, X12
-	VMASKMOVPS   X12, X13, (R8)(R10*1)
-	MOVQ         32(SP), R8
-	VEXTRACTF128 $0x01, Y0, X12
-	VMASKMOVPS   X12, X13, (R8)(R10*1)
-	MOVQ         24(SP), R8
-	VMASKMOVPS   X3, X13, (R8)(R10*1)
-	MOVQ         16(SP), R8
-	VMASKMOVPS   X2, X13, (R8)(R10*1)
-	MOVQ         8(SP), R8
-	VMASKMOVPS   X1, X13, (R8)(R10*1)
-	MOVQ         (SP), R8
-	VMASKMOVPS   X0, X13, (R8)(R10*1)
-
-done0:
-	TESTQ     CX, CX
-	JLE       end
-	MOVQ      SI, (SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 8(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 16(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 24(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 32(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 40(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 48(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 56(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	VMOVUPS   32(R13), Y12
-	VPERMILPS $0x00, Y12, Y8
-	VPERMILPS $0x55, Y12, Y9
-	VPERMILPS $0xaa, Y12, Y10
-	VPERMILPS $0xff, Y12, Y11
-	LEAQ      32(R12), R11
-	XORQ      R10, R10
-	MOVQ      8(AX), DX
-	SUBQ      $0x04, DX
-	JL        tail1
-
-block1:
-	VMOVUPS   (R11), Y0
-	VMOVUPS   (R11)(R14*1), Y1
-	VMOVUPS   (R11)(R14*2), Y2
-	VMOVUPS   (R11)(R15*1), Y3
-	VUNPCKLPS Y1, Y0, Y4
-	VUNPCKHPS Y1, Y0, Y5
-	VUNPCKLPS Y3, Y2, Y6
-	VUNPCKHPS Y3, Y2, Y7
-	VUNPCKLPD Y6, Y4, Y0
-	VUNPCKHPD Y6, Y4, Y1
-	VUNPCKLPD Y7, Y5, Y2
-	VUNPCKHPD Y7, Y5, Y3
-	CMPB      72(AX), $0x00
-	JNE       add23
-	VMULPS    Y8, Y0, Y0
-	VMULPS    Y9, Y1, Y1
-	VMULPS    Y10, Y2, Y2
-	VMULPS    Y11, Y3, Y3
-	JMP       store24
-
-add23:
-	MOVQ        (SP), R8
-	VMOVUPS     (R8)(R10*1), X4
-	MOVQ        8(SP), R8
-	VMOVUPS     (R8)(R10*1), X5
-	MOVQ        16(SP), R8
-	VMOVUPS     (R8)(R10*1), X6
-	MOVQ        24(SP), R8
-	VMOVUPS     (R8)(R10*1), X7
-	MOVQ        32(SP), R8
-	VINSERTF128 $0x01, (R8)(R10*1), Y4, Y4
-	MOVQ        40(SP), R8
-	VINSERTF128 $0x01, (R8)(R10*1), Y5, Y5
-	MOVQ        48(SP), R8
-	VINSERTF128 $0x01, (R8)(R10*1), Y6, Y6
-	MOVQ        56(SP), R8
-	VINSERTF128 $0x01, (R8)(R10*1), Y7, Y7
-	VFMADD213PS Y4, Y8, Y0
-	VFMADD213PS Y5, Y9, Y1
-	VFMADD213PS Y6, Y10, Y2
-	VFMADD213PS Y7, Y11, Y3
-
-store24:
-	MOVQ         56(SP), R8
-	VEXTRACTF128 $0x01, Y3, (R8)(R10*1)
-	MOVQ         48(SP), R8
-	VEXTRACTF128 $0x01, Y2, (R8)(R10*1)
-	MOVQ         40(SP), R8
-	VEXTRACTF128 $0x01, Y1, (R8)(R10*1)
-	MOVQ         32(SP), R8
-	VEXTRACTF128 $0x01, Y0, (R8)(R10*1)
-	MOVQ         24(SP), R8
-	VMOVUPS      X3, (R8)(R10*1)
-	MOVQ         16(SP), R8
-	VMOVUPS      X2, (R8)(R10*1)
-	MOVQ         8(SP), R8
-	VMOVUPS      X1, (R8)(R10*1)
-	MOVQ         (SP), R8
-	VMOVUPS      X0, (R8)(R10*1)
-	ADDQ         $0x10, R10
-	LEAQ         (R11)(R14*4), R11
-	SUBQ         $0x04, DX
-	JGE          block1
-
-tail1:
-	ADDQ $0x04, DX
-	JZ   done1
-	LEAQ lanes_window<>+0(SB), R9
-	MOVQ DX, R8
-	CMPQ R8, $0x08
-	JLE  notmore25
-	MOVQ $0x00000008, R8
-
-notmore25:
-	NEGQ    R8
-	VMOVUPS 32(R9)(R8*4), X13
-	VXORPS  Y0, Y0, Y0
-	CMPQ    DX, $0x00
-	JLE     skip26
-	VMOVUPS (R11), Y0
-
-skip26:
-	VXORPS  Y1, Y1, Y1
-	CMPQ    DX, $0x01
-	JLE     skip27
-	VMOVUPS (R11)(R14*1), Y1
-
-skip27:
-	VXORPS  Y2, Y2, Y2
-	CMPQ    DX, $0x02
-	JLE     skip28
-	VMOVUPS (R11)(R14*2), Y2
-
-skip28:
-	VXORPS  Y3, Y3, Y3
-	CMPQ    DX, $0x03
-	JLE     skip29
-	VMOVUPS (R11)(R15*1), Y3
-
-skip29:
-	VUNPCKLPS Y1, Y0, Y4
-	VUNPCKHPS Y1, Y0, Y5
-	VUNPCKLPS Y3, Y2, Y6
-	VUNPCKHPS Y3, Y2, Y7
-	VUNPCKLPD Y6, Y4, Y0
-	VUNPCKHPD Y6, Y4, Y1
-	VUNPCKLPD Y7, Y5, Y2
-	VUNPCKHPD Y7, Y5, Y3
-	CMPB      72(AX), $0x00
-	JNE       add30
-	VMULPS    Y8, Y0, Y0
-	VMULPS    Y9, Y1, Y1
-	VMULPS    Y10, Y2, Y2
-	VMULPS    Y11, Y3, Y3
-	JMP       store31
-
-add30:
-	MOVQ        (SP), R8
-	VMASKMOVPS  (R8)(R10*1), X13, X4
-	MOVQ        8(SP), R8
-	VMASKMOVPS  (R8)(R10*1), X13, X5
-	MOVQ        16(SP), R8
-	VMASKMOVPS  (R8)(R10*1), X13, X6
-	MOVQ        24(SP), R8
-	VMASKMOVPS  (R8)(R10*1), X13, X7
-	MOVQ        32(SP), R8
-	VMASKMOVPS  (R8)(R10*1), X13, X12
-	VINSERTF128 $0x01, X12, Y4, Y4
-	MOVQ        40(SP), R8
-	VMASKMOVPS  (R8)(R10*1), X13, X12
-	VINSERTF128 $0x01, X12, Y5, Y5
-	MOVQ        48(SP), R8
-	VMASKMOVPS  (R8)(R10*1), X13, X12
-	VINSERTF128 $0x01, X12, Y6, Y6
-	MOVQ        56(SP), R8
-	VMASKMOVPS  (R8)(R10*1), X13, X12
-	VINSERTF128 $0x01, X12, Y7, Y7
-	VFMADD213PS Y4, Y8, Y0
-	VFMADD213PS Y5, Y9, Y1
-	VFMADD213PS Y6, Y10, Y2
-	VFMADD213PS Y7, Y11, Y3
-
-store31:
-	MOVQ         56(SP), R8
-	VEXTRACTF128 $0x01, Y3, X12
-	VMASKMOVPS   X12, X13, (R8)(R10*1)
-	MOVQ         48(SP), R8
-	VEXTRACTF128 $0x01, Y2, X12
-	VMASKMOVPS   X12, X13, (R8)(R10*1)
-	MOVQ         40(SP), R8
-	VEXTRACTF128 $0x01, Y1, X12
-	VMASKMOVPS   X12, X13, (R8)(R10*1)
-	MOVQ         32(SP), R8
-	VEXTRACTF128 $0x01, Y0, X12
-	VMASKMOVPS   X12, X13, (R8)(R10*1)
-	MOVQ         24(SP), R8
-	VMASKMOVPS   X3, X13, (R8)(R10*1)
-	MOVQ         16(SP), R8
-	VMASKMOVPS   X2, X13, (R8)(R10*1)
-	MOVQ         8(SP), R8
-	VMASKMOVPS   X1, X13, (R8)(R10*1)
-	MOVQ         (SP), R8
-	VMASKMOVPS   X0, X13, (R8)(R10*1)
-
-done1:
-end:
+done:
+	ADDQ $0x10, SI
+	SUBQ $0x04, CX
+	JG   group
 	VZEROUPPER
 	RET

@@ -6,19 +6,17 @@
 
 // func ToLanes(args *byte)
 // Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
-TEXT ·ToLanes(SB), NOSPLIT, $128-8
+TEXT ·ToLanes(SB), NOSPLIT, $136-8
 	MOVQ         args+0(FP), AX
-	VBROADCASTSS 56(AX), Z8
-	MOVQ         (AX), CX
+	VBROADCASTSS 56(AX), Z9
+	MOVQ         8(AX), DX
+	ANDQ         $0x03, DX
 	MOVQ         $-1, R8
-	BZHIQ        CX, R8, R8
+	BZHIQ        DX, R8, R8
 	KMOVW        R8, K1
-	SHRQ         $0x10, R8
-	KMOVW        R8, K2
-	SHRQ         $0x10, R8
-	KMOVW        R8, K4
-	SHRQ         $0x10, R8
-	KMOVW        R8, K5
+	MOVQ         16(AX), R8
+	MOVQ         R8, 128(SP)
+	MOVQ         (AX), CX
 	MOVQ         24(AX), SI
 	MOVQ         48(AX), DI
 	SHLQ         $0x02, DI
@@ -26,109 +24,41 @@ TEXT ·ToLanes(SB), NOSPLIT, $128-8
 	MOVQ         88(AX), R14
 	SHLQ         $0x02, R14
 	LEAQ         (R14)(R14*2), R15
-	MOVQ         SI, (SP)
-	LEAQ         (SI)(DI*1), R8
-	DECQ         CX
-	CMOVQGT      R8, SI
-	MOVQ         SI, 8(SP)
-	LEAQ         (SI)(DI*1), R8
-	DECQ         CX
-	CMOVQGT      R8, SI
-	MOVQ         SI, 16(SP)
-	LEAQ         (SI)(DI*1), R8
-	DECQ         CX
-	CMOVQGT      R8, SI
-	MOVQ         SI, 24(SP)
-	LEAQ         (SI)(DI*1), R8
-	DECQ         CX
-	CMOVQGT      R8, SI
-	MOVQ         SI, 32(SP)
-	LEAQ         (SI)(DI*1), R8
-	DECQ         CX
-	CMOVQGT      R8, SI
-	MOVQ         SI, 40(SP)
-	LEAQ         (SI)(DI*1), R8
-	DECQ         CX
-	CMOVQGT      R8, SI
-	MOVQ         SI, 48(SP)
-	LEAQ         (SI)(DI*1), R8
-	DECQ         CX
-	CMOVQGT      R8, SI
-	MOVQ         SI, 56(SP)
-	LEAQ         (SI)(DI*1), R8
-	DECQ         CX
-	CMOVQGT      R8, SI
-	MOVQ         SI, 64(SP)
-	LEAQ         (SI)(DI*1), R8
-	DECQ         CX
-	CMOVQGT      R8, SI
-	MOVQ         SI, 72(SP)
-	LEAQ         (SI)(DI*1), R8
-	DECQ         CX
-	CMOVQGT      R8, SI
-	MOVQ         SI, 80(SP)
-	LEAQ         (SI)(DI*1), R8
-	DECQ         CX
-	CMOVQGT      R8, SI
-	MOVQ         SI, 88(SP)
-	LEAQ         (SI)(DI*1), R8
-	DECQ         CX
-	CMOVQGT      R8, SI
-	MOVQ         SI, 96(SP)
-	LEAQ         (SI)(DI*1), R8
-	DECQ         CX
-	CMOVQGT      R8, SI
-	MOVQ         SI, 104(SP)
-	LEAQ         (SI)(DI*1), R8
-	DECQ         CX
-	CMOVQGT      R8, SI
-	MOVQ         SI, 112(SP)
-	LEAQ         (SI)(DI*1), R8
-	DECQ         CX
-	CMOVQGT      R8, SI
-	MOVQ         SI, 120(SP)
-	LEAQ         (SI)(DI*1), R8
-	DECQ         CX
-	CMOVQGT      R8, SI
-	LEAQ         (R12), R11
-	XORQ         R10, R10
-	MOVQ         8(AX), DX
-	SUBQ         $0x04, DX
-	JL           tail0
 
-block0:
-	MOVQ         (SP), R8
-	VMOVUPS      (R8)(R10*1), X0
-	MOVQ         8(SP), R8
-	VMOVUPS      (R8)(R10*1), X1
-	MOVQ         16(SP), R8
-	VMOVUPS      (R8)(R10*1), X2
-	MOVQ         24(SP), R8
-	VMOVUPS      (R8)(R10*1), X3
-	MOVQ         32(SP), R8
-	VINSERTF32X4 $0x01, (R8)(R10*1), Z0, Z0
-	MOVQ         40(SP), R8
-	VINSERTF32X4 $0x01, (R8)(R10*1), Z1, Z1
-	MOVQ         48(SP), R8
-	VINSERTF32X4 $0x01, (R8)(R10*1), Z2, Z2
-	MOVQ         56(SP), R8
-	VINSERTF32X4 $0x01, (R8)(R10*1), Z3, Z3
-	MOVQ         64(SP), R8
-	VINSERTF32X4 $0x02, (R8)(R10*1), Z0, Z0
-	MOVQ         72(SP), R8
-	VINSERTF32X4 $0x02, (R8)(R10*1), Z1, Z1
-	MOVQ         80(SP), R8
-	VINSERTF32X4 $0x02, (R8)(R10*1), Z2, Z2
-	MOVQ         88(SP), R8
-	VINSERTF32X4 $0x02, (R8)(R10*1), Z3, Z3
-	MOVQ         96(SP), R8
-	VINSERTF32X4 $0x03, (R8)(R10*1), Z0, Z0
-	MOVQ         104(SP), R8
-	VINSERTF32X4 $0x03, (R8)(R10*1), Z1, Z1
-	MOVQ         112(SP), R8
-	VINSERTF32X4 $0x03, (R8)(R10*1), Z2, Z2
-	MOVQ         120(SP), R8
-	VINSERTF32X4 $0x03, (R8)(R10*1), Z3, Z3
+vector:
+	CMPQ    CX, $0x10
+	JL      few
+	LEAQ    (DI)(DI*2), BX
+	MOVQ    SI, R8
+	LEAQ    (R8)(DI*4), R9
+	LEAQ    (R9)(DI*4), R10
+	LEAQ    (R10)(DI*4), R13
+	LEAQ    (R13)(DI*4), R11
+	SUBQ    $0x10, CX
+	CMOVQGT R11, SI
+	MOVQ    R12, R11
+	MOVQ    8(AX), DX
+	SUBQ    $0x04, DX
+	JL      allRest
+	PCALIGN $0x20
+
+allBlock:
+	VMOVUPS      (R8), X0
+	VMOVUPS      (R8)(DI*1), X1
+	VMOVUPS      (R8)(DI*2), X2
+	VMOVUPS      (R8)(BX*1), X3
+	VINSERTF32X4 $0x01, (R9), Z0, Z0
+	VINSERTF32X4 $0x01, (R9)(DI*1), Z1, Z1
+	VINSERTF32X4 $0x01, (R9)(DI*2), Z2, Z2
+	VINSERTF32X4 $0x01, (R9)(BX*1), Z3, Z3
+	VINSERTF32X4 $0x02, (R10), Z0, Z0
+	VINSERTF32X4 $0x02, (R10)(DI*1), Z1, Z1
+	VINSERTF32X4 $0x02, (R10)(DI*2), Z2, Z2
+	VINSERTF32X4 $0x02, (R10)(BX*1), Z3, Z3
+	VINSERTF32X4 $0x03, (R13), Z0, Z0
+	VINSERTF32X4 $0x03, (R13)(DI*1), Z1, Z1
+	VINSERTF32X4 $0x03, (R13)(DI*2), Z2, Z2
+	VINSERTF32X4 $0x03, (R13)(BX*1), Z3, Z3
 	VUNPCKLPS    Z1, Z0, Z4
 	VUNPCKHPS    Z1, Z0, Z5
 	VUNPCKLPS    Z3, Z2, Z6
@@ -137,69 +67,53 @@ block0:
 	VUNPCKHPD    Z6, Z4, Z1
 	VUNPCKLPD    Z7, Z5, Z2
 	VUNPCKHPD    Z7, Z5, Z3
-	VMULPS.Z     Z8, Z0, K1, Z0
+	VMULPS       Z9, Z0, Z0
 	VMOVUPS      Z0, (R11)
-	VMULPS.Z     Z8, Z1, K1, Z1
+	VMULPS       Z9, Z1, Z1
 	VMOVUPS      Z1, (R11)(R14*1)
-	VMULPS.Z     Z8, Z2, K1, Z2
+	VMULPS       Z9, Z2, Z2
 	VMOVUPS      Z2, (R11)(R14*2)
-	VMULPS.Z     Z8, Z3, K1, Z3
+	VMULPS       Z9, Z3, Z3
 	VMOVUPS      Z3, (R11)(R15*1)
+	ADDQ         $0x10, R8
+	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
+	ADDQ         $0x10, R13
 	LEAQ         (R11)(R14*4), R11
 	SUBQ         $0x04, DX
-	JGE          block0
+	JGE          allBlock
 
-tail0:
+allRest:
 	ADDQ         $0x04, DX
-	JZ           done0
-	MOVQ         $-1, R8
-	BZHIQ        DX, R8, R8
-	KMOVW        R8, K3
-	MOVQ         (SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X0
-	MOVQ         8(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X1
-	MOVQ         16(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X2
-	MOVQ         24(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X3
-	MOVQ         32(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x01, X12, Z0, Z0
-	MOVQ         40(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x01, X12, Z1, Z1
-	MOVQ         48(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x01, X12, Z2, Z2
-	MOVQ         56(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x01, X12, Z3, Z3
-	MOVQ         64(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x02, X12, Z0, Z0
-	MOVQ         72(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x02, X12, Z1, Z1
-	MOVQ         80(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x02, X12, Z2, Z2
-	MOVQ         88(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x02, X12, Z3, Z3
-	MOVQ         96(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x03, X12, Z0, Z0
-	MOVQ         104(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x03, X12, Z1, Z1
-	MOVQ         112(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x03, X12, Z2, Z2
-	MOVQ         120(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x03, X12, Z3, Z3
+	JZ           allDone
+	VMOVUPS.Z    (R8), K1, X0
+	VMOVUPS.Z    (R8)(DI*1), K1, X1
+	VMOVUPS.Z    (R8)(DI*2), K1, X2
+	VMOVUPS.Z    (R8)(BX*1), K1, X3
+	VMOVUPS.Z    (R9), K1, X8
+	VINSERTF32X4 $0x01, X8, Z0, Z0
+	VMOVUPS.Z    (R9)(DI*1), K1, X8
+	VINSERTF32X4 $0x01, X8, Z1, Z1
+	VMOVUPS.Z    (R9)(DI*2), K1, X8
+	VINSERTF32X4 $0x01, X8, Z2, Z2
+	VMOVUPS.Z    (R9)(BX*1), K1, X8
+	VINSERTF32X4 $0x01, X8, Z3, Z3
+	VMOVUPS.Z    (R10), K1, X8
+	VINSERTF32X4 $0x02, X8, Z0, Z0
+	VMOVUPS.Z    (R10)(DI*1), K1, X8
+	VINSERTF32X4 $0x02, X8, Z1, Z1
+	VMOVUPS.Z    (R10)(DI*2), K1, X8
+	VINSERTF32X4 $0x02, X8, Z2, Z2
+	VMOVUPS.Z    (R10)(BX*1), K1, X8
+	VINSERTF32X4 $0x02, X8, Z3, Z3
+	VMOVUPS.Z    (R13), K1, X8
+	VINSERTF32X4 $0x03, X8, Z0, Z0
+	VMOVUPS.Z    (R13)(DI*1), K1, X8
+	VINSERTF32X4 $0x03, X8, Z1, Z1
+	VMOVUPS.Z    (R13)(DI*2), K1, X8
+	VINSERTF32X4 $0x03, X8, Z2, Z2
+	VMOVUPS.Z    (R13)(BX*1), K1, X8
+	VINSERTF32X4 $0x03, X8, Z3, Z3
 	VUNPCKLPS    Z1, Z0, Z4
 	VUNPCKHPS    Z1, Z0, Z5
 	VUNPCKLPS    Z3, Z2, Z6
@@ -210,31 +124,38 @@ tail0:
 	VUNPCKHPD    Z7, Z5, Z3
 	CMPQ         DX, $0x00
 	JLE          skip1
-	VMULPS.Z     Z8, Z0, K1, Z0
+	VMULPS       Z9, Z0, Z0
 	VMOVUPS      Z0, (R11)
 
 skip1:
-	CMPQ     DX, $0x01
-	JLE      skip2
-	VMULPS.Z Z8, Z1, K1, Z1
-	VMOVUPS  Z1, (R11)(R14*1)
+	CMPQ    DX, $0x01
+	JLE     skip2
+	VMULPS  Z9, Z1, Z1
+	VMOVUPS Z1, (R11)(R14*1)
 
 skip2:
-	CMPQ     DX, $0x02
-	JLE      skip3
-	VMULPS.Z Z8, Z2, K1, Z2
-	VMOVUPS  Z2, (R11)(R14*2)
+	CMPQ    DX, $0x02
+	JLE     skip3
+	VMULPS  Z9, Z2, Z2
+	VMOVUPS Z2, (R11)(R14*2)
 
 skip3:
-	CMPQ     DX, $0x03
-	JLE      skip4
-	VMULPS.Z Z8, Z3, K1, Z3
-	VMOVUPS  Z3, (R11)(R15*1)
+	CMPQ    DX, $0x03
+	JLE     skip4
+	VMULPS  Z9, Z3, Z3
+	VMOVUPS Z3, (R11)(R15*1)
 
 skip4:
-done0:
-	CMPQ    16(AX), $+16
-	JLE     end
+allDone:
+	JMP next
+
+few:
+	XORQ    R10, R10
+	TESTQ   CX, CX
+	CMOVQLT R10, CX
+	MOVQ    $-1, R8
+	BZHIQ   CX, R8, R8
+	KMOVW   R8, K2
 	MOVQ    SI, (SP)
 	LEAQ    (SI)(DI*1), R8
 	DECQ    CX
@@ -299,13 +220,13 @@ done0:
 	LEAQ    (SI)(DI*1), R8
 	DECQ    CX
 	CMOVQGT R8, SI
-	LEAQ    64(R12), R11
-	XORQ    R10, R10
+	MOVQ    R12, R11
 	MOVQ    8(AX), DX
 	SUBQ    $0x04, DX
-	JL      tail1
+	JL      fewRest
+	PCALIGN $0x20
 
-block1:
+fewBlock:
 	MOVQ         (SP), R8
 	VMOVUPS      (R8)(R10*1), X0
 	MOVQ         8(SP), R8
@@ -346,69 +267,66 @@ block1:
 	VUNPCKHPD    Z6, Z4, Z1
 	VUNPCKLPD    Z7, Z5, Z2
 	VUNPCKHPD    Z7, Z5, Z3
-	VMULPS.Z     Z8, Z0, K2, Z0
+	VMULPS.Z     Z9, Z0, K2, Z0
 	VMOVUPS      Z0, (R11)
-	VMULPS.Z     Z8, Z1, K2, Z1
+	VMULPS.Z     Z9, Z1, K2, Z1
 	VMOVUPS      Z1, (R11)(R14*1)
-	VMULPS.Z     Z8, Z2, K2, Z2
+	VMULPS.Z     Z9, Z2, K2, Z2
 	VMOVUPS      Z2, (R11)(R14*2)
-	VMULPS.Z     Z8, Z3, K2, Z3
+	VMULPS.Z     Z9, Z3, K2, Z3
 	VMOVUPS      Z3, (R11)(R15*1)
 	ADDQ         $0x10, R10
 	LEAQ         (R11)(R14*4), R11
 	SUBQ         $0x04, DX
-	JGE          block1
+	JGE          fewBlock
 
-tail1:
+fewRest:
 	ADDQ         $0x04, DX
-	JZ           done1
-	MOVQ         $-1, R8
-	BZHIQ        DX, R8, R8
-	KMOVW        R8, K3
+	JZ           fewDone
 	MOVQ         (SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X0
+	VMOVUPS.Z    (R8)(R10*1), K1, X0
 	MOVQ         8(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X1
+	VMOVUPS.Z    (R8)(R10*1), K1, X1
 	MOVQ         16(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X2
+	VMOVUPS.Z    (R8)(R10*1), K1, X2
 	MOVQ         24(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X3
+	VMOVUPS.Z    (R8)(R10*1), K1, X3
 	MOVQ         32(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x01, X12, Z0, Z0
+	VMOVUPS.Z    (R8)(R10*1), K1, X8
+	VINSERTF32X4 $0x01, X8, Z0, Z0
 	MOVQ         40(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x01, X12, Z1, Z1
+	VMOVUPS.Z    (R8)(R10*1), K1, X8
+	VINSERTF32X4 $0x01, X8, Z1, Z1
 	MOVQ         48(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x01, X12, Z2, Z2
+	VMOVUPS.Z    (R8)(R10*1), K1, X8
+	VINSERTF32X4 $0x01, X8, Z2, Z2
 	MOVQ         56(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x01, X12, Z3, Z3
+	VMOVUPS.Z    (R8)(R10*1), K1, X8
+	VINSERTF32X4 $0x01, X8, Z3, Z3
 	MOVQ         64(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x02, X12, Z0, Z0
+	VMOVUPS.Z    (R8)(R10*1), K1, X8
+	VINSERTF32X4 $0x02, X8, Z0, Z0
 	MOVQ         72(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x02, X12, Z1, Z1
+	VMOVUPS.Z    (R8)(R10*1), K1, X8
+	VINSERTF32X4 $0x02, X8, Z1, Z1
 	MOVQ         80(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x02, X12, Z2, Z2
+	VMOVUPS.Z    (R8)(R10*1), K1, X8
+	VINSERTF32X4 $0x02, X8, Z2, Z2
 	MOVQ         88(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x02, X12, Z3, Z3
+	VMOVUPS.Z    (R8)(R10*1), K1, X8
+	VINSERTF32X4 $0x02, X8, Z3, Z3
 	MOVQ         96(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x03, X12, Z0, Z0
+	VMOVUPS.Z    (R8)(R10*1), K1, X8
+	VINSERTF32X4 $0x03, X8, Z0, Z0
 	MOVQ         104(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x03, X12, Z1, Z1
+	VMOVUPS.Z    (R8)(R10*1), K1, X8
+	VINSERTF32X4 $0x03, X8, Z1, Z1
 	MOVQ         112(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x03, X12, Z2, Z2
+	VMOVUPS.Z    (R8)(R10*1), K1, X8
+	VINSERTF32X4 $0x03, X8, Z2, Z2
 	MOVQ         120(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x03, X12, Z3, Z3
+	VMOVUPS.Z    (R8)(R10*1), K1, X8
+	VINSERTF32X4 $0x03, X8, Z3, Z3
 	VUNPCKLPS    Z1, Z0, Z4
 	VUNPCKHPS    Z1, Z0, Z5
 	VUNPCKLPS    Z3, Z2, Z6
@@ -419,1730 +337,225 @@ tail1:
 	VUNPCKHPD    Z7, Z5, Z3
 	CMPQ         DX, $0x00
 	JLE          skip5
-	VMULPS.Z     Z8, Z0, K2, Z0
+	VMULPS.Z     Z9, Z0, K2, Z0
 	VMOVUPS      Z0, (R11)
 
 skip5:
 	CMPQ     DX, $0x01
 	JLE      skip6
-	VMULPS.Z Z8, Z1, K2, Z1
+	VMULPS.Z Z9, Z1, K2, Z1
 	VMOVUPS  Z1, (R11)(R14*1)
 
 skip6:
 	CMPQ     DX, $0x02
 	JLE      skip7
-	VMULPS.Z Z8, Z2, K2, Z2
+	VMULPS.Z Z9, Z2, K2, Z2
 	VMOVUPS  Z2, (R11)(R14*2)
 
 skip7:
 	CMPQ     DX, $0x03
 	JLE      skip8
-	VMULPS.Z Z8, Z3, K2, Z3
+	VMULPS.Z Z9, Z3, K2, Z3
 	VMOVUPS  Z3, (R11)(R15*1)
 
 skip8:
-done1:
-	CMPQ    16(AX), $+32
-	JLE     end
-	MOVQ    SI, (SP)
-	LEAQ    (SI)(DI*1), R8
-	DECQ    CX
-	CMOVQGT R8, SI
-	MOVQ    SI, 8(SP)
-	LEAQ    (SI)(DI*1), R8
-	DECQ    CX
-	CMOVQGT R8, SI
-	MOVQ    SI, 16(SP)
-	LEAQ    (SI)(DI*1), R8
-	DECQ    CX
-	CMOVQGT R8, SI
-	MOVQ    SI, 24(SP)
-	LEAQ    (SI)(DI*1), R8
-	DECQ    CX
-	CMOVQGT R8, SI
-	MOVQ    SI, 32(SP)
-	LEAQ    (SI)(DI*1), R8
-	DECQ    CX
-	CMOVQGT R8, SI
-	MOVQ    SI, 40(SP)
-	LEAQ    (SI)(DI*1), R8
-	DECQ    CX
-	CMOVQGT R8, SI
-	MOVQ    SI, 48(SP)
-	LEAQ    (SI)(DI*1), R8
-	DECQ    CX
-	CMOVQGT R8, SI
-	MOVQ    SI, 56(SP)
-	LEAQ    (SI)(DI*1), R8
-	DECQ    CX
-	CMOVQGT R8, SI
-	MOVQ    SI, 64(SP)
-	LEAQ    (SI)(DI*1), R8
-	DECQ    CX
-	CMOVQGT R8, SI
-	MOVQ    SI, 72(SP)
-	LEAQ    (SI)(DI*1), R8
-	DECQ    CX
-	CMOVQGT R8, SI
-	MOVQ    SI, 80(SP)
-	LEAQ    (SI)(DI*1), R8
-	DECQ    CX
-	CMOVQGT R8, SI
-	MOVQ    SI, 88(SP)
-	LEAQ    (SI)(DI*1), R8
-	DECQ    CX
-	CMOVQGT R8, SI
-	MOVQ    SI, 96(SP)
-	LEAQ    (SI)(DI*1), R8
-	DECQ    CX
-	CMOVQGT R8, SI
-	MOVQ    SI, 104(SP)
-	LEAQ    (SI)(DI*1), R8
-	DECQ    CX
-	CMOVQGT R8, SI
-	MOVQ    SI, 112(SP)
-	LEAQ    (SI)(DI*1), R8
-	DECQ    CX
-	CMOVQGT R8, SI
-	MOVQ    SI, 120(SP)
-	LEAQ    (SI)(DI*1), R8
-	DECQ    CX
-	CMOVQGT R8, SI
-	LEAQ    128(R12), R11
-	XORQ    R10, R10
-	MOVQ    8(AX), DX
-	SUBQ    $0x04, DX
-	JL      tail2
-
-block2:
-	MOVQ         (SP), R8
-	VMOVUPS      (R8)(R10*1), X0
-	MOVQ         8(SP), R8
-	VMOVUPS      (R8)(R10*1), X1
-	MOVQ         16(SP), R8
-	VMOVUPS      (R8)(R10*1), X2
-	MOVQ         24(SP), R8
-	VMOVUPS      (R8)(R10*1), X3
-	MOVQ         32(SP), R8
-	VINSERTF32X4 $0x01, (R8)(R10*1), Z0, Z0
-	MOVQ         40(SP), R8
-	VINSERTF32X4 $0x01, (R8)(R10*1), Z1, Z1
-	MOVQ         48(SP), R8
-	VINSERTF32X4 $0x01, (R8)(R10*1), Z2, Z2
-	MOVQ         56(SP), R8
-	VINSERTF32X4 $0x01, (R8)(R10*1), Z3, Z3
-	MOVQ         64(SP), R8
-	VINSERTF32X4 $0x02, (R8)(R10*1), Z0, Z0
-	MOVQ         72(SP), R8
-	VINSERTF32X4 $0x02, (R8)(R10*1), Z1, Z1
-	MOVQ         80(SP), R8
-	VINSERTF32X4 $0x02, (R8)(R10*1), Z2, Z2
-	MOVQ         88(SP), R8
-	VINSERTF32X4 $0x02, (R8)(R10*1), Z3, Z3
-	MOVQ         96(SP), R8
-	VINSERTF32X4 $0x03, (R8)(R10*1), Z0, Z0
-	MOVQ         104(SP), R8
-	VINSERTF32X4 $0x03, (R8)(R10*1), Z1, Z1
-	MOVQ         112(SP), R8
-	VINSERTF32X4 $0x03, (R8)(R10*1), Z2, Z2
-	MOVQ         120(SP), R8
-	VINSERTF32X4 $0x03, (R8)(R10*1), Z3, Z3
-	VUNPCKLPS    Z1, Z0, Z4
-	VUNPCKHPS    Z1, Z0, Z5
-	VUNPCKLPS    Z3, Z2, Z6
-	VUNPCKHPS    Z3, Z2, Z7
-	VUNPCKLPD    Z6, Z4, Z0
-	VUNPCKHPD    Z6, Z4, Z1
-	VUNPCKLPD    Z7, Z5, Z2
-	VUNPCKHPD    Z7, Z5, Z3
-	VMULPS.Z     Z8, Z0, K4, Z0
-	VMOVUPS      Z0, (R11)
-	VMULPS.Z     Z8, Z1, K4, Z1
-	VMOVUPS      Z1, (R11)(R14*1)
-	VMULPS.Z     Z8, Z2, K4, Z2
-	VMOVUPS      Z2, (R11)(R14*2)
-	VMULPS.Z     Z8, Z3, K4, Z3
-	VMOVUPS      Z3, (R11)(R15*1)
-	ADDQ         $0x10, R10
-	LEAQ         (R11)(R14*4), R11
-	SUBQ         $0x04, DX
-	JGE          block2
-
-tail2:
-	ADDQ         $0x04, DX
-	JZ           done2
-	MOVQ         $-1, R8
-	BZHIQ        DX, R8, R8
-	KMOVW        R8, K3
-	MOVQ         (SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X0
-	MOVQ         8(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X1
-	MOVQ         16(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X2
-	MOVQ         24(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X3
-	MOVQ         32(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x01, X12, Z0, Z0
-	MOVQ         40(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x01, X12, Z1, Z1
-	MOVQ         48(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x01, X12, Z2, Z2
-	MOVQ         56(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x01, X12, Z3, Z3
-	MOVQ         64(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x02, X12, Z0, Z0
-	MOVQ         72(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x02, X12, Z1, Z1
-	MOVQ         80(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x02, X12, Z2, Z2
-	MOVQ         88(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x02, X12, Z3, Z3
-	MOVQ         96(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x03, X12, Z0, Z0
-	MOVQ         104(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x03, X12, Z1, Z1
-	MOVQ         112(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x03, X12, Z2, Z2
-	MOVQ         120(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x03, X12, Z3, Z3
-	VUNPCKLPS    Z1, Z0, Z4
-	VUNPCKHPS    Z1, Z0, Z5
-	VUNPCKLPS    Z3, Z2, Z6
-	VUNPCKHPS    Z3, Z2, Z7
-	VUNPCKLPD    Z6, Z4, Z0
-	VUNPCKHPD    Z6, Z4, Z1
-	VUNPCKLPD    Z7, Z5, Z2
-	VUNPCKHPD    Z7, Z5, Z3
-	CMPQ         DX, $0x00
-	JLE          skip9
-	VMULPS.Z     Z8, Z0, K4, Z0
-	VMOVUPS      Z0, (R11)
-
-skip9:
-	CMPQ     DX, $0x01
-	JLE      skip10
-	VMULPS.Z Z8, Z1, K4, Z1
-	VMOVUPS  Z1, (R11)(R14*1)
-
-skip10:
-	CMPQ     DX, $0x02
-	JLE      skip11
-	VMULPS.Z Z8, Z2, K4, Z2
-	VMOVUPS  Z2, (R11)(R14*2)
-
-skip11:
-	CMPQ     DX, $0x03
-	JLE      skip12
-	VMULPS.Z Z8, Z3, K4, Z3
-	VMOVUPS  Z3, (R11)(R15*1)
-
-skip12:
-done2:
-	CMPQ    16(AX), $+48
-	JLE     end
-	MOVQ    SI, (SP)
-	LEAQ    (SI)(DI*1), R8
-	DECQ    CX
-	CMOVQGT R8, SI
-	MOVQ    SI, 8(SP)
-	LEAQ    (SI)(DI*1), R8
-	DECQ    CX
-	CMOVQGT R8, SI
-	MOVQ    SI, 16(SP)
-	LEAQ    (SI)(DI*1), R8
-	DECQ    CX
-	CMOVQGT R8, SI
-	MOVQ    SI, 24(SP)
-	LEAQ    (SI)(DI*1), R8
-	DECQ    CX
-	CMOVQGT R8, SI
-	MOVQ    SI, 32(SP)
-	LEAQ    (SI)(DI*1), R8
-	DECQ    CX
-	CMOVQGT R8, SI
-	MOVQ    SI, 40(SP)
-	LEAQ    (SI)(DI*1), R8
-	DECQ    CX
-	CMOVQGT R8, SI
-	MOVQ    SI, 48(SP)
-	LEAQ    (SI)(DI*1), R8
-	DECQ    CX
-	CMOVQGT R8, SI
-	MOVQ    SI, 56(SP)
-	LEAQ    (SI)(DI*1), R8
-	DECQ    CX
-	CMOVQGT R8, SI
-	MOVQ    SI, 64(SP)
-	LEAQ    (SI)(DI*1), R8
-	DECQ    CX
-	CMOVQGT R8, SI
-	MOVQ    SI, 72(SP)
-	LEAQ    (SI)(DI*1), R8
-	DECQ    CX
-	CMOVQGT R8, SI
-	MOVQ    SI, 80(SP)
-	LEAQ    (SI)(DI*1), R8
-	DECQ    CX
-	CMOVQGT R8, SI
-	MOVQ    SI, 88(SP)
-	LEAQ    (SI)(DI*1), R8
-	DECQ    CX
-	CMOVQGT R8, SI
-	MOVQ    SI, 96(SP)
-	LEAQ    (SI)(DI*1), R8
-	DECQ    CX
-	CMOVQGT R8, SI
-	MOVQ    SI, 104(SP)
-	LEAQ    (SI)(DI*1), R8
-	DECQ    CX
-	CMOVQGT R8, SI
-	MOVQ    SI, 112(SP)
-	LEAQ    (SI)(DI*1), R8
-	DECQ    CX
-	CMOVQGT R8, SI
-	MOVQ    SI, 120(SP)
-	LEAQ    (SI)(DI*1), R8
-	DECQ    CX
-	CMOVQGT R8, SI
-	LEAQ    192(R12), R11
-	XORQ    R10, R10
-	MOVQ    8(AX), DX
-	SUBQ    $0x04, DX
-	JL      tail3
-
-block3:
-	MOVQ         (SP), R8
-	VMOVUPS      (R8)(R10*1), X0
-	MOVQ         8(SP), R8
-	VMOVUPS      (R8)(R10*1), X1
-	MOVQ         16(SP), R8
-	VMOVUPS      (R8)(R10*1), X2
-	MOVQ         24(SP), R8
-	VMOVUPS      (R8)(R10*1), X3
-	MOVQ         32(SP), R8
-	VINSERTF32X4 $0x01, (R8)(R10*1), Z0, Z0
-	MOVQ         40(SP), R8
-	VINSERTF32X4 $0x01, (R8)(R10*1), Z1, Z1
-	MOVQ         48(SP), R8
-	VINSERTF32X4 $0x01, (R8)(R10*1), Z2, Z2
-	MOVQ         56(SP), R8
-	VINSERTF32X4 $0x01, (R8)(R10*1), Z3, Z3
-	MOVQ         64(SP), R8
-	VINSERTF32X4 $0x02, (R8)(R10*1), Z0, Z0
-	MOVQ         72(SP), R8
-	VINSERTF32X4 $0x02, (R8)(R10*1), Z1, Z1
-	MOVQ         80(SP), R8
-	VINSERTF32X4 $0x02, (R8)(R10*1), Z2, Z2
-	MOVQ         88(SP), R8
-	VINSERTF32X4 $0x02, (R8)(R10*1), Z3, Z3
-	MOVQ         96(SP), R8
-	VINSERTF32X4 $0x03, (R8)(R10*1), Z0, Z0
-	MOVQ         104(SP), R8
-	VINSERTF32X4 $0x03, (R8)(R10*1), Z1, Z1
-	MOVQ         112(SP), R8
-	VINSERTF32X4 $0x03, (R8)(R10*1), Z2, Z2
-	MOVQ         120(SP), R8
-	VINSERTF32X4 $0x03, (R8)(R10*1), Z3, Z3
-	VUNPCKLPS    Z1, Z0, Z4
-	VUNPCKHPS    Z1, Z0, Z5
-	VUNPCKLPS    Z3, Z2, Z6
-	VUNPCKHPS    Z3, Z2, Z7
-	VUNPCKLPD    Z6, Z4, Z0
-	VUNPCKHPD    Z6, Z4, Z1
-	VUNPCKLPD    Z7, Z5, Z2
-	VUNPCKHPD    Z7, Z5, Z3
-	VMULPS.Z     Z8, Z0, K5, Z0
-	VMOVUPS      Z0, (R11)
-	VMULPS.Z     Z8, Z1, K5, Z1
-	VMOVUPS      Z1, (R11)(R14*1)
-	VMULPS.Z     Z8, Z2, K5, Z2
-	VMOVUPS      Z2, (R11)(R14*2)
-	VMULPS.Z     Z8, Z3, K5, Z3
-	VMOVUPS      Z3, (R11)(R15*1)
-	ADDQ         $0x10, R10
-	LEAQ         (R11)(R14*4), R11
-	SUBQ         $0x04, DX
-	JGE          block3
-
-tail3:
-	ADDQ         $0x04, DX
-	JZ           done3
-	MOVQ         $-1, R8
-	BZHIQ        DX, R8, R8
-	KMOVW        R8, K3
-	MOVQ         (SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X0
-	MOVQ         8(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X1
-	MOVQ         16(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X2
-	MOVQ         24(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X3
-	MOVQ         32(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x01, X12, Z0, Z0
-	MOVQ         40(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x01, X12, Z1, Z1
-	MOVQ         48(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x01, X12, Z2, Z2
-	MOVQ         56(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x01, X12, Z3, Z3
-	MOVQ         64(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x02, X12, Z0, Z0
-	MOVQ         72(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x02, X12, Z1, Z1
-	MOVQ         80(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x02, X12, Z2, Z2
-	MOVQ         88(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x02, X12, Z3, Z3
-	MOVQ         96(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x03, X12, Z0, Z0
-	MOVQ         104(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x03, X12, Z1, Z1
-	MOVQ         112(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x03, X12, Z2, Z2
-	MOVQ         120(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x03, X12, Z3, Z3
-	VUNPCKLPS    Z1, Z0, Z4
-	VUNPCKHPS    Z1, Z0, Z5
-	VUNPCKLPS    Z3, Z2, Z6
-	VUNPCKHPS    Z3, Z2, Z7
-	VUNPCKLPD    Z6, Z4, Z0
-	VUNPCKHPD    Z6, Z4, Z1
-	VUNPCKLPD    Z7, Z5, Z2
-	VUNPCKHPD    Z7, Z5, Z3
-	CMPQ         DX, $0x00
-	JLE          skip13
-	VMULPS.Z     Z8, Z0, K5, Z0
-	VMOVUPS      Z0, (R11)
-
-skip13:
-	CMPQ     DX, $0x01
-	JLE      skip14
-	VMULPS.Z Z8, Z1, K5, Z1
-	VMOVUPS  Z1, (R11)(R14*1)
-
-skip14:
-	CMPQ     DX, $0x02
-	JLE      skip15
-	VMULPS.Z Z8, Z2, K5, Z2
-	VMOVUPS  Z2, (R11)(R14*2)
-
-skip15:
-	CMPQ     DX, $0x03
-	JLE      skip16
-	VMULPS.Z Z8, Z3, K5, Z3
-	VMOVUPS  Z3, (R11)(R15*1)
-
-skip16:
-done3:
-end:
+fewDone:
+next:
+	ADDQ $0x40, R12
+	SUBQ $0x10, 128(SP)
+	JG   vector
 	VZEROUPPER
 	RET
 
 // func FromLanes(args *byte)
-// Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
-TEXT ·FromLanes(SB), NOSPLIT, $128-8
-	MOVQ      args+0(FP), AX
-	MOVQ      (AX), CX
-	MOVQ      80(AX), SI
-	MOVQ      104(AX), DI
-	SHLQ      $0x02, DI
-	MOVQ      24(AX), R12
-	MOVQ      48(AX), R13
-	MOVQ      16(AX), R14
-	SHLQ      $0x02, R14
-	LEAQ      (R14)(R14*2), R15
-	MOVQ      SI, (SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 8(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 16(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 24(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 32(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 40(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 48(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 56(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 64(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 72(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 80(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 88(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 96(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 104(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 112(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 120(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	VMOVUPS   (R13), Z12
-	VPERMILPS $0x00, Z12, Z8
-	VPERMILPS $0x55, Z12, Z9
-	VPERMILPS $0xaa, Z12, Z10
-	VPERMILPS $0xff, Z12, Z11
-	LEAQ      (R12), R11
-	XORQ      R10, R10
-	MOVQ      8(AX), DX
-	SUBQ      $0x04, DX
-	JL        tail0
+// Requires: AVX, AVX512F, CMOV, FMA3
+TEXT ·FromLanes(SB), NOSPLIT, $16-8
+	MOVQ args+0(FP), AX
+	MOVQ 80(AX), DI
+	MOVQ DI, (SP)
+	MOVQ 48(AX), DI
+	MOVQ DI, 8(SP)
+	MOVQ (AX), CX
+	MOVQ 24(AX), SI
+	MOVQ 16(AX), R14
+	SHLQ $0x02, R14
+	LEAQ (R14)(R14*2), R15
 
-block0:
-	VMOVUPS   (R11), Z0
-	VMOVUPS   (R11)(R14*1), Z1
-	VMOVUPS   (R11)(R14*2), Z2
-	VMOVUPS   (R11)(R15*1), Z3
-	VUNPCKLPS Z1, Z0, Z4
-	VUNPCKHPS Z1, Z0, Z5
-	VUNPCKLPS Z3, Z2, Z6
-	VUNPCKHPS Z3, Z2, Z7
-	VUNPCKLPD Z6, Z4, Z0
-	VUNPCKHPD Z6, Z4, Z1
-	VUNPCKLPD Z7, Z5, Z2
-	VUNPCKHPD Z7, Z5, Z3
-	CMPB      72(AX), $0x00
-	JNE       add17
-	VMULPS    Z8, Z0, Z0
-	VMULPS    Z9, Z1, Z1
-	VMULPS    Z10, Z2, Z2
-	VMULPS    Z11, Z3, Z3
-	JMP       store18
+group:
+	MOVQ         8(SP), DX
+	VMOVUPS      (DX), X12
+	VBROADCASTSS (DX), Z8
+	VBROADCASTSS 4(DX), Z9
+	VBROADCASTSS 8(DX), Z10
+	VBROADCASTSS 12(DX), Z11
+	ADDQ         $0x10, 8(SP)
+	MOVQ         104(AX), R10
+	SHLQ         $0x02, R10
+	MOVQ         (SP), DI
+	LEAQ         (DI)(R10*1), DX
+	MOVQ         DI, R8
+	CMPQ         CX, $0x01
+	CMOVQGT      DX, R8
+	LEAQ         (R8)(R10*1), DX
+	MOVQ         R8, R9
+	CMPQ         CX, $0x02
+	CMOVQGT      DX, R9
+	LEAQ         (R9)(R10*1), DX
+	MOVQ         R9, BX
+	CMPQ         CX, $0x03
+	CMOVQGT      DX, BX
+	LEAQ         (BX)(R10*1), DX
+	MOVQ         DX, (SP)
+	MOVQ         SI, R10
+	MOVQ         8(AX), DX
+	SUBQ         $0x10, DX
+	JL           rest16
+	PCALIGN      $0x20
 
-add17:
-	MOVQ         (SP), R8
-	VMOVUPS      (R8)(R10*1), X4
-	MOVQ         8(SP), R8
-	VMOVUPS      (R8)(R10*1), X5
-	MOVQ         16(SP), R8
-	VMOVUPS      (R8)(R10*1), X6
-	MOVQ         24(SP), R8
-	VMOVUPS      (R8)(R10*1), X7
-	MOVQ         32(SP), R8
-	VINSERTF32X4 $0x01, (R8)(R10*1), Z4, Z4
-	MOVQ         40(SP), R8
-	VINSERTF32X4 $0x01, (R8)(R10*1), Z5, Z5
-	MOVQ         48(SP), R8
-	VINSERTF32X4 $0x01, (R8)(R10*1), Z6, Z6
-	MOVQ         56(SP), R8
-	VINSERTF32X4 $0x01, (R8)(R10*1), Z7, Z7
-	MOVQ         64(SP), R8
-	VINSERTF32X4 $0x02, (R8)(R10*1), Z4, Z4
-	MOVQ         72(SP), R8
-	VINSERTF32X4 $0x02, (R8)(R10*1), Z5, Z5
-	MOVQ         80(SP), R8
-	VINSERTF32X4 $0x02, (R8)(R10*1), Z6, Z6
-	MOVQ         88(SP), R8
-	VINSERTF32X4 $0x02, (R8)(R10*1), Z7, Z7
-	MOVQ         96(SP), R8
-	VINSERTF32X4 $0x03, (R8)(R10*1), Z4, Z4
-	MOVQ         104(SP), R8
-	VINSERTF32X4 $0x03, (R8)(R10*1), Z5, Z5
-	MOVQ         112(SP), R8
-	VINSERTF32X4 $0x03, (R8)(R10*1), Z6, Z6
-	MOVQ         120(SP), R8
-	VINSERTF32X4 $0x03, (R8)(R10*1), Z7, Z7
-	VFMADD213PS  Z4, Z8, Z0
-	VFMADD213PS  Z5, Z9, Z1
-	VFMADD213PS  Z6, Z10, Z2
-	VFMADD213PS  Z7, Z11, Z3
+block16:
+	LEAQ         (R10)(R14*4), R11
+	LEAQ         (R11)(R14*4), R12
+	LEAQ         (R12)(R14*4), R13
+	VMOVUPS      (R10), X0
+	VMOVUPS      (R10)(R14*1), X1
+	VMOVUPS      (R10)(R14*2), X2
+	VMOVUPS      (R10)(R15*1), X3
+	VINSERTF32X4 $0x01, (R11), Z0, Z0
+	VINSERTF32X4 $0x01, (R11)(R14*1), Z1, Z1
+	VINSERTF32X4 $0x01, (R11)(R14*2), Z2, Z2
+	VINSERTF32X4 $0x01, (R11)(R15*1), Z3, Z3
+	VINSERTF32X4 $0x02, (R12), Z0, Z0
+	VINSERTF32X4 $0x02, (R12)(R14*1), Z1, Z1
+	VINSERTF32X4 $0x02, (R12)(R14*2), Z2, Z2
+	VINSERTF32X4 $0x02, (R12)(R15*1), Z3, Z3
+	VINSERTF32X4 $0x03, (R13), Z0, Z0
+	VINSERTF32X4 $0x03, (R13)(R14*1), Z1, Z1
+	VINSERTF32X4 $0x03, (R13)(R14*2), Z2, Z2
+	VINSERTF32X4 $0x03, (R13)(R15*1), Z3, Z3
+	LEAQ         (R13)(R14*4), R10
+	VUNPCKLPS    Z1, Z0, Z4
+	VUNPCKHPS    Z1, Z0, Z5
+	VUNPCKLPS    Z3, Z2, Z6
+	VUNPCKHPS    Z3, Z2, Z7
+	VUNPCKLPD    Z6, Z4, Z0
+	VUNPCKHPD    Z6, Z4, Z1
+	VUNPCKLPD    Z7, Z5, Z2
+	VUNPCKHPD    Z7, Z5, Z3
+	CMPB         72(AX), $0x00
+	JNE          add16
+	VMULPS       Z8, Z0, Z0
+	VMULPS       Z9, Z1, Z1
+	VMULPS       Z10, Z2, Z2
+	VMULPS       Z11, Z3, Z3
 
-store18:
-	MOVQ          120(SP), R8
-	VEXTRACTF32X4 $0x03, Z3, (R8)(R10*1)
-	MOVQ          112(SP), R8
-	VEXTRACTF32X4 $0x03, Z2, (R8)(R10*1)
-	MOVQ          104(SP), R8
-	VEXTRACTF32X4 $0x03, Z1, (R8)(R10*1)
-	MOVQ          96(SP), R8
-	VEXTRACTF32X4 $0x03, Z0, (R8)(R10*1)
-	MOVQ          88(SP), R8
-	VEXTRACTF32X4 $0x02, Z3, (R8)(R10*1)
-	MOVQ          80(SP), R8
-	VEXTRACTF32X4 $0x02, Z2, (R8)(R10*1)
-	MOVQ          72(SP), R8
-	VEXTRACTF32X4 $0x02, Z1, (R8)(R10*1)
-	MOVQ          64(SP), R8
-	VEXTRACTF32X4 $0x02, Z0, (R8)(R10*1)
-	MOVQ          56(SP), R8
-	VEXTRACTF32X4 $0x01, Z3, (R8)(R10*1)
-	MOVQ          48(SP), R8
-	VEXTRACTF32X4 $0x01, Z2, (R8)(R10*1)
-	MOVQ          40(SP), R8
-	VEXTRACTF32X4 $0x01, Z1, (R8)(R10*1)
-	MOVQ          32(SP), R8
-	VEXTRACTF32X4 $0x01, Z0, (R8)(R10*1)
-	MOVQ          24(SP), R8
-	VMOVUPS       X3, (R8)(R10*1)
-	MOVQ          16(SP), R8
-	VMOVUPS       X2, (R8)(R10*1)
-	MOVQ          8(SP), R8
-	VMOVUPS       X1, (R8)(R10*1)
-	MOVQ          (SP), R8
-	VMOVUPS       X0, (R8)(R10*1)
-	ADDQ          $0x10, R10
-	LEAQ          (R11)(R14*4), R11
-	SUBQ          $0x04, DX
-	JGE           block0
+store16:
+	VMOVUPS Z3, (BX)
+	VMOVUPS Z2, (R9)
+	VMOVUPS Z1, (R8)
+	VMOVUPS Z0, (DI)
+	ADDQ    $0x40, DI
+	ADDQ    $0x40, R8
+	ADDQ    $0x40, R9
+	ADDQ    $0x40, BX
+	SUBQ    $0x10, DX
+	JGE     block16
+	JMP     rest16
 
-tail0:
-	ADDQ    $0x04, DX
-	JZ      done0
-	MOVQ    $-1, R8
-	BZHIQ   DX, R8, R8
-	KMOVW   R8, K3
-	VPXORD  Z0, Z0, Z0
-	CMPQ    DX, $0x00
-	JLE     skip19
-	VMOVUPS (R11), Z0
+add16:
+	VFMADD213PS (DI), Z8, Z0
+	VFMADD213PS (R8), Z9, Z1
+	VFMADD213PS (R9), Z10, Z2
+	VFMADD213PS (BX), Z11, Z3
+	JMP         store16
 
-skip19:
-	VPXORD  Z1, Z1, Z1
-	CMPQ    DX, $0x01
-	JLE     skip20
-	VMOVUPS (R11)(R14*1), Z1
+rest16:
+	ADDQ    $0x10, DX
+	SUBQ    $0x08, DX
+	JL      rest8
+	PCALIGN $0x20
 
-skip20:
-	VPXORD  Z2, Z2, Z2
-	CMPQ    DX, $0x02
-	JLE     skip21
-	VMOVUPS (R11)(R14*2), Z2
+block8:
+	LEAQ        (R10)(R14*4), R11
+	VMOVUPS     (R10), X0
+	VMOVUPS     (R10)(R14*1), X1
+	VMOVUPS     (R10)(R14*2), X2
+	VMOVUPS     (R10)(R15*1), X3
+	VINSERTF128 $0x01, (R11), Y0, Y0
+	VINSERTF128 $0x01, (R11)(R14*1), Y1, Y1
+	VINSERTF128 $0x01, (R11)(R14*2), Y2, Y2
+	VINSERTF128 $0x01, (R11)(R15*1), Y3, Y3
+	LEAQ        (R11)(R14*4), R10
+	VUNPCKLPS   Y1, Y0, Y4
+	VUNPCKHPS   Y1, Y0, Y5
+	VUNPCKLPS   Y3, Y2, Y6
+	VUNPCKHPS   Y3, Y2, Y7
+	VUNPCKLPD   Y6, Y4, Y0
+	VUNPCKHPD   Y6, Y4, Y1
+	VUNPCKLPD   Y7, Y5, Y2
+	VUNPCKHPD   Y7, Y5, Y3
+	CMPB        72(AX), $0x00
+	JNE         add8
+	VMULPS      Y8, Y0, Y0
+	VMULPS      Y9, Y1, Y1
+	VMULPS      Y10, Y2, Y2
+	VMULPS      Y11, Y3, Y3
 
-skip21:
-	VPXORD  Z3, Z3, Z3
-	CMPQ    DX, $0x03
-	JLE     skip22
-	VMOVUPS (R11)(R15*1), Z3
+store8:
+	VMOVUPS Y3, (BX)
+	VMOVUPS Y2, (R9)
+	VMOVUPS Y1, (R8)
+	VMOVUPS Y0, (DI)
+	ADDQ    $0x20, DI
+	ADDQ    $0x20, R8
+	ADDQ    $0x20, R9
+	ADDQ    $0x20, BX
+	SUBQ    $0x08, DX
+	JGE     block8
+	JMP     rest8
 
-skip22:
-	VUNPCKLPS Z1, Z0, Z4
-	VUNPCKHPS Z1, Z0, Z5
-	VUNPCKLPS Z3, Z2, Z6
-	VUNPCKHPS Z3, Z2, Z7
-	VUNPCKLPD Z6, Z4, Z0
-	VUNPCKHPD Z6, Z4, Z1
-	VUNPCKLPD Z7, Z5, Z2
-	VUNPCKHPD Z7, Z5, Z3
-	CMPB      72(AX), $0x00
-	JNE       add23
-	VMULPS    Z8, Z0, Z0
-	VMULPS    Z9, Z1, Z1
-	VMULPS    Z10, Z2, Z2
-	VMULPS    Z11, Z3, Z3
-	JMP       store24
+add8:
+	VFMADD213PS (DI), Y8, Y0
+	VFMADD213PS (R8), Y9, Y1
+	VFMADD213PS (R9), Y10, Y2
+	VFMADD213PS (BX), Y11, Y3
+	JMP         store8
 
-add23:
-	MOVQ         (SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X4
-	MOVQ         8(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X5
-	MOVQ         16(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X6
-	MOVQ         24(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X7
-	MOVQ         32(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x01, X12, Z4, Z4
-	MOVQ         40(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x01, X12, Z5, Z5
-	MOVQ         48(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x01, X12, Z6, Z6
-	MOVQ         56(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x01, X12, Z7, Z7
-	MOVQ         64(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x02, X12, Z4, Z4
-	MOVQ         72(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x02, X12, Z5, Z5
-	MOVQ         80(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x02, X12, Z6, Z6
-	MOVQ         88(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x02, X12, Z7, Z7
-	MOVQ         96(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x03, X12, Z4, Z4
-	MOVQ         104(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x03, X12, Z5, Z5
-	MOVQ         112(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x03, X12, Z6, Z6
-	MOVQ         120(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x03, X12, Z7, Z7
-	VFMADD213PS  Z4, Z8, Z0
-	VFMADD213PS  Z5, Z9, Z1
-	VFMADD213PS  Z6, Z10, Z2
-	VFMADD213PS  Z7, Z11, Z3
+rest8:
+	ADDQ  $0x08, DX
+	TESTQ DX, DX
+	JZ    done
 
-store24:
-	MOVQ          120(SP), R8
-	VEXTRACTF32X4 $0x03, Z3, X12
-	VMOVUPS       X12, K3, (R8)(R10*1)
-	MOVQ          112(SP), R8
-	VEXTRACTF32X4 $0x03, Z2, X12
-	VMOVUPS       X12, K3, (R8)(R10*1)
-	MOVQ          104(SP), R8
-	VEXTRACTF32X4 $0x03, Z1, X12
-	VMOVUPS       X12, K3, (R8)(R10*1)
-	MOVQ          96(SP), R8
-	VEXTRACTF32X4 $0x03, Z0, X12
-	VMOVUPS       X12, K3, (R8)(R10*1)
-	MOVQ          88(SP), R8
-	VEXTRACTF32X4 $0x02, Z3, X12
-	VMOVUPS       X12, K3, (R8)(R10*1)
-	MOVQ          80(SP), R8
-	VEXTRACTF32X4 $0x02, Z2, X12
-	VMOVUPS       X12, K3, (R8)(R10*1)
-	MOVQ          72(SP), R8
-	VEXTRACTF32X4 $0x02, Z1, X12
-	VMOVUPS       X12, K3, (R8)(R10*1)
-	MOVQ          64(SP), R8
-	VEXTRACTF32X4 $0x02, Z0, X12
-	VMOVUPS       X12, K3, (R8)(R10*1)
-	MOVQ          56(SP), R8
-	VEXTRACTF32X4 $0x01, Z3, X12
-	VMOVUPS       X12, K3, (R8)(R10*1)
-	MOVQ          48(SP), R8
-	VEXTRACTF32X4 $0x01, Z2, X12
-	VMOVUPS       X12, K3, (R8)(R10*1)
-	MOVQ          40(SP), R8
-	VEXTRACTF32X4 $0x01, Z1, X12
-	VMOVUPS       X12, K3, (R8)(R10*1)
-	MOVQ          32(SP), R8
-	VEXTRACTF32X4 $0x01, Z0, X12
-	VMOVUPS       X12, K3, (R8)(R10*1)
-	MOVQ          24(SP), R8
-	VMOVUPS       X3, K3, (R8)(R10*1)
-	MOVQ          16(SP), R8
-	VMOVUPS       X2, K3, (R8)(R10*1)
-	MOVQ          8(SP), R8
-	VMOVUPS       X1, K3, (R8)(R10*1)
-	MOVQ          (SP), R8
-	VMOVUPS       X0, K3, (R8)(R10*1)
+column:
+	VMOVUPS (R10), X0
+	CMPB    72(AX), $0x00
+	JNE     addColumn
+	VMULPS  X12, X0, X0
 
-done0:
-	TESTQ     CX, CX
-	JLE       end
-	MOVQ      SI, (SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 8(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 16(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 24(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 32(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 40(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 48(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 56(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 64(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 72(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 80(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 88(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 96(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 104(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 112(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 120(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	VMOVUPS   64(R13), Z12
-	VPERMILPS $0x00, Z12, Z8
-	VPERMILPS $0x55, Z12, Z9
-	VPERMILPS $0xaa, Z12, Z10
-	VPERMILPS $0xff, Z12, Z11
-	LEAQ      64(R12), R11
-	XORQ      R10, R10
-	MOVQ      8(AX), DX
-	SUBQ      $0x04, DX
-	JL        tail1
+storeColumn:
+	VEXTRACTPS $0x03, X0, (BX)
+	VEXTRACTPS $0x02, X0, (R9)
+	VEXTRACTPS $0x01, X0, (R8)
+	VMOVSS     X0, (DI)
+	ADDQ       $0x04, DI
+	ADDQ       $0x04, R8
+	ADDQ       $0x04, R9
+	ADDQ       $0x04, BX
+	ADDQ       R14, R10
+	DECQ       DX
+	JNZ        column
+	JMP        done
 
-block1:
-	VMOVUPS   (R11), Z0
-	VMOVUPS   (R11)(R14*1), Z1
-	VMOVUPS   (R11)(R14*2), Z2
-	VMOVUPS   (R11)(R15*1), Z3
-	VUNPCKLPS Z1, Z0, Z4
-	VUNPCKHPS Z1, Z0, Z5
-	VUNPCKLPS Z3, Z2, Z6
-	VUNPCKHPS Z3, Z2, Z7
-	VUNPCKLPD Z6, Z4, Z0
-	VUNPCKHPD Z6, Z4, Z1
-	VUNPCKLPD Z7, Z5, Z2
-	VUNPCKHPD Z7, Z5, Z3
-	CMPB      72(AX), $0x00
-	JNE       add25
-	VMULPS    Z8, Z0, Z0
-	VMULPS    Z9, Z1, Z1
-	VMULPS    Z10, Z2, Z2
-	VMULPS    Z11, Z3, Z3
-	JMP       store26
+addColumn:
+	VMOVSS      (DI), X4
+	VINSERTPS   $0x10, (R8), X4, X4
+	VINSERTPS   $0x20, (R9), X4, X4
+	VINSERTPS   $0x30, (BX), X4, X4
+	VFMADD213PS X4, X12, X0
+	JMP         storeColumn
 
-add25:
-	MOVQ         (SP), R8
-	VMOVUPS      (R8)(R10*1), X4
-	MOVQ         8(SP), R8
-	VMOVUPS      (R8)(R10*1), X5
-	MOVQ         16(SP), R8
-	VMOVUPS      (R8)(R10*1), X6
-	MOVQ         24(SP), R8
-	VMOVUPS      (R8)(R10*1), X7
-	MOVQ         32(SP), R8
-	VINSERTF32X4 $0x01, (R8)(R10*1), Z4, Z4
-	MOVQ         40(SP), R8
-	VINSERTF32X4 $0x01, (R8)(R10*1), Z5, Z5
-	MOVQ         48(SP), R8
-	VINSERTF32X4 $0x01, (R8)(R10*1), Z6, Z6
-	MOVQ         56(SP), R8
-	VINSERTF32X4 $0x01, (R8)(R10*1), Z7, Z7
-	MOVQ         64(SP), R8
-	VINSERTF32X4 $0x02, (R8)(R10*1), Z4, Z4
-	MOVQ         72(SP), R8
-	VINSERTF32X4 $0x02, (R8)(R10*1), Z5, Z5
-	MOVQ         80(SP), R8
-	VINSERTF32X4 $0x02, (R8)(R10*1), Z6, Z6
-	MOVQ         88(SP), R8
-	VINSERTF32X4 $0x02, (R8)(R10*1), Z7, Z7
-	MOVQ         96(SP), R8
-	VINSERTF32X4 $0x03, (R8)(R10*1), Z4, Z4
-	MOVQ         104(SP), R8
-	VINSERTF32X4 $0x03, (R8)(R10*1), Z5, Z5
-	MOVQ         112(SP), R8
-	VINSERTF32X4 $0x03, (R8)(R10*1), Z6, Z6
-	MOVQ         120(SP), R8
-	VINSERTF32X4 $0x03, (R8)(R10*1), Z7, Z7
-	VFMADD213PS  Z4, Z8, Z0
-	VFMADD213PS  Z5, Z9, Z1
-	VFMADD213PS  Z6, Z10, Z2
-	VFMADD213PS  Z7, Z11, Z3
-
-store26:
-	MOVQ          120(SP), R8
-	VEXTRACTF32X4 $0x03, Z3, (R8)(R10*1)
-	MOVQ          112(SP), R8
-	VEXTRACTF32X4 $0x03, Z2, (R8)(R10*1)
-	MOVQ          104(SP), R8
-	VEXTRACTF32X4 $0x03, Z1, (R8)(R10*1)
-	MOVQ          96(SP), R8
-	VEXTRACTF32X4 $0x03, Z0, (R8)(R10*1)
-	MOVQ          88(SP), R8
-	VEXTRACTF32X4 $0x02, Z3, (R8)(R10*1)
-	MOVQ          80(SP), R8
-	VEXTRACTF32X4 $0x02, Z2, (R8)(R10*1)
-	MOVQ          72(SP), R8
-	VEXTRACTF32X4 $0x02, Z1, (R8)(R10*1)
-	MOVQ          64(SP), R8
-	VEXTRACTF32X4 $0x02, Z0, (R8)(R10*1)
-	MOVQ          56(SP), R8
-	VEXTRACTF32X4 $0x01, Z3, (R8)(R10*1)
-	MOVQ          48(SP), R8
-	VEXTRACTF32X4 $0x01, Z2, (R8)(R10*1)
-	MOVQ          40(SP), R8
-	VEXTRACTF32X4 $0x01, Z1, (R8)(R10*1)
-	MOVQ          32(SP), R8
-	VEXTRACTF32X4 $0x01, Z0, (R8)(R10*1)
-	MOVQ          24(SP), R8
-	VMOVUPS       X3, (R8)(R10*1)
-	MOVQ          16(SP), R8
-	VMOVUPS       X2, (R8)(R10*1)
-	MOVQ          8(SP), R8
-	VMOVUPS       X1, (R8)(R10*1)
-	MOVQ          (SP), R8
-	VMOVUPS       X0, (R8)(R10*1)
-	ADDQ          $0x10, R10
-	LEAQ          (R11)(R14*4), R11
-	SUBQ          $0x04, DX
-	JGE           block1
-
-tail1:
-	ADDQ    $0x04, DX
-	JZ      done1
-	MOVQ    $-1, R8
-	BZHIQ   DX, R8, R8
-	KMOVW   R8, K3
-	VPXORD  Z0, Z0, Z0
-	CMPQ    DX, $0x00
-	JLE     skip27
-	VMOVUPS (R11), Z0
-
-skip27:
-	VPXORD  Z1, Z1, Z1
-	CMPQ    DX, $0x01
-	JLE     skip28
-	VMOVUPS (R11)(R14*1), Z1
-
-skip28:
-	VPXORD  Z2, Z2, Z2
-	CMPQ    DX, $0x02
-	JLE     skip29
-	VMOVUPS (R11)(R14*2), Z2
-
-skip29:
-	VPXORD  Z3, Z3, Z3
-	CMPQ    DX, $0x03
-	JLE     skip30
-	VMOVUPS (R11)(R15*1), Z3
-
-skip30:
-	VUNPCKLPS Z1, Z0, Z4
-	VUNPCKHPS Z1, Z0, Z5
-	VUNPCKLPS Z3, Z2, Z6
-	VUNPCKHPS Z3, Z2, Z7
-	VUNPCKLPD Z6, Z4, Z0
-	VUNPCKHPD Z6, Z4, Z1
-	VUNPCKLPD Z7, Z5, Z2
-	VUNPCKHPD Z7, Z5, Z3
-	CMPB      72(AX), $0x00
-	JNE       add31
-	VMULPS    Z8, Z0, Z0
-	VMULPS    Z9, Z1, Z1
-	VMULPS    Z10, Z2, Z2
-	VMULPS    Z11, Z3, Z3
-	JMP       store32
-
-add31:
-	MOVQ         (SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X4
-	MOVQ         8(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X5
-	MOVQ         16(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X6
-	MOVQ         24(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X7
-	MOVQ         32(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x01, X12, Z4, Z4
-	MOVQ         40(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x01, X12, Z5, Z5
-	MOVQ         48(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x01, X12, Z6, Z6
-	MOVQ         56(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x01, X12, Z7, Z7
-	MOVQ         64(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x02, X12, Z4, Z4
-	MOVQ         72(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x02, X12, Z5, Z5
-	MOVQ         80(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x02, X12, Z6, Z6
-	MOVQ         88(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x02, X12, Z7, Z7
-	MOVQ         96(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x03, X12, Z4, Z4
-	MOVQ         104(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x03, X12, Z5, Z5
-	MOVQ         112(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x03, X12, Z6, Z6
-	MOVQ         120(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x03, X12, Z7, Z7
-	VFMADD213PS  Z4, Z8, Z0
-	VFMADD213PS  Z5, Z9, Z1
-	VFMADD213PS  Z6, Z10, Z2
-	VFMADD213PS  Z7, Z11, Z3
-
-store32:
-	MOVQ          120(SP), R8
-	VEXTRACTF32X4 $0x03, Z3, X12
-	VMOVUPS       X12, K3, (R8)(R10*1)
-	MOVQ          112(SP), R8
-	VEXTRACTF32X4 $0x03, Z2, X12
-	VMOVUPS       X12, K3, (R8)(R10*1)
-	MOVQ          104(SP), R8
-	VEXTRACTF32X4 $0x03, Z1, X12
-	VMOVUPS       X12, K3, (R8)(R10*1)
-	MOVQ          96(SP), R8
-	VEXTRACTF32X4 $0x03, Z0, X12
-	VMOVUPS       X12, K3, (R8)(R10*1)
-	MOVQ          88(SP), R8
-	VEXTRACTF32X4 $0x02, Z3, X12
-	VMOVUPS       X12, K3, (R8)(R10*1)
-	MOVQ          80(SP), R8
-	VEXTRACTF32X4 $0x02, Z2, X12
-	VMOVUPS       X12, K3, (R8)(R10*1)
-	MOVQ          72(SP), R8
-	VEXTRACTF32X4 $0x02, Z1, X12
-	VMOVUPS       X12, K3, (R8)(R10*1)
-	MOVQ          64(SP), R8
-	VEXTRACTF32X4 $0x02, Z0, X12
-	VMOVUPS       X12, K3, (R8)(R10*1)
-	MOVQ          56(SP), R8
-	VEXTRACTF32X4 $0x01, Z3, X12
-	VMOVUPS       X12, K3, (R8)(R10*1)
-	MOVQ          48(SP), R8
-	VEXTRACTF32X4 $0x01, Z2, X12
-	VMOVUPS       X12, K3, (R8)(R10*1)
-	MOVQ          40(SP), R8
-	VEXTRACTF32X4 $0x01, Z1, X12
-	VMOVUPS       X12, K3, (R8)(R10*1)
-	MOVQ          32(SP), R8
-	VEXTRACTF32X4 $0x01, Z0, X12
-	VMOVUPS       X12, K3, (R8)(R10*1)
-	MOVQ          24(SP), R8
-	VMOVUPS       X3, K3, (R8)(R10*1)
-	MOVQ          16(SP), R8
-	VMOVUPS       X2, K3, (R8)(R10*1)
-	MOVQ          8(SP), R8
-	VMOVUPS       X1, K3, (R8)(R10*1)
-	MOVQ          (SP), R8
-	VMOVUPS       X0, K3, (R8)(R10*1)
-
-done1:
-	TESTQ     CX, CX
-	JLE       end
-	MOVQ      SI, (SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 8(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 16(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 24(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 32(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 40(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 48(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 56(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 64(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 72(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 80(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 88(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 96(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 104(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 112(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 120(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	VMOVUPS   128(R13), Z12
-	VPERMILPS $0x00, Z12, Z8
-	VPERMILPS $0x55, Z12, Z9
-	VPERMILPS $0xaa, Z12, Z10
-	VPERMILPS $0xff, Z12, Z11
-	LEAQ      128(R12), R11
-	XORQ      R10, R10
-	MOVQ      8(AX), DX
-	SUBQ      $0x04, DX
-	JL        tail2
-
-block2:
-	VMOVUPS   (R11), Z0
-	VMOVUPS   (R11)(R14*1), Z1
-	VMOVUPS   (R11)(R14*2), Z2
-	VMOVUPS   (R11)(R15*1), Z3
-	VUNPCKLPS Z1, Z0, Z4
-	VUNPCKHPS Z1, Z0, Z5
-	VUNPCKLPS Z3, Z2, Z6
-	VUNPCKHPS Z3, Z2, Z7
-	VUNPCKLPD Z6, Z4, Z0
-	VUNPCKHPD Z6, Z4, Z1
-	VUNPCKLPD Z7, Z5, Z2
-	VUNPCKHPD Z7, Z5, Z3
-	CMPB      72(AX), $0x00
-	JNE       add33
-	VMULPS    Z8, Z0, Z0
-	VMULPS    Z9, Z1, Z1
-	VMULPS    Z10, Z2, Z2
-	VMULPS    Z11, Z3, Z3
-	JMP       store34
-
-add33:
-	MOVQ         (SP), R8
-	VMOVUPS      (R8)(R10*1), X4
-	MOVQ         8(SP), R8
-	VMOVUPS      (R8)(R10*1), X5
-	MOVQ         16(SP), R8
-	VMOVUPS      (R8)(R10*1), X6
-	MOVQ         24(SP), R8
-	VMOVUPS      (R8)(R10*1), X7
-	MOVQ         32(SP), R8
-	VINSERTF32X4 $0x01, (R8)(R10*1), Z4, Z4
-	MOVQ         40(SP), R8
-	VINSERTF32X4 $0x01, (R8)(R10*1), Z5, Z5
-	MOVQ         48(SP), R8
-	VINSERTF32X4 $0x01, (R8)(R10*1), Z6, Z6
-	MOVQ         56(SP), R8
-	VINSERTF32X4 $0x01, (R8)(R10*1), Z7, Z7
-	MOVQ         64(SP), R8
-	VINSERTF32X4 $0x02, (R8)(R10*1), Z4, Z4
-	MOVQ         72(SP), R8
-	VINSERTF32X4 $0x02, (R8)(R10*1), Z5, Z5
-	MOVQ         80(SP), R8
-	VINSERTF32X4 $0x02, (R8)(R10*1), Z6, Z6
-	MOVQ         88(SP), R8
-	VINSERTF32X4 $0x02, (R8)(R10*1), Z7, Z7
-	MOVQ         96(SP), R8
-	VINSERTF32X4 $0x03, (R8)(R10*1), Z4, Z4
-	MOVQ         104(SP), R8
-	VINSERTF32X4 $0x03, (R8)(R10*1), Z5, Z5
-	MOVQ         112(SP), R8
-	VINSERTF32X4 $0x03, (R8)(R10*1), Z6, Z6
-	MOVQ         120(SP), R8
-	VINSERTF32X4 $0x03, (R8)(R10*1), Z7, Z7
-	VFMADD213PS  Z4, Z8, Z0
-	VFMADD213PS  Z5, Z9, Z1
-	VFMADD213PS  Z6, Z10, Z2
-	VFMADD213PS  Z7, Z11, Z3
-
-store34:
-	MOVQ          120(SP), R8
-	VEXTRACTF32X4 $0x03, Z3, (R8)(R10*1)
-	MOVQ          112(SP), R8
-	VEXTRACTF32X4 $0x03, Z2, (R8)(R10*1)
-	MOVQ          104(SP), R8
-	VEXTRACTF32X4 $0x03, Z1, (R8)(R10*1)
-	MOVQ          96(SP), R8
-	VEXTRACTF32X4 $0x03, Z0, (R8)(R10*1)
-	MOVQ          88(SP), R8
-	VEXTRACTF32X4 $0x02, Z3, (R8)(R10*1)
-	MOVQ          80(SP), R8
-	VEXTRACTF32X4 $0x02, Z2, (R8)(R10*1)
-	MOVQ          72(SP), R8
-	VEXTRACTF32X4 $0x02, Z1, (R8)(R10*1)
-	MOVQ          64(SP), R8
-	VEXTRACTF32X4 $0x02, Z0, (R8)(R10*1)
-	MOVQ          56(SP), R8
-	VEXTRACTF32X4 $0x01, Z3, (R8)(R10*1)
-	MOVQ          48(SP), R8
-	VEXTRACTF32X4 $0x01, Z2, (R8)(R10*1)
-	MOVQ          40(SP), R8
-	VEXTRACTF32X4 $0x01, Z1, (R8)(R10*1)
-	MOVQ          32(SP), R8
-	VEXTRACTF32X4 $0x01, Z0, (R8)(R10*1)
-	MOVQ          24(SP), R8
-	VMOVUPS       X3, (R8)(R10*1)
-	MOVQ          16(SP), R8
-	VMOVUPS       X2, (R8)(R10*1)
-	MOVQ          8(SP), R8
-	VMOVUPS       X1, (R8)(R10*1)
-	MOVQ          (SP), R8
-	VMOVUPS       X0, (R8)(R10*1)
-	ADDQ          $0x10, R10
-	LEAQ          (R11)(R14*4), R11
-	SUBQ          $0x04, DX
-	JGE           block2
-
-tail2:
-	ADDQ    $0x04, DX
-	JZ      done2
-	MOVQ    $-1, R8
-	BZHIQ   DX, R8, R8
-	KMOVW   R8, K3
-	VPXORD  Z0, Z0, Z0
-	CMPQ    DX, $0x00
-	JLE     skip35
-	VMOVUPS (R11), Z0
-
-skip35:
-	VPXORD  Z1, Z1, Z1
-	CMPQ    DX, $0x01
-	JLE     skip36
-	VMOVUPS (R11)(R14*1), Z1
-
-skip36:
-	VPXORD  Z2, Z2, Z2
-	CMPQ    DX, $0x02
-	JLE     skip37
-	VMOVUPS (R11)(R14*2), Z2
-
-skip37:
-	VPXORD  Z3, Z3, Z3
-	CMPQ    DX, $0x03
-	JLE     skip38
-	VMOVUPS (R11)(R15*1), Z3
-
-skip38:
-	VUNPCKLPS Z1, Z0, Z4
-	VUNPCKHPS Z1, Z0, Z5
-	VUNPCKLPS Z3, Z2, Z6
-	VUNPCKHPS Z3, Z2, Z7
-	VUNPCKLPD Z6, Z4, Z0
-	VUNPCKHPD Z6, Z4, Z1
-	VUNPCKLPD Z7, Z5, Z2
-	VUNPCKHPD Z7, Z5, Z3
-	CMPB      72(AX), $0x00
-	JNE       add39
-	VMULPS    Z8, Z0, Z0
-	VMULPS    Z9, Z1, Z1
-	VMULPS    Z10, Z2, Z2
-	VMULPS    Z11, Z3, Z3
-	JMP       store40
-
-add39:
-	MOVQ         (SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X4
-	MOVQ         8(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X5
-	MOVQ         16(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X6
-	MOVQ         24(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X7
-	MOVQ         32(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x01, X12, Z4, Z4
-	MOVQ         40(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x01, X12, Z5, Z5
-	MOVQ         48(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x01, X12, Z6, Z6
-	MOVQ         56(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x01, X12, Z7, Z7
-	MOVQ         64(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x02, X12, Z4, Z4
-	MOVQ         72(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x02, X12, Z5, Z5
-	MOVQ         80(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x02, X12, Z6, Z6
-	MOVQ         88(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x02, X12, Z7, Z7
-	MOVQ         96(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x03, X12, Z4, Z4
-	MOVQ         104(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x03, X12, Z5, Z5
-	MOVQ         112(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x03, X12, Z6, Z6
-	MOVQ         120(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x03, X12, Z7, Z7
-	VFMADD213PS  Z4, Z8, Z0
-	VFMADD213PS  Z5, Z9, Z1
-	VFMADD213PS  Z6, Z10, Z2
-	VFMADD213PS  Z7, Z11, Z3
-
-store40:
-	MOVQ          120(SP), R8
-	VEXTRACTF32X4 $0x03, Z3, X12
-	VMOVUPS       X12, K3, (R8)(R10*1)
-	MOVQ          112(SP), R8
-	VEXTRACTF32X4 $0x03, Z2, X12
-	VMOVUPS       X12, K3, (R8)(R10*1)
-	MOVQ          104(SP), R8
-	VEXTRACTF32X4 $0x03, Z1, X12
-	VMOVUPS       X12, K3, (R8)(R10*1)
-	MOVQ          96(SP), R8
-	VEXTRACTF32X4 $0x03, Z0, X12
-	VMOVUPS       X12, K3, (R8)(R10*1)
-	MOVQ          88(SP), R8
-	VEXTRACTF32X4 $0x02, Z3, X12
-	VMOVUPS       X12, K3, (R8)(R10*1)
-	MOVQ          80(SP), R8
-	VEXTRACTF32X4 $0x02, Z2, X12
-	VMOVUPS       X12, K3, (R8)(R10*1)
-	MOVQ          72(SP), R8
-	VEXTRACTF32X4 $0x02, Z1, X12
-	VMOVUPS       X12, K3, (R8)(R10*1)
-	MOVQ          64(SP), R8
-	VEXTRACTF32X4 $0x02, Z0, X12
-	VMOVUPS       X12, K3, (R8)(R10*1)
-	MOVQ          56(SP), R8
-	VEXTRACTF32X4 $0x01, Z3, X12
-	VMOVUPS       X12, K3, (R8)(R10*1)
-	MOVQ          48(SP), R8
-	VEXTRACTF32X4 $0x01, Z2, X12
-	VMOVUPS       X12, K3, (R8)(R10*1)
-	MOVQ          40(SP), R8
-	VEXTRACTF32X4 $0x01, Z1, X12
-	VMOVUPS       X12, K3, (R8)(R10*1)
-	MOVQ          32(SP), R8
-	VEXTRACTF32X4 $0x01, Z0, X12
-	VMOVUPS       X12, K3, (R8)(R10*1)
-	MOVQ          24(SP), R8
-	VMOVUPS       X3, K3, (R8)(R10*1)
-	MOVQ          16(SP), R8
-	VMOVUPS       X2, K3, (R8)(R10*1)
-	MOVQ          8(SP), R8
-	VMOVUPS       X1, K3, (R8)(R10*1)
-	MOVQ          (SP), R8
-	VMOVUPS       X0, K3, (R8)(R10*1)
-
-done2:
-	TESTQ     CX, CX
-	JLE       end
-	MOVQ      SI, (SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 8(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 16(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 24(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 32(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 40(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 48(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 56(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 64(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 72(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 80(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 88(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 96(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 104(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 112(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	MOVQ      SI, 120(SP)
-	LEAQ      (SI)(DI*1), R8
-	DECQ      CX
-	CMOVQGT   R8, SI
-	VMOVUPS   192(R13), Z12
-	VPERMILPS $0x00, Z12, Z8
-	VPERMILPS $0x55, Z12, Z9
-	VPERMILPS $0xaa, Z12, Z10
-	VPERMILPS $0xff, Z12, Z11
-	LEAQ      192(R12), R11
-	XORQ      R10, R10
-	MOVQ      8(AX), DX
-	SUBQ      $0x04, DX
-	JL        tail3
-
-block3:
-	VMOVUPS   (R11), Z0
-	VMOVUPS   (R11)(R14*1), Z1
-	VMOVUPS   (R11)(R14*2), Z2
-	VMOVUPS   (R11)(R15*1), Z3
-	VUNPCKLPS Z1, Z0, Z4
-	VUNPCKHPS Z1, Z0, Z5
-	VUNPCKLPS Z3, Z2, Z6
-	VUNPCKHPS Z3, Z2, Z7
-	VUNPCKLPD Z6, Z4, Z0
-	VUNPCKHPD Z6, Z4, Z1
-	VUNPCKLPD Z7, Z5, Z2
-	VUNPCKHPD Z7, Z5, Z3
-	CMPB      72(AX), $0x00
-	JNE       add41
-	VMULPS    Z8, Z0, Z0
-	VMULPS    Z9, Z1, Z1
-	VMULPS    Z10, Z2, Z2
-	VMULPS    Z11, Z3, Z3
-	JMP       store42
-
-add41:
-	MOVQ         (SP), R8
-	VMOVUPS      (R8)(R10*1), X4
-	MOVQ         8(SP), R8
-	VMOVUPS      (R8)(R10*1), X5
-	MOVQ         16(SP), R8
-	VMOVUPS      (R8)(R10*1), X6
-	MOVQ         24(SP), R8
-	VMOVUPS      (R8)(R10*1), X7
-	MOVQ         32(SP), R8
-	VINSERTF32X4 $0x01, (R8)(R10*1), Z4, Z4
-	MOVQ         40(SP), R8
-	VINSERTF32X4 $0x01, (R8)(R10*1), Z5, Z5
-	MOVQ         48(SP), R8
-	VINSERTF32X4 $0x01, (R8)(R10*1), Z6, Z6
-	MOVQ         56(SP), R8
-	VINSERTF32X4 $0x01, (R8)(R10*1), Z7, Z7
-	MOVQ         64(SP), R8
-	VINSERTF32X4 $0x02, (R8)(R10*1), Z4, Z4
-	MOVQ         72(SP), R8
-	VINSERTF32X4 $0x02, (R8)(R10*1), Z5, Z5
-	MOVQ         80(SP), R8
-	VINSERTF32X4 $0x02, (R8)(R10*1), Z6, Z6
-	MOVQ         88(SP), R8
-	VINSERTF32X4 $0x02, (R8)(R10*1), Z7, Z7
-	MOVQ         96(SP), R8
-	VINSERTF32X4 $0x03, (R8)(R10*1), Z4, Z4
-	MOVQ         104(SP), R8
-	VINSERTF32X4 $0x03, (R8)(R10*1), Z5, Z5
-	MOVQ         112(SP), R8
-	VINSERTF32X4 $0x03, (R8)(R10*1), Z6, Z6
-	MOVQ         120(SP), R8
-	VINSERTF32X4 $0x03, (R8)(R10*1), Z7, Z7
-	VFMADD213PS  Z4, Z8, Z0
-	VFMADD213PS  Z5, Z9, Z1
-	VFMADD213PS  Z6, Z10, Z2
-	VFMADD213PS  Z7, Z11, Z3
-
-store42:
-	MOVQ          120(SP), R8
-	VEXTRACTF32X4 $0x03, Z3, (R8)(R10*1)
-	MOVQ          112(SP), R8
-	VEXTRACTF32X4 $0x03, Z2, (R8)(R10*1)
-	MOVQ          104(SP), R8
-	VEXTRACTF32X4 $0x03, Z1, (R8)(R10*1)
-	MOVQ          96(SP), R8
-	VEXTRACTF32X4 $0x03, Z0, (R8)(R10*1)
-	MOVQ          88(SP), R8
-	VEXTRACTF32X4 $0x02, Z3, (R8)(R10*1)
-	MOVQ          80(SP), R8
-	VEXTRACTF32X4 $0x02, Z2, (R8)(R10*1)
-	MOVQ          72(SP), R8
-	VEXTRACTF32X4 $0x02, Z1, (R8)(R10*1)
-	MOVQ          64(SP), R8
-	VEXTRACTF32X4 $0x02, Z0, (R8)(R10*1)
-	MOVQ          56(SP), R8
-	VEXTRACTF32X4 $0x01, Z3, (R8)(R10*1)
-	MOVQ          48(SP), R8
-	VEXTRACTF32X4 $0x01, Z2, (R8)(R10*1)
-	MOVQ          40(SP), R8
-	VEXTRACTF32X4 $0x01, Z1, (R8)(R10*1)
-	MOVQ          32(SP), R8
-	VEXTRACTF32X4 $0x01, Z0, (R8)(R10*1)
-	MOVQ          24(SP), R8
-	VMOVUPS       X3, (R8)(R10*1)
-	MOVQ          16(SP), R8
-	VMOVUPS       X2, (R8)(R10*1)
-	MOVQ          8(SP), R8
-	VMOVUPS       X1, (R8)(R10*1)
-	MOVQ          (SP), R8
-	VMOVUPS       X0, (R8)(R10*1)
-	ADDQ          $0x10, R10
-	LEAQ          (R11)(R14*4), R11
-	SUBQ          $0x04, DX
-	JGE           block3
-
-tail3:
-	ADDQ    $0x04, DX
-	JZ      done3
-	MOVQ    $-1, R8
-	BZHIQ   DX, R8, R8
-	KMOVW   R8, K3
-	VPXORD  Z0, Z0, Z0
-	CMPQ    DX, $0x00
-	JLE     skip43
-	VMOVUPS (R11), Z0
-
-skip43:
-	VPXORD  Z1, Z1, Z1
-	CMPQ    DX, $0x01
-	JLE     skip44
-	VMOVUPS (R11)(R14*1), Z1
-
-skip44:
-	VPXORD  Z2, Z2, Z2
-	CMPQ    DX, $0x02
-	JLE     skip45
-	VMOVUPS (R11)(R14*2), Z2
-
-skip45:
-	VPXORD  Z3, Z3, Z3
-	CMPQ    DX, $0x03
-	JLE     skip46
-	VMOVUPS (R11)(R15*1), Z3
-
-skip46:
-	VUNPCKLPS Z1, Z0, Z4
-	VUNPCKHPS Z1, Z0, Z5
-	VUNPCKLPS Z3, Z2, Z6
-	VUNPCKHPS Z3, Z2, Z7
-	VUNPCKLPD Z6, Z4, Z0
-	VUNPCKHPD Z6, Z4, Z1
-	VUNPCKLPD Z7, Z5, Z2
-	VUNPCKHPD Z7, Z5, Z3
-	CMPB      72(AX), $0x00
-	JNE       add47
-	VMULPS    Z8, Z0, Z0
-	VMULPS    Z9, Z1, Z1
-	VMULPS    Z10, Z2, Z2
-	VMULPS    Z11, Z3, Z3
-	JMP       store48
-
-add47:
-	MOVQ         (SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X4
-	MOVQ         8(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X5
-	MOVQ         16(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X6
-	MOVQ         24(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X7
-	MOVQ         32(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x01, X12, Z4, Z4
-	MOVQ         40(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x01, X12, Z5, Z5
-	MOVQ         48(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x01, X12, Z6, Z6
-	MOVQ         56(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x01, X12, Z7, Z7
-	MOVQ         64(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x02, X12, Z4, Z4
-	MOVQ         72(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x02, X12, Z5, Z5
-	MOVQ         80(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x02, X12, Z6, Z6
-	MOVQ         88(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x02, X12, Z7, Z7
-	MOVQ         96(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x03, X12, Z4, Z4
-	MOVQ         104(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x03, X12, Z5, Z5
-	MOVQ         112(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x03, X12, Z6, Z6
-	MOVQ         120(SP), R8
-	VMOVUPS.Z    (R8)(R10*1), K3, X12
-	VINSERTF32X4 $0x03, X12, Z7, Z7
-	VFMADD213PS  Z4, Z8, Z0
-	VFMADD213PS  Z5, Z9, Z1
-	VFMADD213PS  Z6, Z10, Z2
-	VFMADD213PS  Z7, Z11, Z3
-
-store48:
-	MOVQ          120(SP), R8
-	VEXTRACTF32X4 $0x03, Z3, X12
-	VMOVUPS       X12, K3, (R8)(R10*1)
-	MOVQ          112(SP), R8
-	VEXTRACTF32X4 $0x03, Z2, X12
-	VMOVUPS       X12, K3, (R8)(R10*1)
-	MOVQ          104(SP), R8
-	VEXTRACTF32X4 $0x03, Z1, X12
-	VMOVUPS       X12, K3, (R8)(R10*1)
-	MOVQ          96(SP), R8
-	VEXTRACTF32X4 $0x03, Z0, X12
-	VMOVUPS       X12, K3, (R8)(R10*1)
-	MOVQ          88(SP), R8
-	VEXTRACTF32X4 $0x02, Z3, X12
-	VMOVUPS       X12, K3, (R8)(R10*1)
-	MOVQ          80(SP), R8
-	VEXTRACTF32X4 $0x02, Z2, X12
-	VMOVUPS       X12, K3, (R8)(R10*1)
-	MOVQ          72(SP), R8
-	VEXTRACTF32X4 $0x02, Z1, X12
-	VMOVUPS       X12, K3, (R8)(R10*1)
-	MOVQ          64(SP), R8
-	VEXTRACTF32X4 $0x02, Z0, X12
-	VMOVUPS       X12, K3, (R8)(R10*1)
-	MOVQ          56(SP), R8
-	VEXTRACTF32X4 $0x01, Z3, X12
-	VMOVUPS       X12, K3, (R8)(R10*1)
-	MOVQ          48(SP), R8
-	VEXTRACTF32X4 $0x01, Z2, X12
-	VMOVUPS       X12, K3, (R8)(R10*1)
-	MOVQ          40(SP), R8
-	VEXTRACTF32X4 $0x01, Z1, X12
-	VMOVUPS       X12, K3, (R8)(R10*1)
-	MOVQ          32(SP), R8
-	VEXTRACTF32X4 $0x01, Z0, X12
-	VMOVUPS       X12, K3, (R8)(R10*1)
-	MOVQ          24(SP), R8
-	VMOVUPS       X3, K3, (R8)(R10*1)
-	MOVQ          16(SP), R8
-	VMOVUPS       X2, K3, (R8)(R10*1)
-	MOVQ          8(SP), R8
-	VMOVUPS       X1, K3, (R8)(R10*1)
-	MOVQ          (SP), R8
-	VMOVUPS       X0, K3, (R8)(R10*1)
-
-done3:
-end:
+done:
+	ADDQ $0x10, SI
+	SUBQ $0x04, CX
+	JG   group
 	VZEROUPPER
 	RET
