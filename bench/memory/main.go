@@ -25,7 +25,11 @@ import (
 type shape struct{ heads, tokens, size int }
 
 func (s shape) String() string {
-	return fmt.Sprintf("%d heads %d×%d d%d", s.heads, s.tokens, s.tokens, s.size)
+	plural := "s"
+	if s.heads == 1 {
+		plural = ""
+	}
+	return fmt.Sprintf("%d head%s %d×%d d%d", s.heads, plural, s.tokens, s.tokens, s.size)
 }
 
 // operands is the bytes of q, k, v and the result.
