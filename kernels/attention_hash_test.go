@@ -23,9 +23,6 @@ var attentionHashes = map[string]string{
 func TestAttentionHashes(t *testing.T) {
 	const queries, size, block, keys = 48, 40, 96, 144
 	eachAssembly(t, func(t *testing.T, set *kernels.Set) {
-		if set.ISA == kernels.NEON {
-			t.Skip("its attention is generic's")
-		}
 		var (
 			q, k, v    = portable(1, queries*size), portable(2, keys*size), portable(3, keys*size)
 			bias, mask = portable(4, keys), portable(5, keys*queries)

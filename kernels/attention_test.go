@@ -50,7 +50,7 @@ func sameQueries(t *testing.T, f func(t *testing.T, set *kernels.Set, first, lan
 	t.Helper()
 	known := make(map[int][]float32) // results by query
 	for _, set := range kernels.Available() {
-		if set.ISA == kernels.Generic || set.ISA == kernels.NEON { // whose attention is generic's
+		if set.ISA == kernels.Generic {
 			continue
 		}
 		for lanes := set.GEMM.Lanes; lanes <= set.Queries; lanes += set.GEMM.Lanes {

@@ -33,7 +33,12 @@ func neonSet() *Set {
 	s.WinogradInput = func(a *WinogradInputArgs) { neon.WinogradInput(unsafe.Pointer(a)) }
 	s.WinogradOutput = func(a *WinogradOutputArgs) { neon.WinogradOutput(unsafe.Pointer(a)) }
 	s.WinogradWeights = func(a *WinogradWeightsArgs) { neon.WinogradWeights(unsafe.Pointer(a)) }
+	s.Queries = neon.Queries
 	s.ToLanes = func(a *ToLanesArgs) { neon.ToLanes(unsafe.Pointer(a)) }
+	s.Score = func(a *ScoreArgs) { neon.Score(unsafe.Pointer(a)) }
+	s.Softmax = func(a *SoftmaxArgs) { neon.Softmax(unsafe.Pointer(a)) }
+	s.Weigh = func(a *WeighArgs) { neon.Weigh(unsafe.Pointer(a)) }
+	s.FromLanes = func(a *FromLanesArgs) { neon.FromLanes(unsafe.Pointer(a)) }
 	s.Moments = func(a *MomentsArgs) { neon.Moments(unsafe.Pointer(a)) }
 	s.Affine = func(a *AffineArgs) { neon.Affine(unsafe.Pointer(a)) }
 	s.LayerNorm = func(a *LayerNormArgs) { neon.LayerNorm(unsafe.Pointer(a)) }

@@ -4,23 +4,28 @@
 // Contracts stand in package kernels, at the argument struct that each function points to.
 package neon
 
-// Sizes; kernels.GEMM says of what.
+// Sizes; kernels.GEMM and kernels.Set say of what.
 const (
-	Lanes = 4
-	MR    = 8
-	NR    = 12
+	Lanes   = 4
+	MR      = 8
+	NR      = 12
+	Queries = 12
 )
 
 // Requires lists the CPU features that each function uses.
 var Requires = map[string][]string{
 	"Activate":        {"ASIMD"},
 	"Affine":          {"ASIMD"},
+	"FromLanes":       {"ASIMD"},
 	"LayerNorm":       {"ASIMD"},
 	"Moments":         {"ASIMD"},
 	"Peak":            {"ASIMD"},
+	"Score":           {"ASIMD"},
+	"Softmax":         {"ASIMD"},
 	"Tile":            {"ASIMD"},
 	"ToLanes":         {"ASIMD"},
 	"Triad":           {"ASIMD"},
+	"Weigh":           {"ASIMD"},
 	"Widen":           {"ASIMD"},
 	"WinogradInput":   {"ASIMD"},
 	"WinogradOutput":  {"ASIMD"},

@@ -10,3 +10,8 @@ import "unsafe"
 //
 //go:noescape
 func ToLanes(args unsafe.Pointer)
+
+// FromLanes is kernels.Set.FromLanes; args points to a kernels.FromLanesArgs.
+//
+//go:noescape
+func FromLanes(args unsafe.Pointer)

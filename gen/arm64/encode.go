@@ -94,3 +94,8 @@ func (c code) SHLL(n, d V) {
 func (c code) SHLL2(n, d V) {
 	c.word(0x6e613800|uint32(n)<<5|uint32(d), "shll2 v%d.4s, v%d.8h, #16", d, n)
 }
+
+// LDRQ loads four lanes from index bytes behind base, which Go's assembler can do of two lanes at most.
+func (c code) LDRQ(base, index R, d V) {
+	c.word(0x3ce06800|uint32(index)<<16|uint32(base)<<5|uint32(d), "ldr q%d, [%s, %s]", d, base.gnu(), index.gnu())
+}

@@ -68,6 +68,7 @@ func compare(t *testing.T, words []Word) {
 func operands(typ reflect.Type) []reflect.Value {
 	limits := map[reflect.Type][2]int{
 		reflect.TypeFor[V]():     {0, 31},
+		reflect.TypeFor[R]():     {0, 17}, // of those that kernels may use
 		reflect.TypeFor[Lane]():  {0, vector - 1},
 		reflect.TypeFor[Shift](): {1, 32},
 	}

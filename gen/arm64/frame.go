@@ -14,11 +14,14 @@ import (
 	"github.com/lanewise/lanewise/gen/layout"
 )
 
-// Sizes: float32 values of a vector, and the GEMM tile, which fills 24 of 32 registers.
+// Sizes: float32 values of a vector; the GEMM tile, which fills 24 of 32 registers; the queries of a tile of
+// attention, which leave room for as many keys or values (see product); and bytes that are fetched at once.
 const (
-	vector = 4
-	bytesV = 4 * vector
-	mr, nr = 8, 12
+	vector    = 4
+	bytesV    = 4 * vector
+	mr, nr    = 8, 12
+	queries   = 12
+	cacheLine = 64
 )
 
 // Features that the kernels use, by the names that package cpuid has for them.
@@ -30,7 +33,8 @@ var families = []struct {
 	emit func(*emitter)
 }{
 	{"gemm", gemm},
-	{"lanes", toLanes},
+	{"lanes", transpositions},
+	{"attention", attention},
 	{"groupnorm", groupNorm},
 	{"layernorm", layerNorm},
 	{"act", activate},
@@ -114,7 +118,7 @@ func doc(names []string) ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteString(header + "// Package neon holds the kernels for arm64 with Advanced SIMD, which every such CPU has.\n" +
 		"// Contracts stand in package kernels, at the argument struct that each function points to.\npackage neon\n\n")
-	fmt.Fprintf(&b, "// Sizes; kernels.GEMM says of what.\nconst (\nLanes = %d\nMR = %d\nNR = %d\n)\n\n", vector, mr, nr)
+	fmt.Fprintf(&b, "// Sizes; kernels.GEMM and kernels.Set say of what.\nconst (\nLanes = %d\nMR = %d\nNR = %d\nQueries = %d\n)\n\n", vector, mr, nr, queries)
 	b.WriteString("// Requires lists the CPU features that each function uses.\nvar Requires = map[string][]string{\n")
 	slices.Sort(names)
 	for _, name := range names {

@@ -2,6 +2,12 @@ package arm64
 
 import "github.com/lanewise/lanewise/gen/layout"
 
+// transpositions emits the kernels between rows of memory and lanes of vectors.
+func transpositions(e *emitter) {
+	toLanes(e)
+	fromLanes(e)
+}
+
 // toLanes emits ToLanes: four rows at a time, which are a vector of lanes, and four columns at once.
 //
 // Each row is reached by a pointer of its own. Where there are fewer than four, the others' is the
@@ -91,6 +97,109 @@ func toLanes(e *emitter) {
 	e.SUB(vector, rows)
 	e.SUBS(vector, lanes)
 	e.BGT("vector")
+	e.RET()
+}
+
+// fromLanes emits FromLanes: four lanes at a time, which are rows of Dst, and four columns at once.
+//
+// Where there are fewer than four rows, the others' pointer is the last row's: it is read for all before
+// anything is written, and the last row itself is written after them.
+//
+// Register plan: V0 to V3 hold a block by columns, then by rows, V4 to V7 are those on their way, then the rows of
+// Dst that are added to; V16 is four values of Scale.
+func fromLanes(e *emitter) {
+	rows, lanes, cols := R(0), R(1), R(2)  // rows still to do; bytes from column to column; columns still to do
+	dst, dstStride := R(3), R(4)           // the next row
+	first, src, scales := R(5), R(6), R(7) // these lanes in the first column, and in this one; their factors
+	row := [vector]R{8, 9, 10, 11}
+	tmp := R(12)
+	scale := V(16)
+
+	e.function("FromLanes", 0, layout.FromLanes, R(19), "FromLanes is kernels.Set.FromLanes; args points to a kernels.FromLanesArgs.")
+	e.get("Rows", rows)
+	e.stride("Lanes", lanes)
+	e.get("Dst", dst)
+	e.stride("DstStride", dstStride)
+	e.get("Src", first)
+	e.get("Scale", scales)
+	e.CBZ(rows, "end")
+
+	e.label("vector")
+	e.FMOVQP(at(scales, bytesV), scale)
+	e.MOVD(dst, row[0])
+	for r := 1; r < vector; r++ {
+		e.ADD(dstStride, row[r-1], tmp)
+		e.CMP(r, rows)
+		e.CSEL("GT", tmp, row[r-1], row[r])
+	}
+	e.ADD(dstStride, row[3], dst)
+	e.MOVD(first, src)
+	e.get("Cols", cols)
+	e.MOVBU(e.field("Add"), tmp)
+	e.CBNZ(tmp, "add")
+	walk := func(name string, block, column func()) {
+		e.SUBS(vector, cols)
+		e.BLT(name + "Rest")
+		e.label(name + "Block")
+		for c := range V(vector) {
+			e.FMOVQ(at(src, 0), c)
+			e.ADD(lanes, src)
+		}
+		e.transpose(0, 4)
+		block()
+		e.SUBS(vector, cols)
+		e.BGE(name + "Block")
+		e.label(name + "Rest")
+		e.ADDS(vector, cols)
+		e.BEQ("done")
+		e.label(name + "Column")
+		e.FMOVQ(at(src, 0), V(0))
+		e.ADD(lanes, src)
+		column()
+		e.SUBS(1, cols)
+		e.BNE(name + "Column")
+	}
+	store := func(first V) {
+		for r := vector - 1; r >= 0; r-- {
+			e.FMOVQP(first+V(r), at(row[r], bytesV))
+		}
+	}
+	storeOne := func(v V) {
+		for r := vector - 1; r >= 0; r-- {
+			e.storeLaneP(v, Lane(r), row[r])
+		}
+	}
+	walk("scale", func() {
+		for r := range V(vector) {
+			e.FMULLane(scale, Lane(r), r, r)
+		}
+		store(0)
+	}, func() {
+		e.FMUL(scale, 0, 0)
+		storeOne(0)
+	})
+	e.B("done")
+	e.label("add")
+	walk("add", func() {
+		for r, p := range row {
+			e.FMOVQ(at(p, 0), V(4+r))
+		}
+		for r := range V(vector) {
+			e.FMLALane(scale, Lane(r), r, 4+r)
+		}
+		store(4)
+	}, func() {
+		for r, p := range row {
+			e.loadLane(p, 4, Lane(r))
+		}
+		e.FMLA(scale, 0, 4)
+		storeOne(4)
+	})
+	e.label("done")
+	e.ADD(bytesV, first)
+	e.SUBS(vector, rows)
+	e.BGT("vector")
+	e.label("end")
 	e.RET()
 }
 

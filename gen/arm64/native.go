@@ -17,6 +17,9 @@ func (r R) String() string {
 	return fmt.Sprintf("R%d", uint8(r))
 }
 
+// gnu is the name that other assemblers have for the register.
+func (r R) gnu() string { return "x" + r.String()[1:] }
+
 // shifted is a register's value shifted left, as the first operand of an addition.
 type shifted struct {
 	r R
@@ -83,11 +86,14 @@ func (e *emitter) MOVHU(src Mem, dst R)         { e.native("MOVHU", src, dst) }
 func (e *emitter) LDP(src Mem, a, b R)          { e.native("LDP", src, [2]R{a, b}) }
 func (e *emitter) ADD(operands ...any)          { e.native("ADD", operands...) }
 func (e *emitter) SUB(operands ...any)          { e.native("SUB", operands...) }
+func (e *emitter) ADDS(operands ...any)         { e.native("ADDS", operands...) }
 func (e *emitter) SUBS(operands ...any)         { e.native("SUBS", operands...) }
 func (e *emitter) AND(operands ...any)          { e.native("AND", operands...) }
 func (e *emitter) LSL(n int, src, dst R)        { e.native("LSL", n, src, dst) }
+func (e *emitter) LSR(n int, src, dst R)        { e.native("LSR", n, src, dst) }
 func (e *emitter) MUL(a, b, dst R)              { e.native("MUL", a, b, dst) }
-func (e *emitter) CMP(b any, a R)               { e.native("CMP", b, a) } // a − b
+func (e *emitter) UDIV(b, a, dst R)             { e.native("UDIV", b, a, dst) } // a / b
+func (e *emitter) CMP(b any, a R)               { e.native("CMP", b, a) }       // a − b
 func (e *emitter) CSEL(cond string, a, b, d R)  { e.native("CSEL", cond, a, b, d) }
 func (e *emitter) CBZ(r R, label string)        { e.native("CBZ", r, label) }
 func (e *emitter) CBNZ(r R, label string)       { e.native("CBNZ", r, label) }
@@ -96,6 +102,7 @@ func (e *emitter) B(label string)               { e.native("B", label) }
 func (e *emitter) BEQ(label string)             { e.native("BEQ", label) }
 func (e *emitter) BNE(label string)             { e.native("BNE", label) }
 func (e *emitter) BLT(label string)             { e.native("BLT", label) }
+func (e *emitter) BLO(label string)             { e.native("BLO", label) }
 func (e *emitter) BLE(label string)             { e.native("BLE", label) }
 func (e *emitter) BGT(label string)             { e.native("BGT", label) }
 func (e *emitter) BGE(label string)             { e.native("BGE", label) }
@@ -113,19 +120,22 @@ func (e *emitter) FSTPQ(a, b V, dst Mem)        { e.native("FSTPQ", [2]V{a, b}, 
 func (e *emitter) loadLane(src R, v V, i Lane)  { e.native("VLD1", at(src, 0), element(v, i)) }
 func (e *emitter) storeLane(v V, i Lane, dst R) { e.native("VST1", element(v, i), at(dst, 0)) }
 func (e *emitter) loadLaneP(src R, v V, i Lane) { e.native("VLD1.P", at(src, 4), element(v, i)) }
-func (e *emitter) SCVTFS(src R, dst V)          { e.native("SCVTFS", src, dst) }
-func (e *emitter) VDUP(src V, i Lane, dst V)    { e.native("VDUP", element(src, i), lanes(dst)) }
-func (e *emitter) VMOV(src, dst V)              { e.native("VMOV", bits(src), bits(dst)) }
-func (e *emitter) VEOR(m, n, d V)               { e.native("VEOR", bits(m), bits(n), bits(d)) }
-func (e *emitter) VAND(m, n, d V)               { e.native("VAND", bits(m), bits(n), bits(d)) }
-func (e *emitter) VADD(m, n, d V)               { e.native("VADD", lanes(m), lanes(n), lanes(d)) }
-func (e *emitter) VSUB(m, n, d V)               { e.native("VSUB", lanes(m), lanes(n), lanes(d)) }
-func (e *emitter) VSHL(s int, n, d V)           { e.native("VSHL", s, lanes(n), lanes(d)) }
-func (e *emitter) VEXT(bytes int, m, n, d V)    { e.native("VEXT", bytes, bits(m), bits(n), bits(d)) }
-func (e *emitter) VTRN1(m, n, d V)              { e.native("VTRN1", lanes(m), lanes(n), lanes(d)) }
-func (e *emitter) VTRN2(m, n, d V)              { e.native("VTRN2", lanes(m), lanes(n), lanes(d)) }
-func (e *emitter) VZIP1Pairs(m, n, d V)         { e.native("VZIP1", pairs(m), pairs(n), pairs(d)) }
-func (e *emitter) VZIP2Pairs(m, n, d V)         { e.native("VZIP2", pairs(m), pairs(n), pairs(d)) }
+func (e *emitter) storeLaneP(v V, i Lane, dst R) {
+	e.native("VST1.P", element(v, i), at(dst, 4))
+}
+func (e *emitter) SCVTFS(src R, dst V)       { e.native("SCVTFS", src, dst) }
+func (e *emitter) VDUP(src V, i Lane, dst V) { e.native("VDUP", element(src, i), lanes(dst)) }
+func (e *emitter) VMOV(src, dst V)           { e.native("VMOV", bits(src), bits(dst)) }
+func (e *emitter) VEOR(m, n, d V)            { e.native("VEOR", bits(m), bits(n), bits(d)) }
+func (e *emitter) VAND(m, n, d V)            { e.native("VAND", bits(m), bits(n), bits(d)) }
+func (e *emitter) VADD(m, n, d V)            { e.native("VADD", lanes(m), lanes(n), lanes(d)) }
+func (e *emitter) VSUB(m, n, d V)            { e.native("VSUB", lanes(m), lanes(n), lanes(d)) }
+func (e *emitter) VSHL(s int, n, d V)        { e.native("VSHL", s, lanes(n), lanes(d)) }
+func (e *emitter) VEXT(bytes int, m, n, d V) { e.native("VEXT", bytes, bits(m), bits(n), bits(d)) }
+func (e *emitter) VTRN1(m, n, d V)           { e.native("VTRN1", lanes(m), lanes(n), lanes(d)) }
+func (e *emitter) VTRN2(m, n, d V)           { e.native("VTRN2", lanes(m), lanes(n), lanes(d)) }
+func (e *emitter) VZIP1Pairs(m, n, d V)      { e.native("VZIP1", pairs(m), pairs(n), pairs(d)) }
+func (e *emitter) VZIP2Pairs(m, n, d V)      { e.native("VZIP2", pairs(m), pairs(n), pairs(d)) }
 
 // VBIT sets the bits of d to those of n where m's are set.
 func (e *emitter) VBIT(m, n, d V) { e.native("VBIT", bits(m), bits(n), bits(d)) }

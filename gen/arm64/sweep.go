@@ -60,27 +60,13 @@ func (s *sweep) rows(together int, body func(n int), next func()) {
 // load reads an operand's vectors at the current place.
 func (s *sweep) load(operand R, v vectors) {
 	s.ADD(sweepAt, operand, sweepTmp[0])
-	s.whole(func() {
-		for i := 0; i+1 < len(v); i += 2 {
-			s.FLDPQ(at(sweepTmp[0], i*bytesV), v[i], v[i+1])
-		}
-		if len(v)%2 == 1 {
-			s.FMOVQ(at(sweepTmp[0], (len(v)-1)*bytesV), v[len(v)-1])
-		}
-	}, func() { s.loadSome(sweepLeft, sweepTmp[0], sweepTmp[1], v[0]) })
+	s.whole(func() { s.loadAll(sweepTmp[0], v) }, func() { s.loadSome(sweepLeft, sweepTmp[0], sweepTmp[1], v[0]) })
 }
 
 // store writes an operand's vectors at the current place.
 func (s *sweep) store(v vectors, operand R) {
 	s.ADD(sweepAt, operand, sweepTmp[0])
-	s.whole(func() {
-		for i := 0; i+1 < len(v); i += 2 {
-			s.FSTPQ(v[i], v[i+1], at(sweepTmp[0], i*bytesV))
-		}
-		if len(v)%2 == 1 {
-			s.FMOVQ(v[len(v)-1], at(sweepTmp[0], (len(v)-1)*bytesV))
-		}
-	}, func() { s.storeSome(v[0], sweepLeft, sweepTmp[0], sweepTmp[1]) })
+	s.whole(func() { s.storeAll(v, sweepTmp[0]) }, func() { s.storeSome(v[0], sweepLeft, sweepTmp[0], sweepTmp[1]) })
 }
 
 // whole emits what is done with whole vectors, and with one that is not.

@@ -60,17 +60,54 @@ func (e *emitter) horner(c []float32, v, p, q vectors) { e.polynomial(e.FMLA, c,
 // hornerMinus sets p = Σ c[k]·(−v)ᵏ; q is clobbered.
 func (e *emitter) hornerMinus(c []float32, v, p, q vectors) { e.polynomial(e.FMLS, c, v, p, q) }
 
-// polynomial adds each coefficient by op, which adds to it in its place: the sum moves from p to q
-// and back, and ends in p.
+// polynomial sets p by op, which adds to a coefficient in its place.
 func (e *emitter) polynomial(op func(m, n, d V), c []float32, v, p, q vectors) {
 	top := len(c) - 1
 	if top%2 == 1 {
 		p, q = q, p
 	}
 	e.fill(c[top], p)
-	for k := top - 1; k >= 0; k-- {
+	e.extend(op, p, c[:top], v, p, q)
+}
+
+// hornerFrom sets p = Σ c[k]·vᵏ + top·vⁿ for n coefficients, an even number; q is clobbered.
+func (e *emitter) hornerFrom(top vectors, c []float32, v, p, q vectors) {
+	e.extend(e.FMLA, top, c, v, p, q)
+}
+
+// extend goes on from a sum with the coefficients, the last one first: the sum moves from p to q and back.
+func (e *emitter) extend(op func(m, n, d V), sum vectors, c []float32, v, p, q vectors) {
+	for k := len(c) - 1; k >= 0; k-- {
 		e.fill(c[k], q)
-		each(op, v, p, q)
-		p, q = q, p
+		each(op, v, sum, q)
+		sum, p, q = q, q, p
+	}
+}
+
+// cycle returns n vectors: v over and over.
+func cycle(v vectors, n int) vectors {
+	c := make(vectors, n)
+	for i := range c {
+		c[i] = v[i%len(v)]
+	}
+	return c
+}
+
+// loadAll reads vectors that lie side by side at base, and storeAll writes them.
+func (e *emitter) loadAll(base R, v vectors) {
+	for i := 0; i+1 < len(v); i += 2 {
+		e.FLDPQ(at(base, i*bytesV), v[i], v[i+1])
+	}
+	if last := len(v) - 1; last%2 == 0 {
+		e.FMOVQ(at(base, last*bytesV), v[last])
+	}
+}
+
+func (e *emitter) storeAll(v vectors, base R) {
+	for i := 0; i+1 < len(v); i += 2 {
+		e.FSTPQ(v[i], v[i+1], at(base, i*bytesV))
+	}
+	if last := len(v) - 1; last%2 == 0 {
+		e.FMOVQ(v[last], at(base, last*bytesV))
 	}
 }
