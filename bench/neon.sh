@@ -7,6 +7,9 @@
 #  * the cycles that each of Winograd's transforms takes for a tile and four of its channels (of the weights, for
 #    four pairs of channels), and what share that is of the time of those channels' products, where the convolution has
 #    320 channels on its other side and Tile runs 8 × 12. Outputs have a bias, a scale and a residual;
+#  * by the number of queries side by side, the flop per cycle of attention's products in the largest group of rows that
+#    registers hold, the cycles that Softmax takes for four scores, and what that leaves of flop per cycle for heads of
+#    40, 64 and 80 columns;
 #  * the cycles that every function of Activate takes for 16 values, multiplied into others (as GEGLU does with
 #    GELU) and added to a third. Those of identity are what that costs without a function.
 #
@@ -44,7 +47,7 @@ loops() {
         if (over && !start) next
         if (start > last && start < n) {
           float = 0
-          for (i = start; i < n; i++) float += text[i] ~ /^f(mla|mls|mul|add|sub) /
+          for (i = start; i < n; i++) float += text[i] ~ /^f(mla|mls|mul|add|sub|cmgt) /
           if (float > 0) {
             loop++
             for (i = start; i <= n; i++) print text[i] > (out "." loop)
@@ -63,6 +66,11 @@ loops Peak; expect Peak 1
 loops WinogradInput 1; expect WinogradInput 18
 loops WinogradOutput 1; expect WinogradOutput 24
 loops WinogradWeights 1; expect WinogradWeights 16
+# For 12, 8 and 4 queries, as many bodies as groups have sizes: 7, 9 and 14 keys of Score, 8, 8 and 16 rows of Weigh,
+# each of which has a loop for the keys besides. Softmax has two passes, each with a loop for several keys and for one.
+loops Score; expect Score 30
+loops Weigh; expect Weigh 64
+loops Softmax; expect Softmax 12
 # For every function in the order of kernels.Act, a loop over 16 values and one over 4.
 functions=(identity relu silu quick_gelu gelu gelu_tanh sigmoid tanh mish exp)
 loops Activate 1; expect Activate $((2 * ${#functions[@]}))
@@ -117,6 +125,25 @@ for core in "$@"; do
         awk -v c="$c" -v flop=$((2 * 4 * 320 * t * t)) -v rate="$tile" 'BEGIN { printf " (%4.1f %%)", 100 * c * rate / flop }'
       fi
     done
+  done
+  echo
+
+  printf '\n%12s%15s%15s%9s' attention Score Weigh Softmax
+  for size in 40 64 80; do printf '%14s' "heads of $size"; done
+  queries=('12 7 15 1' '8 16 31 5' '4 30 63 9') # loops of Score, Weigh and Softmax
+  for q in "${queries[@]}"; do
+    read -r lanes score weigh softmax <<<"$q"
+    awk -v lanes="$lanes" -v score="$(rate "$work/Score.$score" "$core")" -v weigh="$(rate "$work/Weigh.$weigh" "$core")" \
+      -v top="$(cycles "$work/Softmax.$softmax" "$core")" -v sum="$(cycles "$work/Softmax.$((softmax + 2))" "$core")" -v peak="$peak" '
+      function share(f, wide) { return sprintf("%*.1f (%3.0f %%)", wide - 8, f, 100 * f / peak) }
+      BEGIN {
+        four = (top + sum) / 6 # they have six vectors in a round
+        printf "\n%4d queries%s%s%9.1f", lanes, share(score, 15), share(weigh, 15), four
+        for (size = 40; size <= 80; size += size == 40 ? 24 : 16) {
+          flop = 2 * 4 * size # of each product, for four scores
+          printf "%s", share(2 * flop / (flop / score + flop / weigh + four), 14)
+        }
+      }'
   done
   echo
 
