@@ -85,13 +85,20 @@ func actBound(a kernels.Act, x, want float64) (ulp, floor float64) {
 	case kernels.GELU:
 		return 6.5, 0
 	case kernels.Mish:
-		return 4.5, 0
-	case kernels.Sigmoid, kernels.SiLU:
+		return 4.7, 0
+	case kernels.Sigmoid, kernels.SiLU, kernels.QuickGELU:
+		if x > 0 {
+			return 1.6, 0
+		}
+		if a == kernels.QuickGELU {
+			return 2.4 + 0.32*tail, 0
+		}
 		return 2.4 + 0.05*tail, 0
-	case kernels.QuickGELU:
-		return 2.4 + 0.32*tail, 0
 	case kernels.GELUTanh: // u = √(8/π)(x + 0.044715x³) has three roundings, and two constants
-		return 2.4 + 3.6*1.6*(tail+0.044715*tail*tail*tail), 0
+		if x > 0 {
+			return 1.9, 0
+		}
+		return 2.4 + 2.7*math.Sqrt(8/math.Pi)*(tail+0.044715*tail*tail*tail), 0
 	}
 	panic(a.String())
 }
