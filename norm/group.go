@@ -199,35 +199,6 @@ func (j *groupJob) momentsOf(n, b, g int) moments {
 	return merge(min(tensor.MomentPixels, j.pixels-b*tensor.MomentPixels), ref[lo:hi], sum[lo:hi], square[lo:hi])
 }
 
-// moments are those of count values: their sums of x − about and of its square.
-type moments struct{ count, about, sum, square float64 }
-
-// merge makes one of those of rows values in each of a few channels, which are about ref.
-func merge(rows int, ref, sum, square []float32) moments {
-	n, about := float64(rows), float64(ref[0])
-	var total, squares float64
-	sum, square = sum[:len(ref)], square[:len(ref)]
-	for c, ref := range ref {
-		d, s := float64(ref)-about, float64(sum[c])
-		nd := float64(n * d)
-		total += s + nd
-		squares += float64(square[c]) + float64(d*(2*s+nd))
-	}
-	return moments{n * float64(len(ref)), about, total, squares}
-}
-
-// add takes in other values: with d = other.about − m.about,
-//
-//	Σ(x − m.about) = Σ(x − other.about) + count·d
-//	Σ(x − m.about)² = Σ(x − other.about)² + d·(2Σ(x − other.about) + count·d)
-func (m *moments) add(other moments) {
-	d := other.about - m.about
-	nd := float64(other.count * d)
-	m.count += other.count
-	m.sum += other.sum + nd
-	m.square += other.square + float64(d*(2*other.sum+nd))
-}
-
 // finish merges the blocks of group g of image n, in order, into what the kernel applies to its
 // channels.
 func (j *groupJob) finish(n, g int) {
@@ -240,19 +211,17 @@ func (j *groupJob) finish(n, g int) {
 	variance := max(m.square/m.count-float64(offset*offset), 0)
 	rstd := 1 / math.Sqrt(variance+float64(j.affine.Eps))
 	mean32 := float32(mean)
-	rest := mean - float64(mean32) // goes into the shift
-	means, scales, shifts := j.to.of(n, g*j.size, (g+1)*j.size)
+	lo, hi := g*j.size, (g+1)*j.size
+	means, scales, shifts := j.to.of(n, lo, hi)
 	for i := range means {
-		c := g*j.size + i
-		gamma, beta := j.affine.at(c)
-		if j.scale.Data != nil {
-			gain := 1 + float64(j.scale.Data[n*j.scale.Stride+c])
-			gamma *= gain
-			beta = float64(beta*gain) + float64(j.shift.Data[n*j.shift.Stride+c])
-		}
-		scale := gamma * rstd
-		means[i], scales[i], shifts[i] = mean32, float32(scale), float32(beta-float64(rest*scale))
+		means[i] = mean32
 	}
+	f := fold{rstd: rstd, rest: mean - float64(mean32)}
+	f.gamma, f.beta = part(j.affine.Scale, lo, hi), part(j.affine.Shift, lo, hi)
+	if j.scale.Data != nil {
+		f.gain, f.offset = j.scale.Row(n)[lo:hi], j.shift.Row(n)[lo:hi]
+	}
+	f.write(scales, shifts)
 }
 
 // normalise writes channels c0 up to c1 of block b of image n.

@@ -32,10 +32,9 @@ func activate(e *emitter) {
 		s.rows(a.together, func(n int, m mask) {
 			x, temp := a.registers(n)
 			t := temp[0]
-			for i := range x {
-				e.load(s.at(src, i), m, x[i])
-			}
+			a.each(func(i int) { e.load(s.at(src, i), m, x[i]) })
 			a.emit()
+			a.run(0)
 			plain, stored := e.unique("ungated"), e.unique("unadded")
 			e.TESTQ(value, value)
 			e.JZ(LabelRef(plain))
@@ -100,6 +99,7 @@ type activation struct {
 	x        []reg.VecPhysical
 	temp     [6][]reg.VecPhysical
 	kept     map[uint32]reg.VecPhysical
+	steps    []func(i int) // that each has taken in and run has not emitted
 }
 
 // eachAct emits body for each function, and a jump to the one that Act names.
@@ -167,13 +167,29 @@ func (a *activation) registers(n int) (x []reg.VecPhysical, temp [6][]reg.VecPhy
 	return a.x, a.temp
 }
 
-// emit sets the vectors that registers has returned to their function.
+// emit takes in the steps that set the vectors registers has returned to their function.
 func (a *activation) emit() { a.function(a) }
 
-func (a *activation) each(f func(i int)) {
-	for i := range a.x {
-		f(i)
+// each takes in a step: f for each vector.
+func (a *activation) each(f func(i int)) { a.steps = append(a.steps, f) }
+
+// run emits the steps that were taken in: of each vector in order, and each vector's lag steps behind
+// those of the one before it.
+func (a *activation) run(lag int) {
+	for t := range len(a.steps) + lag*len(a.x) {
+		for i := range a.x {
+			if n := t - lag*i; n >= 0 && n < len(a.steps) {
+				a.steps[n](i)
+			}
+		}
 	}
+	a.steps = nil
+}
+
+// raise sets p = eᵛ; v and n are clobbered.
+func (a *activation) raise(v, n, p []reg.VecPhysical) {
+	a.run(0)
+	a.exp.emit(v, n, p)
 }
 
 // fill sets v to a constant.
@@ -234,7 +250,7 @@ func (a *activation) relu() { a.positive(a.temp[0]) }
 
 func (a *activation) exponential() {
 	n, z := a.temp[0], a.temp[1]
-	a.exp.emit(a.x, n, z)
+	a.raise(a.x, n, z)
 	a.move(z, a.x)
 }
 
@@ -272,7 +288,7 @@ func (a *activation) tanh() {
 	m, s, p, u, n, z := a.temp[0], a.temp[1], a.temp[2], a.temp[3], a.temp[4], a.temp[5]
 	a.minus(m, s)
 	a.each(func(i int) { a.VADDPS(m[i], m[i], u[i]) })
-	a.exp.emit(u, n, z)
+	a.raise(u, n, z)
 	// z = 1 − 2z/(1 + z)
 	a.fill(u, 1)
 	a.each(func(i int) {
@@ -304,7 +320,7 @@ func (a *activation) mish() {
 	m, u, n, z, h, g := a.temp[0], a.temp[1], a.temp[2], a.temp[3], a.temp[4], a.temp[5]
 	a.minus(m, u)
 	a.move(m, u)
-	a.exp.emit(u, n, z)
+	a.raise(u, n, z)
 	// h = 2z and g = 1 + 2z, or z + 2 and 2 where x is negative.
 	a.fill(n, 2)
 	a.each(func(i int) {

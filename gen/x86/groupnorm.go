@@ -100,6 +100,12 @@ func moments(e *emitter) {
 	e.ret()
 }
 
+// affineLag is by how many steps a vector of AVX-512 is behind the one before it. Side by side, four of
+// them come to their divisions at once, of which the core begins one in ten cycles; meanwhile the rest of its
+// scheduler's places fill up. With SiLU a vector takes 12.9 cycles without a lag, 12.4 with one of 3 and
+// 12.8 with 8 (Sapphire Rapids). The divider of AVX2 is fast enough.
+const affineLag = 3
+
 // affine emits Affine: a sweep for each function.
 func affine(e *emitter) {
 	e.function("Affine", layout.Affine, "Affine is kernels.Set.Affine; args points to a kernels.AffineArgs.")
@@ -113,22 +119,27 @@ func affine(e *emitter) {
 	e.get("Shift", shift)
 	e.stride("SrcStride", srcStride)
 	e.stride("DstStride", dstStride)
+	lag := 0
+	if e.wide() {
+		lag = affineLag
+	}
 	e.eachAct(func(a *activation) {
 		s.rows(a.together, func(n int, m mask) {
 			x, temp := a.registers(n)
-			for i := range x {
-				by, plus := temp[0][i], temp[1][i]
+			by, plus := temp[0], temp[1]
+			a.each(func(i int) {
 				e.load(s.at(src, i), m, x[i])
-				e.load(s.at(mean, i), m, by)
-				e.VSUBPS(by, x[i], x[i])
-				e.load(s.at(scale, i), m, by)
-				e.load(s.at(shift, i), m, plus)
-				e.VFMADD213PS(plus, by, x[i])
-			}
+				e.load(s.at(mean, i), m, by[i])
+				e.VSUBPS(by[i], x[i], x[i])
+			})
+			a.each(func(i int) {
+				e.load(s.at(scale, i), m, by[i])
+				e.load(s.at(shift, i), m, plus[i])
+				e.VFMADD213PS(plus[i], by[i], x[i])
+			})
 			a.emit()
-			for i := range x {
-				e.store(x[i], m, s.at(dst, i))
-			}
+			a.each(func(i int) { e.store(x[i], m, s.at(dst, i)) })
+			a.run(lag)
 		}, func() {
 			e.ADDQ(srcStride, src)
 			e.ADDQ(dstStride, dst)
