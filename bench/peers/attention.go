@@ -128,7 +128,7 @@ func attentionRow(s attentionShape) row {
 			r.lanewise("", func() []float32 { return tensor.Aligned(len(d.q)) }, d.attend)
 			d.products(r)
 			d.onnx(r)
-			r.add(pyTorch, "", func() (contender, error) { return d.torch(r.workers) })
+			d.torch(r)
 		},
 	}
 }
@@ -198,8 +198,8 @@ func (d *attentionData) products(r *race) {
 }
 
 // torch is PyTorch's, as diffusers calls it: pytorch.py says how.
-func (d *attentionData) torch(workers int) (contender, error) {
-	c := torchCall{Op: "attention", Threads: workers, Batch: d.batch * d.heads, Size: d.size, Queries: d.queries, Keys: d.keys, Scale: d.scale}
+func (d *attentionData) torch(r *race) {
+	c := torchCall{Op: "attention", Batch: d.batch * d.heads, Size: d.size, Queries: d.queries, Keys: d.keys, Scale: d.scale}
 	operands := [][]float32{d.apart(d.queries, d.q)}
 	for _, context := range d.contexts {
 		c.Weights = append(c.Weights, context.weight)
@@ -209,10 +209,5 @@ func (d *attentionData) torch(workers int) (contender, error) {
 		c.Mask = len(d.mask) / d.keys[0]
 		operands = append(operands, d.mask)
 	}
-	run, err := newTorch(c, len(d.q), operands...)
-	if err != nil {
-		return nil, err
-	}
-	run.restore = d.together
-	return run, nil
+	r.torch("", c, len(d.q), d.together, operands...)
 }

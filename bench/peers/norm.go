@@ -148,19 +148,12 @@ func (d normData) group(r *race, ada, silu bool) {
 		if last {
 			variant = "channels last"
 		}
-		r.add(pyTorch, variant, func() (contender, error) {
-			c := torchCall{Op: "group", Threads: r.workers, Height: d.h, Width: d.w, Channels: d.c, Groups: normGroups, Eps: normEps, Last: last, SiLU: silu}
-			operands := [][]float32{src, d.gain, d.offset}
-			if ada {
-				operands = append(operands, d.scale, d.shift)
-			}
-			run, err := newTorch(c, len(src), operands...)
-			if err != nil {
-				return nil, err
-			}
-			run.restore = d.fromNCHW
-			return run, nil
-		})
+		c := torchCall{Op: "group", Height: d.h, Width: d.w, Channels: d.c, Groups: normGroups, Eps: normEps, Last: last, SiLU: silu}
+		operands := [][]float32{src, d.gain, d.offset}
+		if ada {
+			operands = append(operands, d.scale, d.shift)
+		}
+		r.torch(variant, c, len(src), d.fromNCHW, operands...)
 	}
 }
 
@@ -219,18 +212,11 @@ func (d normData) layer(r *race, ada bool) {
 		m.outputs = []operand{{last, dims}}
 		return sessionOf(newORT(r.workers, m, inputs...))
 	})
-	r.add(pyTorch, "", func() (contender, error) {
-		c := torchCall{Op: "layer", Threads: r.workers, Channels: d.c, Eps: normEps, Ada: ada}
-		by, then := d.gain, d.offset
-		if ada {
-			by, then = d.scale, d.shift
-		}
-		run, err := newTorch(c, len(d.image), d.image, by, then)
-		if err != nil {
-			return nil, err
-		}
-		return run, nil
-	})
+	by, then := d.gain, d.offset
+	if ada {
+		by, then = d.scale, d.shift
+	}
+	r.torch("", torchCall{Op: "layer", Channels: d.c, Eps: normEps, Ada: ada}, len(d.image), nil, d.image, by, then)
 }
 
 // modulate appends ·scale + shift to a model and returns the name of the result.

@@ -34,7 +34,7 @@ func TestHolds(t *testing.T) {
 // TestNoTorch has a process that is not Python say that it has no torch.
 func TestNoTorch(t *testing.T) {
 	for _, path := range []string{"true", "no-such-interpreter"} {
-		if _, _, err := startTorch(path); err == nil {
+		if _, _, err := startTorch(path, nil); err == nil {
 			t.Errorf("%s has torch", path)
 		}
 	}

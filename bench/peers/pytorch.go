@@ -11,13 +11,14 @@ import (
 	"math"
 	"os"
 	"os/exec"
+	"strings"
 	"time"
 
 	"github.com/lanewise/lanewise/kernels"
 )
 
-// pyTorch is a process of Python's that runs what it is told while everybody else sleeps. What it takes to tell it, some
-// 50 µs, is little beside a burst.
+// pyTorch is processes of Python's that run what they are told while everybody else sleeps. What it takes to tell them,
+// some 50 µs, is little beside a burst.
 var pyTorch = &peer{
 	name:    "PyTorch",
 	install: "Debian 12: apt install python3-torch; LANEWISE_PYTHON=…/python3 names another interpreter that has torch",
@@ -27,7 +28,7 @@ var pyTorch = &peer{
 			interpreters = []string{path}
 		}
 		for _, path := range interpreters {
-			if torch, version, err = startTorch(path); err == nil {
+			if version, err = startTorches(path); err == nil {
 				return version, nil
 			}
 		}
@@ -39,8 +40,19 @@ var pyTorch = &peer{
 //go:embed pytorch.py
 var torchScript string
 
-// torch is the process, nil where there is none. It ends when its input does, with this program.
-var torch *torchProcess
+// torchWaits are the ways in which the threads of OpenMP, which PyTorch computes with, may wait for each other: spinning, where
+// two on one core would stop each other, or asleep. Either is the faster for some shapes.
+var torchWaits = []struct {
+	variant     string
+	environment []string
+}{
+	{"spinning", []string{"OMP_PROC_BIND=true", "OMP_PLACES=cores"}},
+	{"asleep", []string{"OMP_WAIT_POLICY=passive"}},
+}
+
+// torches are the processes, one for each way to wait; none where there is no torch. They end when their input does,
+// with this program.
+var torches []*torchProcess
 
 type torchProcess struct {
 	to     io.Writer
@@ -48,9 +60,23 @@ type torchProcess struct {
 	opened int // calls
 }
 
+// startTorches starts the processes and returns what version of torch they have.
+func startTorches(path string) (version string, err error) {
+	torches = nil
+	for _, w := range torchWaits {
+		var p *torchProcess
+		if p, version, err = startTorch(path, w.environment); err != nil {
+			return "", err
+		}
+		torches = append(torches, p)
+	}
+	return version, nil
+}
+
 // startTorch starts an interpreter and returns what version of torch it has.
-func startTorch(path string) (p *torchProcess, version string, err error) {
+func startTorch(path string, environment []string) (p *torchProcess, version string, err error) {
 	command := exec.Command(path, "-c", torchScript)
+	command.Env = append(os.Environ(), environment...)
 	to, err := command.StdinPipe()
 	if err != nil {
 		return nil, "", err
@@ -135,49 +161,60 @@ func (p *torchProcess) read(r *torchReply) error {
 	return json.Unmarshal(line, r)
 }
 
-// torchTime is the processor time of all its threads.
-func torchTime() time.Duration {
-	if torch == nil {
-		return 0
+// torchTime is the processor time of all their threads.
+func torchTime() (t time.Duration) {
+	for _, p := range torches {
+		r, err := p.ask(torchCall{Do: "time"})
+		if err != nil {
+			return 0
+		}
+		t += time.Duration(r.Seconds * float64(time.Second))
 	}
-	r, err := torch.ask(torchCall{Do: "time"})
-	if err != nil {
-		return 0
-	}
-	return time.Duration(r.Seconds * float64(time.Second))
+	return t
 }
 
-// torchRun is one of the calls that it has open.
+// torchRun is one of the calls that a process has open.
 type torchRun struct {
+	torch        *torchProcess
 	number, size int
 	restore      func([]float32) []float32 // the output in Lanewise's layout; nil where it is
 }
 
-// newTorch opens a call with a result of size values.
-func newTorch(c torchCall, size int, operands ...[]float32) (*torchRun, error) {
-	torch.opened++
-	c.Do, c.Number = "open", torch.opened
+// torch enters a call of PyTorch's, for each way to wait where there is somebody to wait for.
+func (r *race) torch(variant string, c torchCall, size int, restore func([]float32) []float32, operands ...[]float32) {
+	c.Threads = r.workers
+	for i, w := range torchWaits[:min(r.workers, len(torchWaits))] {
+		r.add(pyTorch, strings.TrimPrefix(variant+", "+w.variant, ", "), func() (contender, error) {
+			return torches[i].open(c, size, restore, operands)
+		})
+	}
+}
+
+// open makes a call with a result of size values.
+func (p *torchProcess) open(c torchCall, size int, restore func([]float32) []float32, operands [][]float32) (contender, error) {
+	p.opened++
+	c.Do, c.Number = "open", p.opened
 	for _, o := range operands {
 		c.Sizes = append(c.Sizes, len(o))
 	}
-	if _, err := torch.ask(c, operands...); err != nil {
+	if _, err := p.ask(c, operands...); err != nil {
 		return nil, err
 	}
-	return &torchRun{number: c.Number, size: size}, nil
+	return &torchRun{p, c.Number, size, restore}, nil
 }
 
 func (t *torchRun) Run(times int) error {
-	_, err := torch.ask(torchCall{Do: "run", Number: t.number, Times: times})
+	_, err := t.torch.ask(torchCall{Do: "run", Number: t.number, Times: times})
 	return err
 }
 
 func (t *torchRun) Output() ([]float32, error) {
-	r, err := torch.ask(torchCall{Do: "output", Number: t.number})
+	r, err := t.torch.ask(torchCall{Do: "output", Number: t.number})
 	if err != nil {
 		return nil, err
 	}
 	bytes, values := make([]byte, 4*r.Size), make([]float32, r.Size)
-	if _, err := io.ReadFull(torch.from, bytes); err != nil {
+	if _, err := io.ReadFull(t.torch.from, bytes); err != nil {
 		return nil, err
 	}
 	if len(values) != t.size {
@@ -193,4 +230,4 @@ func (t *torchRun) Output() ([]float32, error) {
 }
 
 // Close forgets the call. What may go wrong is that the process is gone, and the call with it.
-func (t *torchRun) Close() { torch.ask(torchCall{Do: "close", Number: t.number}) }
+func (t *torchRun) Close() { t.torch.ask(torchCall{Do: "close", Number: t.number}) }

@@ -16,7 +16,7 @@ def attention(c, q, *operands):
     contexts, mask = [], None
     for i, (keys, weight) in enumerate(zip(c["keys"], c["weights"])):
         k, v = (x.view(heads, keys, size) for x in operands[2 * i : 2 * i + 2])
-        contexts.append((k.transpose(1, 2), v, weight, torch.empty(heads, queries, keys)))
+        contexts.append((k.transpose(1, 2), v, weight, torch.zeros(heads, queries, keys)))  # small products multiply it by 0, NaN too
     if c["mask"]:
         mask = operands[-1].view(1, c["mask"], c["keys"][0]).expand(heads, queries, c["keys"][0])
 

@@ -218,7 +218,7 @@ func rest() {
 // restless is how often threads did not go to sleep.
 var restless int
 
-// processorTime is what all threads of this process have used, and of the one that runs PyTorch.
+// processorTime is what all threads of this process have used, and of those that run PyTorch.
 func processorTime() time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
