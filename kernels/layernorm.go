@@ -4,19 +4,21 @@ import "math"
 
 // LayerNormArgs asks for rows to be normalised: for each row r < Rows of x = Src[r*SrcStride:],
 //
-//	mean := Σ x[c] / Cols
+//	mean := Σ x[c] / Cols, or 0 with RMS
 //	rstd := 1 / √(Σ (x[c] − mean)² / Cols + Eps)
-//	Dst[r*DstStride+c] = fma((x[c] − mean)·rstd, Scale[c], Shift[c])
+//	Dst[r*DstStride+c] = fma((x[c] − mean)·rstd, Plus + Scale[c], Shift[c])
 //
 // Both sums run in 16 lanes (value c into lane c mod 16, in rising c, the squares by fma) that
 // are then added by halves: lane i + lane i+8, i+4, i+2, i+1. The quotients and the root are
-// correctly rounded. Dst may be Src.
+// correctly rounded. Plus is 0, or 1 where Scale is what a condition adds to a factor of 1. Dst may
+// be Src. Rows go in pairs: an even number of them wastes nothing.
 type LayerNormArgs struct {
 	Rows, Cols   int
 	Src          []float32
 	SrcStride    int
 	Scale, Shift []float32
-	Eps          float32
+	Plus, Eps    float32
+	RMS          bool
 	Dst          []float32
 	DstStride    int
 }
@@ -30,10 +32,13 @@ func layerNormGeneric(l *LayerNormArgs) {
 	for r := range l.Rows {
 		src, dst := l.Src[r*l.SrcStride:][:l.Cols], l.Dst[r*l.DstStride:][:l.Cols]
 		var sum, square [normLanes]float32
-		for c, x := range src {
-			sum[c%normLanes] += x
+		mean := float32(0)
+		if !l.RMS {
+			for c, x := range src {
+				sum[c%normLanes] += x
+			}
+			mean = addLanes(&sum) / n
 		}
-		mean := addLanes(&sum) / n
 		for c, x := range src {
 			d := x - mean
 			square[c%normLanes] = fma(d, d, square[c%normLanes])
@@ -42,7 +47,7 @@ func layerNormGeneric(l *LayerNormArgs) {
 		rstd := 1 / sqrt(variance+l.Eps)
 		for c, x := range src {
 			d := (x - mean) * rstd
-			dst[c] = fma(d, scale[c], shift[c])
+			dst[c] = fma(d, l.Plus+scale[c], shift[c])
 		}
 	}
 }

@@ -2,7 +2,6 @@ package norm
 
 import (
 	"fmt"
-	"math"
 	"sync"
 
 	"github.com/lanewise/lanewise/engine"
@@ -63,31 +62,27 @@ func layer(e *engine.Engine, dst, src tensor.Mat, batch int, a Affine, scale, sh
 	j := layerJobs.Get().(*layerJob)
 	j.dst, j.src, j.eps, j.rms = dst, src, a.Eps, rms
 	j.rows = src.Rows / batch
-	j.apply = resize(j.apply, 2*batch*src.Cols)
-	for n := range batch {
-		scales, shifts := j.applied(n)
-		for c := range scales {
-			gamma, beta := a.at(c)
-			if scale.Data != nil {
-				gain := float64(1 + scale.Data[n*scale.Stride+c])
-				gamma *= gain
-				beta = float64(beta*gain) + float64(shift.Data[n*shift.Stride+c])
-			}
-			scales[c], shifts[c] = float32(gamma), float32(beta)
-		}
+	switch {
+	case scale.Data == nil:
+		j.affine(a)
+	case a.Scale == nil && a.Shift == nil:
+		j.plus, j.scale, j.shift = 1, scale, shift
+	default:
+		j.fold(a, scale, shift)
 	}
 	j.tileRows = tileRows(src, e.Workers())
 	e.For(batch*j.tiles(), engine.Scratch{}, j)
-	j.dst, j.src = tensor.Mat{}, tensor.Mat{}
+	j.dst, j.src, j.scale, j.shift = tensor.Mat{}, tensor.Mat{}, tensor.Mat{}, tensor.Mat{}
 	layerJobs.Put(j)
 }
 
 // tileRows is how many rows make a tile: about four tiles to a worker, but neither so small that
-// handing it out shows nor so large that it takes over 50 µs.
+// handing it out shows nor so large that it takes over 50 µs; and even, since kernels take two rows
+// at a time.
 func tileRows(m tensor.Mat, workers int) int {
 	const least, most, perWorker = 4 << 10, 64 << 10, 4
 	values := min(max(m.Rows*m.Cols/(perWorker*workers), least), most)
-	return max(values/m.Cols, 1)
+	return max((values/m.Cols+1)&^1, 2)
 }
 
 var layerJobs = sync.Pool{New: func() any { return new(layerJob) }}
@@ -97,60 +92,68 @@ type layerJob struct {
 	dst, src tensor.Mat
 	eps      float32
 	rms      bool
-	rows     int       // in an image
-	tileRows int       // in a tile, except the last of an image
-	apply    []float32 // images × (scales, shifts) × columns
+	rows     int // in an image
+	tileRows int // in a tile, except the last of an image
+
+	// What follows is (plus + scale)·x + shift, in a row for each image, or in one for all.
+	plus         float32
+	scale, shift tensor.Mat
+
+	folded, zeros []float32 // memory
+}
+
+// affine applies a to all images alike.
+func (j *layerJob) affine(a Affine) {
+	c := j.src.Cols
+	row := func(v []float32) tensor.Mat {
+		if v == nil {
+			j.zeros = resize(j.zeros, c)
+			v = j.zeros
+		}
+		return tensor.Mat{Rows: 1, Cols: c, Data: v}
+	}
+	j.plus, j.scale, j.shift = 0, row(a.Scale), row(a.Shift)
+	if a.Scale == nil {
+		j.plus = 1
+	}
+}
+
+// fold applies a and then ·(1 + scale) + shift: one scale and one shift, each rounded once.
+func (j *layerJob) fold(a Affine, scale, shift tensor.Mat) {
+	images, c := scale.Rows, scale.Cols
+	j.folded = resize(j.folded, 2*images*c)
+	part := func(i int) tensor.Mat {
+		return tensor.Mat{Rows: images, Cols: c, Stride: c, Data: j.folded[i*images*c:][:images*c]}
+	}
+	j.plus, j.scale, j.shift = 0, part(0), part(1)
+	for n := range images {
+		scales, shifts := j.scale.Row(n), j.shift.Row(n)
+		for i, s := range scale.Row(n) {
+			gamma, beta := a.at(i)
+			gain := float64(1 + s)
+			scales[i] = float32(gamma * gain)
+			shifts[i] = float32(float64(beta*gain) + float64(shift.Row(n)[i]))
+		}
+	}
 }
 
 // tiles is how many an image has.
 func (j *layerJob) tiles() int { return (j.rows + j.tileRows - 1) / j.tileRows }
-
-// applied returns the scale and shift of image n.
-func (j *layerJob) applied(n int) (scales, shifts []float32) {
-	c := j.src.Cols
-	return j.apply[2*n*c:][:c], j.apply[(2*n+1)*c:][:c]
-}
 
 // Tile normalises a few rows of one image.
 func (j *layerJob) Tile(w *engine.Worker, tile int) {
 	n, t := tile/j.tiles(), tile%j.tiles()
 	r0, r1 := n*j.rows+t*j.tileRows, n*j.rows+min((t+1)*j.tileRows, j.rows)
 	src, dst := j.src.Slice(r0, r1), j.dst.Slice(r0, r1)
-	if j.rms {
-		scales, shifts := j.applied(n)
-		for r := range src.Rows {
-			rms(dst.Row(r), src.Row(r), scales, shifts, j.eps)
-		}
-		return
+	image := n
+	if j.scale.Rows == 1 {
+		image = 0
 	}
 	args := &w.Args.LayerNorm
 	*args = kernels.LayerNormArgs{
 		Rows: src.Rows, Cols: src.Cols, Src: src.Data, SrcStride: src.Stride,
-		Eps: j.eps, Dst: dst.Data, DstStride: dst.Stride,
+		Scale: j.scale.Row(image), Shift: j.shift.Row(image), Plus: j.plus, Eps: j.eps, RMS: j.rms,
+		Dst: dst.Data, DstStride: dst.Stride,
 	}
-	args.Scale, args.Shift = j.applied(n)
 	w.Set.LayerNorm(args)
-}
-
-// rms fills dst with a row of RMS. A square is exact in float64, so that its addition is the same with
-// and without a fused multiply-add.
-func rms(dst, src, scales, shifts []float32, eps float32) {
-	var lanes [4]float64 // chains of additions that do not wait for each other
-	c := 0
-	for ; c+len(lanes) <= len(src); c += len(lanes) {
-		for l := range lanes {
-			v := float64(src[c+l])
-			lanes[l] += v * v
-		}
-	}
-	for l := range len(src) - c {
-		v := float64(src[c+l])
-		lanes[l] += v * v
-	}
-	sum := (lanes[0] + lanes[1]) + (lanes[2] + lanes[3])
-	inverse := 1 / math.Sqrt(sum/float64(len(src))+float64(eps))
-	for c, v := range src {
-		x := float32(float64(v) * inverse)
-		dst[c] = float32(float64(x)*float64(scales[c]) + float64(shifts[c]))
-	}
 }

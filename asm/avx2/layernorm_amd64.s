@@ -5,22 +5,26 @@
 #include "textflag.h"
 
 // func LayerNorm(args *byte)
-// Requires: AVX, AVX2, FMA3
-TEXT ·LayerNorm(SB), NOSPLIT, $0-8
-	MOVQ args+0(FP), AX
-	MOVQ (AX), CX
-	MOVQ 8(AX), DX
-	MOVQ DX, R11
-	ANDQ $0x0f, R11
-	LEAQ layernorm_window<>+0(SB), BX
-	MOVQ R11, R10
-	CMPQ R10, $0x08
-	JLE  notmore1
-	MOVQ $0x00000008, R10
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·LayerNorm(SB), NOSPLIT, $8-8
+	MOVQ       args+0(FP), AX
+	MOVQ       (AX), CX
+	TESTQ      CX, CX
+	JZ         end
+	MOVQ       8(AX), R11
+	VXORPS     X4, X4, X4
+	VCVTSI2SSQ R11, X4, X4
+	VMOVSS     X4, (SP)
+	ANDQ       $0x0f, R11
+	LEAQ       layernorm_window<>+0(SB), R14
+	MOVQ       R11, R10
+	CMPQ       R10, $0x08
+	JLE        notmore1
+	MOVQ       $0x00000008, R10
 
 notmore1:
 	NEGQ    R10
-	VMOVUPS 32(BX)(R10*4), Y12
+	VMOVUPS 32(R14)(R10*4), Y12
 	MOVQ    R11, R10
 	SUBQ    $0x08, R10
 	JGE     notneg2
@@ -32,150 +36,560 @@ notneg2:
 	MOVQ $0x00000008, R10
 
 notmore3:
-	NEGQ       R10
-	VMOVUPS    32(BX)(R10*4), Y13
-	MOVQ       16(AX), SI
-	MOVQ       104(AX), DI
-	MOVQ       48(AX), R8
-	MOVQ       72(AX), R9
-	MOVQ       40(AX), R12
-	SHLQ       $0x02, R12
-	MOVQ       128(AX), R13
-	SHLQ       $0x02, R13
-	VXORPS     X10, X10, X10
-	VCVTSI2SSQ DX, X10, X10
-	TESTQ      CX, CX
-	JZ         end
-
-row:
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
+	NEGQ    R10
+	VMOVUPS 32(R14)(R10*4), Y13
+	MOVQ    48(AX), BX
+	MOVQ    72(AX), DX
+	MOVQ    16(AX), R8
+	MOVQ    112(AX), R12
+	CMPB    104(AX), $0x00
+	JNE     rms
+	MOVQ    R8, R9
+	MOVQ    40(AX), R14
+	SHLQ    $0x02, R14
+	ADDQ    R8, R14
+	CMPQ    CX, $0x01
+	CMOVQGT R14, R9
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	VXORPS  Y11, Y11, Y11
 	XORQ    R10, R10
-	MOVQ    DX, R11
+	MOVQ    8(AX), R11
 	SUBQ    $0x10, R11
-	JL      sumRest
+	JL      meanFirstRest
 	PCALIGN $0x20
 
-sum:
-	VMOVUPS (SI)(R10*1), Y2
-	VADDPS  Y2, Y0, Y0
-	VMOVUPS 32(SI)(R10*1), Y3
-	VADDPS  Y3, Y1, Y1
-	ADDQ    $0x40, R10
-	SUBQ    $0x10, R11
-	JGE     sum
+meanFirst:
+	VADDPS (R8)(R10*1), Y8, Y8
+	VADDPS (R9)(R10*1), Y10, Y10
+	VADDPS 32(R8)(R10*1), Y9, Y9
+	VADDPS 32(R9)(R10*1), Y11, Y11
+	ADDQ   $0x40, R10
+	SUBQ   $0x10, R11
+	JGE    meanFirst
 
-sumRest:
+meanFirstRest:
 	ADDQ       $0x10, R11
-	JZ         sumDone
-	VMASKMOVPS (SI)(R10*1), Y12, Y2
-	VADDPS     Y2, Y0, Y0
-	VMASKMOVPS 32(SI)(R10*1), Y13, Y3
-	VADDPS     Y3, Y1, Y1
+	JZ         meanFirstDone
+	VMASKMOVPS (R8)(R10*1), Y12, Y4
+	VADDPS     Y4, Y8, Y8
+	VMASKMOVPS (R9)(R10*1), Y12, Y5
+	VADDPS     Y5, Y10, Y10
+	VMASKMOVPS 32(R8)(R10*1), Y13, Y4
+	VADDPS     Y4, Y9, Y9
+	VMASKMOVPS 32(R9)(R10*1), Y13, Y5
+	VADDPS     Y5, Y11, Y11
 
-sumDone:
-	VADDPS       Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X2
-	VADDPS       X2, X0, X0
-	VPERMILPD    $0x01, X0, X2
-	VADDPS       X2, X0, X0
-	VMOVSHDUP    X0, X2
-	VADDSS       X2, X0, X0
-	VDIVSS       X10, X0, X0
-	VBROADCASTSS X0, Y8
-	VXORPS       Y0, Y0, Y0
-	VXORPS       Y1, Y1, Y1
+meanFirstDone:
+meanAgain:
+	MOVQ         R12, R13
+	MOVQ         136(AX), R14
+	SHLQ         $0x02, R14
+	ADDQ         R12, R14
+	CMPQ         CX, $0x01
+	CMOVQGT      R14, R13
+	MOVQ         R8, SI
+	MOVQ         R9, DI
+	VADDPS       Y9, Y8, Y8
+	VEXTRACTF128 $0x01, Y8, X4
+	VADDPS       X4, X8, X8
+	VADDPS       Y11, Y10, Y10
+	VEXTRACTF128 $0x01, Y10, X5
+	VADDPS       X5, X10, X10
+	VUNPCKLPS    X10, X8, X4
+	VUNPCKHPS    X10, X8, X5
+	VADDPS       X5, X4, X4
+	VPERMILPD    $0x01, X4, X5
+	VADDPS       X5, X4, X4
+	VBROADCASTSS (SP), X5
+	VDIVPS       X5, X4, X4
+	VMOVSHDUP    X4, X5
+	VBROADCASTSS X4, Y0
+	VBROADCASTSS X5, Y1
+	VXORPS       Y8, Y8, Y8
+	VXORPS       Y9, Y9, Y9
+	VXORPS       Y10, Y10, Y10
+	VXORPS       Y11, Y11, Y11
 	XORQ         R10, R10
-	MOVQ         DX, R11
+	MOVQ         8(AX), R11
 	SUBQ         $0x10, R11
-	JL           squareRest
+	JL           meanSquareRest
 	PCALIGN      $0x20
 
-square:
-	VMOVUPS     (SI)(R10*1), Y2
-	VSUBPS      Y8, Y2, Y2
-	VFMADD231PS Y2, Y2, Y0
-	VMOVUPS     32(SI)(R10*1), Y3
-	VSUBPS      Y8, Y3, Y3
-	VFMADD231PS Y3, Y3, Y1
+meanSquare:
+	VMOVUPS     (SI)(R10*1), Y4
+	VSUBPS      Y0, Y4, Y4
+	VFMADD231PS Y4, Y4, Y8
+	PREFETCHT0  (R12)(R10*1)
+	VMOVUPS     (DI)(R10*1), Y5
+	VSUBPS      Y1, Y5, Y5
+	VFMADD231PS Y5, Y5, Y10
+	PREFETCHT0  (R13)(R10*1)
+	VMOVUPS     32(SI)(R10*1), Y4
+	VSUBPS      Y0, Y4, Y4
+	VFMADD231PS Y4, Y4, Y9
+	VMOVUPS     32(DI)(R10*1), Y5
+	VSUBPS      Y1, Y5, Y5
+	VFMADD231PS Y5, Y5, Y11
 	ADDQ        $0x40, R10
 	SUBQ        $0x10, R11
-	JGE         square
+	JGE         meanSquare
 
-squareRest:
+meanSquareRest:
 	ADDQ        $0x10, R11
-	JZ          squareDone
-	VMASKMOVPS  (SI)(R10*1), Y12, Y2
-	VSUBPS      Y8, Y2, Y2
-	VANDPS      Y12, Y2, Y2
-	VFMADD231PS Y2, Y2, Y0
-	VMASKMOVPS  32(SI)(R10*1), Y13, Y3
-	VSUBPS      Y8, Y3, Y3
-	VANDPS      Y13, Y3, Y3
-	VFMADD231PS Y3, Y3, Y1
+	JZ          meanSquareDone
+	VMASKMOVPS  (SI)(R10*1), Y12, Y4
+	VSUBPS      Y0, Y4, Y4
+	VANDPS      Y12, Y4, Y4
+	VFMADD231PS Y4, Y4, Y8
+	VMASKMOVPS  (DI)(R10*1), Y12, Y5
+	VSUBPS      Y1, Y5, Y5
+	VANDPS      Y12, Y5, Y5
+	VFMADD231PS Y5, Y5, Y10
+	VMASKMOVPS  32(SI)(R10*1), Y13, Y4
+	VSUBPS      Y0, Y4, Y4
+	VANDPS      Y13, Y4, Y4
+	VFMADD231PS Y4, Y4, Y9
+	VMASKMOVPS  32(DI)(R10*1), Y13, Y5
+	VSUBPS      Y1, Y5, Y5
+	VANDPS      Y13, Y5, Y5
+	VFMADD231PS Y5, Y5, Y11
 
-squareDone:
-	VADDPS       Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X2
-	VADDPS       X2, X0, X0
-	VPERMILPD    $0x01, X0, X2
-	VADDPS       X2, X0, X0
-	VMOVSHDUP    X0, X2
-	VADDSS       X2, X0, X0
-	VDIVSS       X10, X0, X0
-	VADDSS       96(AX), X0, X0
-	VSQRTSS      X0, X0, X0
-	VMOVSS       layernorm_3f800000<>+0(SB), X2
-	VDIVSS       X0, X2, X0
-	VBROADCASTSS X0, Y9
+meanSquareDone:
+	VADDPS       Y9, Y8, Y8
+	VEXTRACTF128 $0x01, Y8, X4
+	VADDPS       X4, X8, X8
+	VADDPS       Y11, Y10, Y10
+	VEXTRACTF128 $0x01, Y10, X5
+	VADDPS       X5, X10, X10
+	VUNPCKLPS    X10, X8, X4
+	VUNPCKHPS    X10, X8, X5
+	VADDPS       X5, X4, X4
+	VPERMILPD    $0x01, X4, X5
+	VADDPS       X5, X4, X4
+	VBROADCASTSS (SP), X5
+	VDIVPS       X5, X4, X4
+	VBROADCASTSS 100(AX), X5
+	VADDPS       X5, X4, X4
+	VSQRTPS      X4, X4
+	VMOVUPS      layernorm_3f800000<>+0(SB), X5
+	VDIVPS       X4, X5, X4
+	VMOVSHDUP    X4, X5
+	VBROADCASTSS X4, Y2
+	VBROADCASTSS X5, Y3
+	SUBQ         $0x02, CX
+	JLE          meanLast
+	MOVQ         40(AX), R14
+	SHLQ         $0x02, R14
+	LEAQ         (DI)(R14*1), R8
+	MOVQ         R8, R9
+	MOVQ         40(AX), R14
+	SHLQ         $0x02, R14
+	ADDQ         R8, R14
+	CMPQ         CX, $0x01
+	CMOVQGT      R14, R9
+	VXORPS       Y8, Y8, Y8
+	VXORPS       Y9, Y9, Y9
+	VXORPS       Y10, Y10, Y10
+	VXORPS       Y11, Y11, Y11
 	XORQ         R10, R10
-	MOVQ         DX, R11
+	MOVQ         8(AX), R11
 	SUBQ         $0x10, R11
-	JL           applyRest
+	JL           meanBothRest
 	PCALIGN      $0x20
 
-apply:
-	VMOVUPS     (SI)(R10*1), Y2
+meanBoth:
+	VBROADCASTSS 96(AX), Y7
+	VADDPS       (BX)(R10*1), Y7, Y6
+	VMOVUPS      (DX)(R10*1), Y7
+	VMOVUPS      (SI)(R10*1), Y4
+	VMOVUPS      (DI)(R10*1), Y5
+	VSUBPS       Y0, Y4, Y4
+	VMULPS       Y2, Y4, Y4
+	VFMADD213PS  Y7, Y6, Y4
+	VMOVUPS      Y4, (R12)(R10*1)
+	VSUBPS       Y1, Y5, Y5
+	VMULPS       Y3, Y5, Y5
+	VFMADD213PS  Y7, Y6, Y5
+	VMOVUPS      Y5, (R13)(R10*1)
+	VADDPS       (R8)(R10*1), Y8, Y8
+	VADDPS       (R9)(R10*1), Y10, Y10
+	VBROADCASTSS 96(AX), Y7
+	VADDPS       32(BX)(R10*1), Y7, Y6
+	VMOVUPS      32(DX)(R10*1), Y7
+	VMOVUPS      32(SI)(R10*1), Y4
+	VMOVUPS      32(DI)(R10*1), Y5
+	VSUBPS       Y0, Y4, Y4
+	VMULPS       Y2, Y4, Y4
+	VFMADD213PS  Y7, Y6, Y4
+	VMOVUPS      Y4, 32(R12)(R10*1)
+	VSUBPS       Y1, Y5, Y5
+	VMULPS       Y3, Y5, Y5
+	VFMADD213PS  Y7, Y6, Y5
+	VMOVUPS      Y5, 32(R13)(R10*1)
+	VADDPS       32(R8)(R10*1), Y9, Y9
+	VADDPS       32(R9)(R10*1), Y11, Y11
+	ADDQ         $0x40, R10
+	SUBQ         $0x10, R11
+	JGE          meanBoth
+
+meanBothRest:
+	ADDQ         $0x10, R11
+	JZ           meanBothDone
+	VBROADCASTSS 96(AX), Y7
+	VMASKMOVPS   (BX)(R10*1), Y12, Y6
+	VADDPS       Y7, Y6, Y6
+	VMASKMOVPS   (DX)(R10*1), Y12, Y7
+	VMASKMOVPS   (SI)(R10*1), Y12, Y4
+	VMASKMOVPS   (DI)(R10*1), Y12, Y5
+	VSUBPS       Y0, Y4, Y4
+	VMULPS       Y2, Y4, Y4
+	VFMADD213PS  Y7, Y6, Y4
+	VMASKMOVPS   Y4, Y12, (R12)(R10*1)
+	VSUBPS       Y1, Y5, Y5
+	VMULPS       Y3, Y5, Y5
+	VFMADD213PS  Y7, Y6, Y5
+	VMASKMOVPS   Y5, Y12, (R13)(R10*1)
+	VMASKMOVPS   (R8)(R10*1), Y12, Y4
+	VADDPS       Y4, Y8, Y8
+	VMASKMOVPS   (R9)(R10*1), Y12, Y5
+	VADDPS       Y5, Y10, Y10
+	VBROADCASTSS 96(AX), Y7
+	VMASKMOVPS   32(BX)(R10*1), Y13, Y6
+	VADDPS       Y7, Y6, Y6
+	VMASKMOVPS   32(DX)(R10*1), Y13, Y7
+	VMASKMOVPS   32(SI)(R10*1), Y13, Y4
+	VMASKMOVPS   32(DI)(R10*1), Y13, Y5
+	VSUBPS       Y0, Y4, Y4
+	VMULPS       Y2, Y4, Y4
+	VFMADD213PS  Y7, Y6, Y4
+	VMASKMOVPS   Y4, Y13, 32(R12)(R10*1)
+	VSUBPS       Y1, Y5, Y5
+	VMULPS       Y3, Y5, Y5
+	VFMADD213PS  Y7, Y6, Y5
+	VMASKMOVPS   Y5, Y13, 32(R13)(R10*1)
+	VMASKMOVPS   32(R8)(R10*1), Y13, Y4
+	VADDPS       Y4, Y9, Y9
+	VMASKMOVPS   32(R9)(R10*1), Y13, Y5
+	VADDPS       Y5, Y11, Y11
+
+meanBothDone:
+	MOVQ 136(AX), R14
+	SHLQ $0x02, R14
+	LEAQ (R13)(R14*1), R12
+	JMP  meanAgain
+
+meanLast:
+	XORQ    R10, R10
+	MOVQ    8(AX), R11
+	SUBQ    $0x10, R11
+	JL      meanApplyRest
+	PCALIGN $0x20
+
+meanApply:
+	VBROADCASTSS 96(AX), Y7
+	VADDPS       (BX)(R10*1), Y7, Y6
+	VMOVUPS      (DX)(R10*1), Y7
+	VMOVUPS      (SI)(R10*1), Y4
+	VMOVUPS      (DI)(R10*1), Y5
+	VSUBPS       Y0, Y4, Y4
+	VMULPS       Y2, Y4, Y4
+	VFMADD213PS  Y7, Y6, Y4
+	VMOVUPS      Y4, (R12)(R10*1)
+	VSUBPS       Y1, Y5, Y5
+	VMULPS       Y3, Y5, Y5
+	VFMADD213PS  Y7, Y6, Y5
+	VMOVUPS      Y5, (R13)(R10*1)
+	VBROADCASTSS 96(AX), Y7
+	VADDPS       32(BX)(R10*1), Y7, Y6
+	VMOVUPS      32(DX)(R10*1), Y7
+	VMOVUPS      32(SI)(R10*1), Y4
+	VMOVUPS      32(DI)(R10*1), Y5
+	VSUBPS       Y0, Y4, Y4
+	VMULPS       Y2, Y4, Y4
+	VFMADD213PS  Y7, Y6, Y4
+	VMOVUPS      Y4, 32(R12)(R10*1)
+	VSUBPS       Y1, Y5, Y5
+	VMULPS       Y3, Y5, Y5
+	VFMADD213PS  Y7, Y6, Y5
+	VMOVUPS      Y5, 32(R13)(R10*1)
+	ADDQ         $0x40, R10
+	SUBQ         $0x10, R11
+	JGE          meanApply
+
+meanApplyRest:
+	ADDQ         $0x10, R11
+	JZ           meanApplyDone
+	VBROADCASTSS 96(AX), Y7
+	VMASKMOVPS   (BX)(R10*1), Y12, Y6
+	VADDPS       Y7, Y6, Y6
+	VMASKMOVPS   (DX)(R10*1), Y12, Y7
+	VMASKMOVPS   (SI)(R10*1), Y12, Y4
+	VMASKMOVPS   (DI)(R10*1), Y12, Y5
+	VSUBPS       Y0, Y4, Y4
+	VMULPS       Y2, Y4, Y4
+	VFMADD213PS  Y7, Y6, Y4
+	VMASKMOVPS   Y4, Y12, (R12)(R10*1)
+	VSUBPS       Y1, Y5, Y5
+	VMULPS       Y3, Y5, Y5
+	VFMADD213PS  Y7, Y6, Y5
+	VMASKMOVPS   Y5, Y12, (R13)(R10*1)
+	VBROADCASTSS 96(AX), Y7
+	VMASKMOVPS   32(BX)(R10*1), Y13, Y6
+	VADDPS       Y7, Y6, Y6
+	VMASKMOVPS   32(DX)(R10*1), Y13, Y7
+	VMASKMOVPS   32(SI)(R10*1), Y13, Y4
+	VMASKMOVPS   32(DI)(R10*1), Y13, Y5
+	VSUBPS       Y0, Y4, Y4
+	VMULPS       Y2, Y4, Y4
+	VFMADD213PS  Y7, Y6, Y4
+	VMASKMOVPS   Y4, Y13, 32(R12)(R10*1)
+	VSUBPS       Y1, Y5, Y5
+	VMULPS       Y3, Y5, Y5
+	VFMADD213PS  Y7, Y6, Y5
+	VMASKMOVPS   Y5, Y13, 32(R13)(R10*1)
+
+meanApplyDone:
+	VZEROUPPER
+	RET
+
+rms:
+	MOVQ    R8, R9
+	MOVQ    40(AX), R14
+	SHLQ    $0x02, R14
+	ADDQ    R8, R14
+	CMPQ    CX, $0x01
+	CMOVQGT R14, R9
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	VXORPS  Y11, Y11, Y11
+	XORQ    R10, R10
+	MOVQ    8(AX), R11
+	SUBQ    $0x10, R11
+	JL      rmsFirstRest
+	PCALIGN $0x20
+
+rmsFirst:
 	VMOVUPS     (R8)(R10*1), Y4
-	VMOVUPS     (R9)(R10*1), Y6
-	VSUBPS      Y8, Y2, Y2
-	VMULPS      Y9, Y2, Y2
-	VFMADD213PS Y6, Y4, Y2
-	VMOVUPS     Y2, (DI)(R10*1)
-	VMOVUPS     32(SI)(R10*1), Y3
-	VMOVUPS     32(R8)(R10*1), Y5
-	VMOVUPS     32(R9)(R10*1), Y7
-	VSUBPS      Y8, Y3, Y3
-	VMULPS      Y9, Y3, Y3
-	VFMADD213PS Y7, Y5, Y3
-	VMOVUPS     Y3, 32(DI)(R10*1)
+	VFMADD231PS Y4, Y4, Y8
+	VMOVUPS     (R9)(R10*1), Y5
+	VFMADD231PS Y5, Y5, Y10
+	VMOVUPS     32(R8)(R10*1), Y4
+	VFMADD231PS Y4, Y4, Y9
+	VMOVUPS     32(R9)(R10*1), Y5
+	VFMADD231PS Y5, Y5, Y11
 	ADDQ        $0x40, R10
 	SUBQ        $0x10, R11
-	JGE         apply
+	JGE         rmsFirst
 
-applyRest:
+rmsFirstRest:
 	ADDQ        $0x10, R11
-	JZ          applyDone
-	VMASKMOVPS  (SI)(R10*1), Y12, Y2
+	JZ          rmsFirstDone
 	VMASKMOVPS  (R8)(R10*1), Y12, Y4
-	VMASKMOVPS  (R9)(R10*1), Y12, Y6
-	VSUBPS      Y8, Y2, Y2
-	VMULPS      Y9, Y2, Y2
-	VFMADD213PS Y6, Y4, Y2
-	VMASKMOVPS  Y2, Y12, (DI)(R10*1)
-	VMASKMOVPS  32(SI)(R10*1), Y13, Y3
-	VMASKMOVPS  32(R8)(R10*1), Y13, Y5
-	VMASKMOVPS  32(R9)(R10*1), Y13, Y7
-	VSUBPS      Y8, Y3, Y3
-	VMULPS      Y9, Y3, Y3
-	VFMADD213PS Y7, Y5, Y3
-	VMASKMOVPS  Y3, Y13, 32(DI)(R10*1)
+	VFMADD231PS Y4, Y4, Y8
+	VMASKMOVPS  (R9)(R10*1), Y12, Y5
+	VFMADD231PS Y5, Y5, Y10
+	VMASKMOVPS  32(R8)(R10*1), Y13, Y4
+	VFMADD231PS Y4, Y4, Y9
+	VMASKMOVPS  32(R9)(R10*1), Y13, Y5
+	VFMADD231PS Y5, Y5, Y11
 
-applyDone:
-	ADDQ R12, SI
-	ADDQ R13, DI
-	DECQ CX
-	JNZ  row
+rmsFirstDone:
+rmsAgain:
+	MOVQ         R12, R13
+	MOVQ         136(AX), R14
+	SHLQ         $0x02, R14
+	ADDQ         R12, R14
+	CMPQ         CX, $0x01
+	CMOVQGT      R14, R13
+	MOVQ         R8, SI
+	MOVQ         R9, DI
+	VADDPS       Y9, Y8, Y8
+	VEXTRACTF128 $0x01, Y8, X4
+	VADDPS       X4, X8, X8
+	VADDPS       Y11, Y10, Y10
+	VEXTRACTF128 $0x01, Y10, X5
+	VADDPS       X5, X10, X10
+	VUNPCKLPS    X10, X8, X4
+	VUNPCKHPS    X10, X8, X5
+	VADDPS       X5, X4, X4
+	VPERMILPD    $0x01, X4, X5
+	VADDPS       X5, X4, X4
+	VBROADCASTSS (SP), X5
+	VDIVPS       X5, X4, X4
+	VBROADCASTSS 100(AX), X5
+	VADDPS       X5, X4, X4
+	VSQRTPS      X4, X4
+	VMOVUPS      layernorm_3f800000<>+0(SB), X5
+	VDIVPS       X4, X5, X4
+	VMOVSHDUP    X4, X5
+	VBROADCASTSS X4, Y2
+	VBROADCASTSS X5, Y3
+	SUBQ         $0x02, CX
+	JLE          rmsLast
+	MOVQ         40(AX), R14
+	SHLQ         $0x02, R14
+	LEAQ         (DI)(R14*1), R8
+	MOVQ         R8, R9
+	MOVQ         40(AX), R14
+	SHLQ         $0x02, R14
+	ADDQ         R8, R14
+	CMPQ         CX, $0x01
+	CMOVQGT      R14, R9
+	VXORPS       Y8, Y8, Y8
+	VXORPS       Y9, Y9, Y9
+	VXORPS       Y10, Y10, Y10
+	VXORPS       Y11, Y11, Y11
+	XORQ         R10, R10
+	MOVQ         8(AX), R11
+	SUBQ         $0x10, R11
+	JL           rmsBothRest
+	PCALIGN      $0x20
+
+rmsBoth:
+	VBROADCASTSS 96(AX), Y7
+	VADDPS       (BX)(R10*1), Y7, Y6
+	VMOVUPS      (DX)(R10*1), Y7
+	VMOVUPS      (SI)(R10*1), Y4
+	VMOVUPS      (DI)(R10*1), Y5
+	VMULPS       Y2, Y4, Y4
+	VFMADD213PS  Y7, Y6, Y4
+	VMOVUPS      Y4, (R12)(R10*1)
+	VMULPS       Y3, Y5, Y5
+	VFMADD213PS  Y7, Y6, Y5
+	VMOVUPS      Y5, (R13)(R10*1)
+	VMOVUPS      (R8)(R10*1), Y4
+	VFMADD231PS  Y4, Y4, Y8
+	VMOVUPS      (R9)(R10*1), Y5
+	VFMADD231PS  Y5, Y5, Y10
+	VBROADCASTSS 96(AX), Y7
+	VADDPS       32(BX)(R10*1), Y7, Y6
+	VMOVUPS      32(DX)(R10*1), Y7
+	VMOVUPS      32(SI)(R10*1), Y4
+	VMOVUPS      32(DI)(R10*1), Y5
+	VMULPS       Y2, Y4, Y4
+	VFMADD213PS  Y7, Y6, Y4
+	VMOVUPS      Y4, 32(R12)(R10*1)
+	VMULPS       Y3, Y5, Y5
+	VFMADD213PS  Y7, Y6, Y5
+	VMOVUPS      Y5, 32(R13)(R10*1)
+	VMOVUPS      32(R8)(R10*1), Y4
+	VFMADD231PS  Y4, Y4, Y9
+	VMOVUPS      32(R9)(R10*1), Y5
+	VFMADD231PS  Y5, Y5, Y11
+	ADDQ         $0x40, R10
+	SUBQ         $0x10, R11
+	JGE          rmsBoth
+
+rmsBothRest:
+	ADDQ         $0x10, R11
+	JZ           rmsBothDone
+	VBROADCASTSS 96(AX), Y7
+	VMASKMOVPS   (BX)(R10*1), Y12, Y6
+	VADDPS       Y7, Y6, Y6
+	VMASKMOVPS   (DX)(R10*1), Y12, Y7
+	VMASKMOVPS   (SI)(R10*1), Y12, Y4
+	VMASKMOVPS   (DI)(R10*1), Y12, Y5
+	VMULPS       Y2, Y4, Y4
+	VFMADD213PS  Y7, Y6, Y4
+	VMASKMOVPS   Y4, Y12, (R12)(R10*1)
+	VMULPS       Y3, Y5, Y5
+	VFMADD213PS  Y7, Y6, Y5
+	VMASKMOVPS   Y5, Y12, (R13)(R10*1)
+	VMASKMOVPS   (R8)(R10*1), Y12, Y4
+	VFMADD231PS  Y4, Y4, Y8
+	VMASKMOVPS   (R9)(R10*1), Y12, Y5
+	VFMADD231PS  Y5, Y5, Y10
+	VBROADCASTSS 96(AX), Y7
+	VMASKMOVPS   32(BX)(R10*1), Y13, Y6
+	VADDPS       Y7, Y6, Y6
+	VMASKMOVPS   32(DX)(R10*1), Y13, Y7
+	VMASKMOVPS   32(SI)(R10*1), Y13, Y4
+	VMASKMOVPS   32(DI)(R10*1), Y13, Y5
+	VMULPS       Y2, Y4, Y4
+	VFMADD213PS  Y7, Y6, Y4
+	VMASKMOVPS   Y4, Y13, 32(R12)(R10*1)
+	VMULPS       Y3, Y5, Y5
+	VFMADD213PS  Y7, Y6, Y5
+	VMASKMOVPS   Y5, Y13, 32(R13)(R10*1)
+	VMASKMOVPS   32(R8)(R10*1), Y13, Y4
+	VFMADD231PS  Y4, Y4, Y9
+	VMASKMOVPS   32(R9)(R10*1), Y13, Y5
+	VFMADD231PS  Y5, Y5, Y11
+
+rmsBothDone:
+	MOVQ 136(AX), R14
+	SHLQ $0x02, R14
+	LEAQ (R13)(R14*1), R12
+	JMP  rmsAgain
+
+rmsLast:
+	XORQ    R10, R10
+	MOVQ    8(AX), R11
+	SUBQ    $0x10, R11
+	JL      rmsApplyRest
+	PCALIGN $0x20
+
+rmsApply:
+	VBROADCASTSS 96(AX), Y7
+	VADDPS       (BX)(R10*1), Y7, Y6
+	VMOVUPS      (DX)(R10*1), Y7
+	VMOVUPS      (SI)(R10*1), Y4
+	VMOVUPS      (DI)(R10*1), Y5
+	VMULPS       Y2, Y4, Y4
+	VFMADD213PS  Y7, Y6, Y4
+	VMOVUPS      Y4, (R12)(R10*1)
+	VMULPS       Y3, Y5, Y5
+	VFMADD213PS  Y7, Y6, Y5
+	VMOVUPS      Y5, (R13)(R10*1)
+	VBROADCASTSS 96(AX), Y7
+	VADDPS       32(BX)(R10*1), Y7, Y6
+	VMOVUPS      32(DX)(R10*1), Y7
+	VMOVUPS      32(SI)(R10*1), Y4
+	VMOVUPS      32(DI)(R10*1), Y5
+	VMULPS       Y2, Y4, Y4
+	VFMADD213PS  Y7, Y6, Y4
+	VMOVUPS      Y4, 32(R12)(R10*1)
+	VMULPS       Y3, Y5, Y5
+	VFMADD213PS  Y7, Y6, Y5
+	VMOVUPS      Y5, 32(R13)(R10*1)
+	ADDQ         $0x40, R10
+	SUBQ         $0x10, R11
+	JGE          rmsApply
+
+rmsApplyRest:
+	ADDQ         $0x10, R11
+	JZ           rmsApplyDone
+	VBROADCASTSS 96(AX), Y7
+	VMASKMOVPS   (BX)(R10*1), Y12, Y6
+	VADDPS       Y7, Y6, Y6
+	VMASKMOVPS   (DX)(R10*1), Y12, Y7
+	VMASKMOVPS   (SI)(R10*1), Y12, Y4
+	VMASKMOVPS   (DI)(R10*1), Y12, Y5
+	VMULPS       Y2, Y4, Y4
+	VFMADD213PS  Y7, Y6, Y4
+	VMASKMOVPS   Y4, Y12, (R12)(R10*1)
+	VMULPS       Y3, Y5, Y5
+	VFMADD213PS  Y7, Y6, Y5
+	VMASKMOVPS   Y5, Y12, (R13)(R10*1)
+	VBROADCASTSS 96(AX), Y7
+	VMASKMOVPS   32(BX)(R10*1), Y13, Y6
+	VADDPS       Y7, Y6, Y6
+	VMASKMOVPS   32(DX)(R10*1), Y13, Y7
+	VMASKMOVPS   32(SI)(R10*1), Y13, Y4
+	VMASKMOVPS   32(DI)(R10*1), Y13, Y5
+	VMULPS       Y2, Y4, Y4
+	VFMADD213PS  Y7, Y6, Y4
+	VMASKMOVPS   Y4, Y13, 32(R12)(R10*1)
+	VMULPS       Y3, Y5, Y5
+	VFMADD213PS  Y7, Y6, Y5
+	VMASKMOVPS   Y5, Y13, 32(R13)(R10*1)
+
+rmsApplyDone:
+	VZEROUPPER
+	RET
 
 end:
 	VZEROUPPER

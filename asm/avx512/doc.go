@@ -17,7 +17,7 @@ var Requires = map[string][]string{
 	"Activate":        {"AVX", "AVX512DQ", "AVX512F", "BMI2", "CMOV"},
 	"Affine":          {"AVX", "AVX512DQ", "AVX512F", "BMI2"},
 	"FromLanes":       {"AVX", "AVX512F", "CMOV", "FMA3"},
-	"LayerNorm":       {"AVX", "AVX512F", "BMI2"},
+	"LayerNorm":       {"AVX", "AVX512F", "BMI2", "CMOV", "SSE"},
 	"Moments":         {"AVX", "AVX512F", "BMI2"},
 	"Peak":            {"AVX", "AVX512F"},
 	"Score":           {"AVX", "AVX512DQ", "AVX512F", "SSE"},

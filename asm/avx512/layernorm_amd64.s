@@ -5,132 +5,424 @@
 #include "textflag.h"
 
 // func LayerNorm(args *byte)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·LayerNorm(SB), NOSPLIT, $0-8
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+
+TEXT ·LayerNorm(SB), NOSPLIT, $8-8
 	MOVQ       args+0(FP), AX
 	MOVQ       (AX), CX
-	MOVQ       8(AX), DX
-	MOVQ       DX, R11
+	TESTQ      CX, CX
+	JZ         end
+	MOVQ       8(AX), R11
+	VXORPS     X4, X4, X4
+	VCVTSI2SSQ R11, X4, X4
+	VMOVSS     X4, (SP)
 	ANDQ       $0x0f, R11
 	MOVQ       $-1, R10
 	BZHIQ      R11, R10, R10
 	KMOVW      R10, K1
-	MOVQ       16(AX), SI
-	MOVQ       104(AX), DI
-	MOVQ       48(AX), R8
-	MOVQ       72(AX), R9
-	MOVQ       40(AX), R12
-	SHLQ       $0x02, R12
-	MOVQ       128(AX), R13
-	SHLQ       $0x02, R13
-	VXORPS     X10, X10, X10
-	VCVTSI2SSQ DX, X10, X10
-	TESTQ      CX, CX
-	JZ         end
+	MOVQ       48(AX), BX
+	MOVQ       72(AX), DX
+	MOVQ       16(AX), R8
+	MOVQ       112(AX), R12
+	CMPB       104(AX), $0x00
+	JNE        rms
+	MOVQ       R8, R9
+	MOVQ       40(AX), R14
+	SHLQ       $0x02, R14
+	ADDQ       R8, R14
+	CMPQ       CX, $0x01
+	CMOVQGT    R14, R9
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	XORQ       R10, R10
+	MOVQ       8(AX), R11
+	SUBQ       $0x10, R11
+	JL         meanFirstRest
+	PCALIGN    $0x20
 
-row:
-	VPXORD  Z0, Z0, Z0
+meanFirst:
+	VADDPS (R8)(R10*1), Z8, Z8
+	VADDPS (R9)(R10*1), Z9, Z9
+	ADDQ   $0x40, R10
+	SUBQ   $0x10, R11
+	JGE    meanFirst
+
+meanFirstRest:
+	ADDQ      $0x10, R11
+	JZ        meanFirstDone
+	VMOVUPS.Z (R8)(R10*1), K1, Z4
+	VADDPS    Z4, Z8, Z8
+	VMOVUPS.Z (R9)(R10*1), K1, Z5
+	VADDPS    Z5, Z9, Z9
+
+meanFirstDone:
+meanAgain:
+	MOVQ          R12, R13
+	MOVQ          136(AX), R14
+	SHLQ          $0x02, R14
+	ADDQ          R12, R14
+	CMPQ          CX, $0x01
+	CMOVQGT       R14, R13
+	MOVQ          R8, SI
+	MOVQ          R9, DI
+	VEXTRACTF64X4 $0x01, Z8, Y4
+	VADDPS        Y4, Y8, Y8
+	VEXTRACTF128  $0x01, Y8, X4
+	VADDPS        X4, X8, X8
+	VEXTRACTF64X4 $0x01, Z9, Y5
+	VADDPS        Y5, Y9, Y9
+	VEXTRACTF128  $0x01, Y9, X5
+	VADDPS        X5, X9, X9
+	VUNPCKLPS     X9, X8, X4
+	VUNPCKHPS     X9, X8, X5
+	VADDPS        X5, X4, X4
+	VPERMILPD     $0x01, X4, X5
+	VADDPS        X5, X4, X4
+	VBROADCASTSS  (SP), X5
+	VDIVPS        X5, X4, X4
+	VMOVSHDUP     X4, X5
+	VBROADCASTSS  X4, Z0
+	VBROADCASTSS  X5, Z1
+	VPXORD        Z8, Z8, Z8
+	VPXORD        Z9, Z9, Z9
+	XORQ          R10, R10
+	MOVQ          8(AX), R11
+	SUBQ          $0x10, R11
+	JL            meanSquareRest
+	PCALIGN       $0x20
+
+meanSquare:
+	VMOVUPS     (SI)(R10*1), Z4
+	VSUBPS      Z0, Z4, Z4
+	VFMADD231PS Z4, Z4, Z8
+	PREFETCHT0  (R12)(R10*1)
+	VMOVUPS     (DI)(R10*1), Z5
+	VSUBPS      Z1, Z5, Z5
+	VFMADD231PS Z5, Z5, Z9
+	PREFETCHT0  (R13)(R10*1)
+	ADDQ        $0x40, R10
+	SUBQ        $0x10, R11
+	JGE         meanSquare
+
+meanSquareRest:
+	ADDQ        $0x10, R11
+	JZ          meanSquareDone
+	VMOVUPS.Z   (SI)(R10*1), K1, Z4
+	VSUBPS.Z    Z0, Z4, K1, Z4
+	VFMADD231PS Z4, Z4, Z8
+	VMOVUPS.Z   (DI)(R10*1), K1, Z5
+	VSUBPS.Z    Z1, Z5, K1, Z5
+	VFMADD231PS Z5, Z5, Z9
+
+meanSquareDone:
+	VEXTRACTF64X4 $0x01, Z8, Y4
+	VADDPS        Y4, Y8, Y8
+	VEXTRACTF128  $0x01, Y8, X4
+	VADDPS        X4, X8, X8
+	VEXTRACTF64X4 $0x01, Z9, Y5
+	VADDPS        Y5, Y9, Y9
+	VEXTRACTF128  $0x01, Y9, X5
+	VADDPS        X5, X9, X9
+	VUNPCKLPS     X9, X8, X4
+	VUNPCKHPS     X9, X8, X5
+	VADDPS        X5, X4, X4
+	VPERMILPD     $0x01, X4, X5
+	VADDPS        X5, X4, X4
+	VBROADCASTSS  (SP), X5
+	VDIVPS        X5, X4, X4
+	VBROADCASTSS  100(AX), X5
+	VADDPS        X5, X4, X4
+	VSQRTPS       X4, X4
+	VBROADCASTSS  layernorm_3f800000<>+0(SB), X5
+	VDIVPS        X4, X5, X4
+	VMOVSHDUP     X4, X5
+	VBROADCASTSS  X4, Z2
+	VBROADCASTSS  X5, Z3
+	SUBQ          $0x02, CX
+	JLE           meanLast
+	MOVQ          40(AX), R14
+	SHLQ          $0x02, R14
+	LEAQ          (DI)(R14*1), R8
+	MOVQ          R8, R9
+	MOVQ          40(AX), R14
+	SHLQ          $0x02, R14
+	ADDQ          R8, R14
+	CMPQ          CX, $0x01
+	CMOVQGT       R14, R9
+	VPXORD        Z8, Z8, Z8
+	VPXORD        Z9, Z9, Z9
+	XORQ          R10, R10
+	MOVQ          8(AX), R11
+	SUBQ          $0x10, R11
+	JL            meanBothRest
+	PCALIGN       $0x20
+
+meanBoth:
+	VBROADCASTSS 96(AX), Z7
+	VADDPS       (BX)(R10*1), Z7, Z6
+	VMOVUPS      (DX)(R10*1), Z7
+	VMOVUPS      (SI)(R10*1), Z4
+	VMOVUPS      (DI)(R10*1), Z5
+	VSUBPS       Z0, Z4, Z4
+	VMULPS       Z2, Z4, Z4
+	VFMADD213PS  Z7, Z6, Z4
+	VMOVUPS      Z4, (R12)(R10*1)
+	VSUBPS       Z1, Z5, Z5
+	VMULPS       Z3, Z5, Z5
+	VFMADD213PS  Z7, Z6, Z5
+	VMOVUPS      Z5, (R13)(R10*1)
+	VADDPS       (R8)(R10*1), Z8, Z8
+	VADDPS       (R9)(R10*1), Z9, Z9
+	ADDQ         $0x40, R10
+	SUBQ         $0x10, R11
+	JGE          meanBoth
+
+meanBothRest:
+	ADDQ         $0x10, R11
+	JZ           meanBothDone
+	VBROADCASTSS 96(AX), Z7
+	VMOVUPS.Z    (BX)(R10*1), K1, Z6
+	VADDPS       Z7, Z6, Z6
+	VMOVUPS.Z    (DX)(R10*1), K1, Z7
+	VMOVUPS.Z    (SI)(R10*1), K1, Z4
+	VMOVUPS.Z    (DI)(R10*1), K1, Z5
+	VSUBPS       Z0, Z4, Z4
+	VMULPS       Z2, Z4, Z4
+	VFMADD213PS  Z7, Z6, Z4
+	VMOVUPS      Z4, K1, (R12)(R10*1)
+	VSUBPS       Z1, Z5, Z5
+	VMULPS       Z3, Z5, Z5
+	VFMADD213PS  Z7, Z6, Z5
+	VMOVUPS      Z5, K1, (R13)(R10*1)
+	VMOVUPS.Z    (R8)(R10*1), K1, Z4
+	VADDPS       Z4, Z8, Z8
+	VMOVUPS.Z    (R9)(R10*1), K1, Z5
+	VADDPS       Z5, Z9, Z9
+
+meanBothDone:
+	MOVQ 136(AX), R14
+	SHLQ $0x02, R14
+	LEAQ (R13)(R14*1), R12
+	JMP  meanAgain
+
+meanLast:
 	XORQ    R10, R10
-	MOVQ    DX, R11
+	MOVQ    8(AX), R11
 	SUBQ    $0x10, R11
-	JL      sumRest
+	JL      meanApplyRest
 	PCALIGN $0x20
 
-sum:
-	VMOVUPS (SI)(R10*1), Z1
-	VADDPS  Z1, Z0, Z0
-	ADDQ    $0x40, R10
+meanApply:
+	VBROADCASTSS 96(AX), Z7
+	VADDPS       (BX)(R10*1), Z7, Z6
+	VMOVUPS      (DX)(R10*1), Z7
+	VMOVUPS      (SI)(R10*1), Z4
+	VMOVUPS      (DI)(R10*1), Z5
+	VSUBPS       Z0, Z4, Z4
+	VMULPS       Z2, Z4, Z4
+	VFMADD213PS  Z7, Z6, Z4
+	VMOVUPS      Z4, (R12)(R10*1)
+	VSUBPS       Z1, Z5, Z5
+	VMULPS       Z3, Z5, Z5
+	VFMADD213PS  Z7, Z6, Z5
+	VMOVUPS      Z5, (R13)(R10*1)
+	ADDQ         $0x40, R10
+	SUBQ         $0x10, R11
+	JGE          meanApply
+
+meanApplyRest:
+	ADDQ         $0x10, R11
+	JZ           meanApplyDone
+	VBROADCASTSS 96(AX), Z7
+	VMOVUPS.Z    (BX)(R10*1), K1, Z6
+	VADDPS       Z7, Z6, Z6
+	VMOVUPS.Z    (DX)(R10*1), K1, Z7
+	VMOVUPS.Z    (SI)(R10*1), K1, Z4
+	VMOVUPS.Z    (DI)(R10*1), K1, Z5
+	VSUBPS       Z0, Z4, Z4
+	VMULPS       Z2, Z4, Z4
+	VFMADD213PS  Z7, Z6, Z4
+	VMOVUPS      Z4, K1, (R12)(R10*1)
+	VSUBPS       Z1, Z5, Z5
+	VMULPS       Z3, Z5, Z5
+	VFMADD213PS  Z7, Z6, Z5
+	VMOVUPS      Z5, K1, (R13)(R10*1)
+
+meanApplyDone:
+	VZEROUPPER
+	RET
+
+rms:
+	MOVQ    R8, R9
+	MOVQ    40(AX), R14
+	SHLQ    $0x02, R14
+	ADDQ    R8, R14
+	CMPQ    CX, $0x01
+	CMOVQGT R14, R9
+	VPXORD  Z8, Z8, Z8
+	VPXORD  Z9, Z9, Z9
+	XORQ    R10, R10
+	MOVQ    8(AX), R11
 	SUBQ    $0x10, R11
-	JGE     sum
+	JL      rmsFirstRest
+	PCALIGN $0x20
 
-sumRest:
-	ADDQ      $0x10, R11
-	JZ        sumDone
-	VMOVUPS.Z (SI)(R10*1), K1, Z1
-	VADDPS    Z1, Z0, Z0
-
-sumDone:
-	VEXTRACTF64X4 $0x01, Z0, Y1
-	VADDPS        Y1, Y0, Y0
-	VEXTRACTF128  $0x01, Y0, X1
-	VADDPS        X1, X0, X0
-	VPERMILPD     $0x01, X0, X1
-	VADDPS        X1, X0, X0
-	VMOVSHDUP     X0, X1
-	VADDSS        X1, X0, X0
-	VDIVSS        X10, X0, X0
-	VBROADCASTSS  X0, Z8
-	VPXORD        Z0, Z0, Z0
-	XORQ          R10, R10
-	MOVQ          DX, R11
-	SUBQ          $0x10, R11
-	JL            squareRest
-	PCALIGN       $0x20
-
-square:
-	VMOVUPS     (SI)(R10*1), Z1
-	VSUBPS      Z8, Z1, Z1
-	VFMADD231PS Z1, Z1, Z0
+rmsFirst:
+	VMOVUPS     (R8)(R10*1), Z4
+	VFMADD231PS Z4, Z4, Z8
+	VMOVUPS     (R9)(R10*1), Z5
+	VFMADD231PS Z5, Z5, Z9
 	ADDQ        $0x40, R10
 	SUBQ        $0x10, R11
-	JGE         square
+	JGE         rmsFirst
 
-squareRest:
+rmsFirstRest:
 	ADDQ        $0x10, R11
-	JZ          squareDone
-	VMOVUPS.Z   (SI)(R10*1), K1, Z1
-	VSUBPS.Z    Z8, Z1, K1, Z1
-	VFMADD231PS Z1, Z1, Z0
+	JZ          rmsFirstDone
+	VMOVUPS.Z   (R8)(R10*1), K1, Z4
+	VFMADD231PS Z4, Z4, Z8
+	VMOVUPS.Z   (R9)(R10*1), K1, Z5
+	VFMADD231PS Z5, Z5, Z9
 
-squareDone:
-	VEXTRACTF64X4 $0x01, Z0, Y1
-	VADDPS        Y1, Y0, Y0
-	VEXTRACTF128  $0x01, Y0, X1
-	VADDPS        X1, X0, X0
-	VPERMILPD     $0x01, X0, X1
-	VADDPS        X1, X0, X0
-	VMOVSHDUP     X0, X1
-	VADDSS        X1, X0, X0
-	VDIVSS        X10, X0, X0
-	VADDSS        96(AX), X0, X0
-	VSQRTSS       X0, X0, X0
-	VMOVSS        layernorm_3f800000<>+0(SB), X1
-	VDIVSS        X0, X1, X0
-	VBROADCASTSS  X0, Z9
+rmsFirstDone:
+rmsAgain:
+	MOVQ          R12, R13
+	MOVQ          136(AX), R14
+	SHLQ          $0x02, R14
+	ADDQ          R12, R14
+	CMPQ          CX, $0x01
+	CMOVQGT       R14, R13
+	MOVQ          R8, SI
+	MOVQ          R9, DI
+	VEXTRACTF64X4 $0x01, Z8, Y4
+	VADDPS        Y4, Y8, Y8
+	VEXTRACTF128  $0x01, Y8, X4
+	VADDPS        X4, X8, X8
+	VEXTRACTF64X4 $0x01, Z9, Y5
+	VADDPS        Y5, Y9, Y9
+	VEXTRACTF128  $0x01, Y9, X5
+	VADDPS        X5, X9, X9
+	VUNPCKLPS     X9, X8, X4
+	VUNPCKHPS     X9, X8, X5
+	VADDPS        X5, X4, X4
+	VPERMILPD     $0x01, X4, X5
+	VADDPS        X5, X4, X4
+	VBROADCASTSS  (SP), X5
+	VDIVPS        X5, X4, X4
+	VBROADCASTSS  100(AX), X5
+	VADDPS        X5, X4, X4
+	VSQRTPS       X4, X4
+	VBROADCASTSS  layernorm_3f800000<>+0(SB), X5
+	VDIVPS        X4, X5, X4
+	VMOVSHDUP     X4, X5
+	VBROADCASTSS  X4, Z2
+	VBROADCASTSS  X5, Z3
+	SUBQ          $0x02, CX
+	JLE           rmsLast
+	MOVQ          40(AX), R14
+	SHLQ          $0x02, R14
+	LEAQ          (DI)(R14*1), R8
+	MOVQ          R8, R9
+	MOVQ          40(AX), R14
+	SHLQ          $0x02, R14
+	ADDQ          R8, R14
+	CMPQ          CX, $0x01
+	CMOVQGT       R14, R9
+	VPXORD        Z8, Z8, Z8
+	VPXORD        Z9, Z9, Z9
 	XORQ          R10, R10
-	MOVQ          DX, R11
+	MOVQ          8(AX), R11
 	SUBQ          $0x10, R11
-	JL            applyRest
+	JL            rmsBothRest
 	PCALIGN       $0x20
 
-apply:
-	VMOVUPS     (SI)(R10*1), Z1
-	VMOVUPS     (R8)(R10*1), Z2
-	VMOVUPS     (R9)(R10*1), Z3
-	VSUBPS      Z8, Z1, Z1
-	VMULPS      Z9, Z1, Z1
-	VFMADD213PS Z3, Z2, Z1
-	VMOVUPS     Z1, (DI)(R10*1)
-	ADDQ        $0x40, R10
-	SUBQ        $0x10, R11
-	JGE         apply
+rmsBoth:
+	VBROADCASTSS 96(AX), Z7
+	VADDPS       (BX)(R10*1), Z7, Z6
+	VMOVUPS      (DX)(R10*1), Z7
+	VMOVUPS      (SI)(R10*1), Z4
+	VMOVUPS      (DI)(R10*1), Z5
+	VMULPS       Z2, Z4, Z4
+	VFMADD213PS  Z7, Z6, Z4
+	VMOVUPS      Z4, (R12)(R10*1)
+	VMULPS       Z3, Z5, Z5
+	VFMADD213PS  Z7, Z6, Z5
+	VMOVUPS      Z5, (R13)(R10*1)
+	VMOVUPS      (R8)(R10*1), Z4
+	VFMADD231PS  Z4, Z4, Z8
+	VMOVUPS      (R9)(R10*1), Z5
+	VFMADD231PS  Z5, Z5, Z9
+	ADDQ         $0x40, R10
+	SUBQ         $0x10, R11
+	JGE          rmsBoth
 
-applyRest:
-	ADDQ        $0x10, R11
-	JZ          applyDone
-	VMOVUPS.Z   (SI)(R10*1), K1, Z1
-	VMOVUPS.Z   (R8)(R10*1), K1, Z2
-	VMOVUPS.Z   (R9)(R10*1), K1, Z3
-	VSUBPS      Z8, Z1, Z1
-	VMULPS      Z9, Z1, Z1
-	VFMADD213PS Z3, Z2, Z1
-	VMOVUPS     Z1, K1, (DI)(R10*1)
+rmsBothRest:
+	ADDQ         $0x10, R11
+	JZ           rmsBothDone
+	VBROADCASTSS 96(AX), Z7
+	VMOVUPS.Z    (BX)(R10*1), K1, Z6
+	VADDPS       Z7, Z6, Z6
+	VMOVUPS.Z    (DX)(R10*1), K1, Z7
+	VMOVUPS.Z    (SI)(R10*1), K1, Z4
+	VMOVUPS.Z    (DI)(R10*1), K1, Z5
+	VMULPS       Z2, Z4, Z4
+	VFMADD213PS  Z7, Z6, Z4
+	VMOVUPS      Z4, K1, (R12)(R10*1)
+	VMULPS       Z3, Z5, Z5
+	VFMADD213PS  Z7, Z6, Z5
+	VMOVUPS      Z5, K1, (R13)(R10*1)
+	VMOVUPS.Z    (R8)(R10*1), K1, Z4
+	VFMADD231PS  Z4, Z4, Z8
+	VMOVUPS.Z    (R9)(R10*1), K1, Z5
+	VFMADD231PS  Z5, Z5, Z9
 
-applyDone:
-	ADDQ R12, SI
-	ADDQ R13, DI
-	DECQ CX
-	JNZ  row
+rmsBothDone:
+	MOVQ 136(AX), R14
+	SHLQ $0x02, R14
+	LEAQ (R13)(R14*1), R12
+	JMP  rmsAgain
+
+rmsLast:
+	XORQ    R10, R10
+	MOVQ    8(AX), R11
+	SUBQ    $0x10, R11
+	JL      rmsApplyRest
+	PCALIGN $0x20
+
+rmsApply:
+	VBROADCASTSS 96(AX), Z7
+	VADDPS       (BX)(R10*1), Z7, Z6
+	VMOVUPS      (DX)(R10*1), Z7
+	VMOVUPS      (SI)(R10*1), Z4
+	VMOVUPS      (DI)(R10*1), Z5
+	VMULPS       Z2, Z4, Z4
+	VFMADD213PS  Z7, Z6, Z4
+	VMOVUPS      Z4, (R12)(R10*1)
+	VMULPS       Z3, Z5, Z5
+	VFMADD213PS  Z7, Z6, Z5
+	VMOVUPS      Z5, (R13)(R10*1)
+	ADDQ         $0x40, R10
+	SUBQ         $0x10, R11
+	JGE          rmsApply
+
+rmsApplyRest:
+	ADDQ         $0x10, R11
+	JZ           rmsApplyDone
+	VBROADCASTSS 96(AX), Z7
+	VMOVUPS.Z    (BX)(R10*1), K1, Z6
+	VADDPS       Z7, Z6, Z6
+	VMOVUPS.Z    (DX)(R10*1), K1, Z7
+	VMOVUPS.Z    (SI)(R10*1), K1, Z4
+	VMOVUPS.Z    (DI)(R10*1), K1, Z5
+	VMULPS       Z2, Z4, Z4
+	VFMADD213PS  Z7, Z6, Z4
+	VMOVUPS      Z4, K1, (R12)(R10*1)
+	VMULPS       Z3, Z5, Z5
+	VFMADD213PS  Z7, Z6, Z5
+	VMOVUPS      Z5, K1, (R13)(R10*1)
+
+rmsApplyDone:
+	VZEROUPPER
+	RET
 
 end:
 	VZEROUPPER

@@ -9,15 +9,17 @@ TEXT ·LayerNorm(SB), NOSPLIT, $0-8
 	MOVD args+0(FP), R19
 	MOVD $layernorm_constants<>(SB), R17
 	MOVD 16(R19), R6
-	MOVD 104(R19), R7
+	MOVD 112(R19), R7
 	MOVD 48(R19), R8
 	MOVD 72(R19), R9
 	MOVD 40(R19), R10
 	LSL $2, R10, R10
-	MOVD 128(R19), R11
+	MOVD 136(R19), R11
 	LSL $2, R11, R11
-	FMOVS 96(R19), F19
+	FMOVS 100(R19), F19
 	VDUP V19.S[0], V19.S4
+	FMOVS 96(R19), F21
+	VDUP V21.S[0], V21.S4
 	MOVD (R19), R0
 	MOVD 8(R19), R1
 	SCVTFS R1, F18
@@ -28,6 +30,9 @@ TEXT ·LayerNorm(SB), NOSPLIT, $0-8
 	FMOVQ 16(R3), F20
 	CBZ R0, end
 row:
+	VEOR V16.B16, V16.B16, V16.B16
+	MOVBU 104(R19), R3
+	CBNZ R3, centred
 	VEOR V0.B16, V0.B16, V0.B16
 	VEOR V1.B16, V1.B16, V1.B16
 	VEOR V2.B16, V2.B16, V2.B16
@@ -152,6 +157,7 @@ sumDone:
 	VDUP V0.S[0], V0.S4
 	WORD $0x6e32fc00 // fdiv v0.4s, v0.4s, v18.4s
 	VMOV V0.B16, V16.B16
+centred:
 	VEOR V0.B16, V0.B16, V0.B16
 	VEOR V1.B16, V1.B16, V1.B16
 	VEOR V2.B16, V2.B16, V2.B16
@@ -317,6 +323,10 @@ apply:
 	ADD R2, R9, R4
 	FLDPQ (R4), (F12, F13)
 	FLDPQ 32(R4), (F14, F15)
+	WORD $0x4e35d508 // fadd v8.4s, v8.4s, v21.4s
+	WORD $0x4e35d529 // fadd v9.4s, v9.4s, v21.4s
+	WORD $0x4e35d54a // fadd v10.4s, v10.4s, v21.4s
+	WORD $0x4e35d56b // fadd v11.4s, v11.4s, v21.4s
 	WORD $0x4eb0d484 // fsub v4.4s, v4.4s, v16.4s
 	WORD $0x4eb0d4a5 // fsub v5.4s, v5.4s, v16.4s
 	WORD $0x4eb0d4c6 // fsub v6.4s, v6.4s, v16.4s
@@ -392,6 +402,7 @@ one47:
 	FMOVS (R4), F12
 loaded48:
 both46:
+	WORD $0x4e35d508 // fadd v8.4s, v8.4s, v21.4s
 	WORD $0x4eb0d484 // fsub v4.4s, v4.4s, v16.4s
 	WORD $0x6e31dc84 // fmul v4.4s, v4.4s, v17.4s
 	WORD $0x4e24cd0c // fmla v12.4s, v8.4s, v4.4s
@@ -470,6 +481,7 @@ one63:
 	FMOVS (R4), F13
 loaded64:
 both62:
+	WORD $0x4e35d529 // fadd v9.4s, v9.4s, v21.4s
 	WORD $0x4eb0d4a5 // fsub v5.4s, v5.4s, v16.4s
 	WORD $0x6e31dca5 // fmul v5.4s, v5.4s, v17.4s
 	WORD $0x4e25cd2d // fmla v13.4s, v9.4s, v5.4s
@@ -548,6 +560,7 @@ one79:
 	FMOVS (R4), F14
 loaded80:
 both78:
+	WORD $0x4e35d54a // fadd v10.4s, v10.4s, v21.4s
 	WORD $0x4eb0d4c6 // fsub v6.4s, v6.4s, v16.4s
 	WORD $0x6e31dcc6 // fmul v6.4s, v6.4s, v17.4s
 	WORD $0x4e26cd4e // fmla v14.4s, v10.4s, v6.4s
@@ -626,6 +639,7 @@ one95:
 	FMOVS (R4), F15
 loaded96:
 both94:
+	WORD $0x4e35d56b // fadd v11.4s, v11.4s, v21.4s
 	WORD $0x4eb0d4e7 // fsub v7.4s, v7.4s, v16.4s
 	WORD $0x6e31dce7 // fmul v7.4s, v7.4s, v17.4s
 	WORD $0x4e27cd6f // fmla v15.4s, v11.4s, v7.4s

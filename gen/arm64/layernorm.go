@@ -8,13 +8,13 @@ import (
 //
 // Register plan: sixteen lanes of a sum, V0 to V3, and as many of values, scales and shifts; V16 and
 // V17 hold the mean and the reciprocal of the spread in all lanes, V18 the number of columns, V19
-// Eps, V20 the mask of a row's last vector where that is not whole.
+// Eps, V20 the mask of a row's last vector where that is not whole, V21 Plus.
 func layerNorm(e *emitter) {
 	const lanes = 16
 	rows, cols, here, left := sweepRows, sweepCols, sweepAt, sweepLeft
 	src, dst, scale, shift, srcStride, dstStride := R(6), R(7), R(8), R(9), R(10), R(11)
 	sum, x, scales, shifts := registers(0, 4), registers(4, 4), registers(8, 4), registers(12, 4)
-	mean, rstd, n, eps, mask := V(16), V(17), V(18), V(19), V(20)
+	mean, rstd, n, eps, mask, plus := V(16), V(17), V(18), V(19), V(20), V(21)
 
 	e.function("LayerNorm", 0, layout.LayerNorm, R(19), "LayerNorm is kernels.Set.LayerNorm; args points to a kernels.LayerNormArgs.")
 	e.constants(tables)
@@ -26,6 +26,8 @@ func layerNorm(e *emitter) {
 	e.stride("DstStride", dstStride)
 	e.FMOVS(e.field("Eps"), eps)
 	e.VDUP(eps, 0, eps)
+	e.FMOVS(e.field("Plus"), plus)
+	e.VDUP(plus, 0, plus)
 	s := e.newSweep()
 	e.SCVTFS(cols, n)
 	e.VDUP(n, 0, n)
@@ -75,7 +77,10 @@ func layerNorm(e *emitter) {
 
 	e.CBZ(rows, "end")
 	e.label("row")
-	// mean = Σ x / n
+	// mean = Σ x / n, or 0
+	e.zero(mean)
+	e.MOVBU(e.field("RMS"), left)
+	e.CBNZ(left, "centred")
 	each(e.VEOR, sum, sum, sum)
 	row("sum", func(which []int, _ bool) {
 		x, sum := of(x, which), of(sum, which)
@@ -84,6 +89,7 @@ func layerNorm(e *emitter) {
 	})
 	total()
 	e.VMOV(sum[0], mean)
+	e.label("centred")
 	// rstd = 1 / √(Σ (x − mean)² / n + Eps)
 	each(e.VEOR, sum, sum, sum)
 	row("square", func(which []int, masked bool) {
@@ -104,12 +110,13 @@ func layerNorm(e *emitter) {
 	e.FSQRT(sum[0], sum[0])
 	e.FMOVQ(e.constant(tables, 1), rstd)
 	e.FDIV(sum[0], rstd, rstd)
-	// Dst = (x − mean)·rstd·Scale + Shift
+	// Dst = (x − mean)·rstd·(Plus + Scale) + Shift
 	row("apply", func(which []int, _ bool) {
 		x, scales, shifts := of(x, which), of(scales, which), of(shifts, which)
 		s.load(src, x)
 		s.load(scale, scales)
 		s.load(shift, shifts)
+		each(e.FADD, all(plus, len(x)), scales, scales)
 		each(e.FSUB, all(mean, len(x)), x, x)
 		each(e.FMUL, all(rstd, len(x)), x, x)
 		each(e.FMLA, x, scales, shifts)

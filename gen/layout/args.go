@@ -94,7 +94,8 @@ var (
 		Src slice
 		SrcStride int
 		Scale Shift slice
-		Eps float32
+		Plus Eps float32
+		RMS bool
 		Dst slice
 		DstStride int`)
 

@@ -36,6 +36,20 @@ func LayerNorm(x, gamma, beta []float64, eps float64) []float64 {
 	return y
 }
 
+// RMSNorm is PyTorch's rms_norm of one row, with a shift.
+func RMSNorm(x, gamma, beta []float64, eps float64) []float64 {
+	square := 0.0
+	for _, v := range x {
+		square += v * v
+	}
+	inverse := 1 / math.Sqrt(square/float64(len(x))+eps)
+	y := make([]float64, len(x))
+	for c, v := range x {
+		y[c] = affine(v*inverse, c, gamma, beta)
+	}
+	return y
+}
+
 func affine(x float64, c int, gamma, beta []float64) float64 {
 	if gamma != nil {
 		x *= gamma[c]
