@@ -32,7 +32,7 @@ func Ada(e *engine.Engine, dst, src tensor.Mat, batch int, a Affine, scale, shif
 //	dst = src/√(mean of src² + a.Eps)·a.Scale[c] + a.Shift[c]
 //
 // followed, where scale and shift have Data, by ·(1 + scale) + shift as in Ada; otherwise batch is of
-// no account. Sums are taken in float64.
+// no account.
 func RMS(e *engine.Engine, dst, src tensor.Mat, batch int, a Affine, scale, shift tensor.Mat) {
 	if scale.Data == nil && shift.Data == nil {
 		batch = 1
