@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/lanewise/lanewise/attention"
 	"github.com/lanewise/lanewise/blocks"
 	"github.com/lanewise/lanewise/cond"
 	"github.com/lanewise/lanewise/internal/denoiser"
@@ -164,4 +166,67 @@ func TestBindErrors(t *testing.T) {
 		!strings.HasPrefix(err.Error(), "model: session for 1 images of 0×2, want at least 1 pixel") {
 		t.Error(err)
 	}
+}
+
+// Keys and values of a context are projected when it is bound, once for each layer and condition; steps
+// project nothing, and find them where they were.
+func TestProjectsWhenBound(t *testing.T) {
+	const batch, layers, tokens, inner = 2, 3, 5, 4
+	projections := 0
+	r, err := denoiser.New(denoiser.Model{
+		Name: "model", InChannels: 1, OutChannels: 1, Tokens: []int{2},
+		Check:     func(*cond.Cond, int) error { return nil },
+		CheckTime: func(float64) error { return nil },
+		Projector: func(_ int, _ *blocks.KeyValue) func(tensor.Mat) attention.KV {
+			return func(x tensor.Mat) attention.KV {
+				projections++
+				kv := attention.KV{K: tensor.MakeMat(x.Rows, inner), V: tensor.MakeMat(x.Rows, inner)}
+				kv.K.Data[0] = float32(projections)
+				return kv
+			}
+		},
+	}, batch, 1, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &blocks.Graph{Engine: kerneltest.Engine(t, kernels.Available()[0], 1)}
+	for range layers {
+		g.Prompts = append(g.Prompts, &blocks.Prompt{Layer: &blocks.KeyValue{Inner: inner}})
+	}
+	prompts := g.Prompts
+	var seen []float32 // a key of each layer and image, by step
+	g.Add(program.Op{Name: "look", Bind: func(program.Memory) func() {
+		return func() {
+			for _, p := range prompts {
+				for i := range batch {
+					seen = append(seen, p.KV[0].K.Row(i * tokens)[0])
+				}
+			}
+		}
+	}})
+	r.Plan(g)
+	text := func(seed uint64) cond.Cond {
+		return cond.Text(tensor.Mat{Rows: tokens, Cols: 2, Stride: 2, Data: kerneltest.Random(seed, 2*tokens)})
+	}
+	b, err := r.Bind([]cond.Cond{text(1), text(2)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if projections != 2*layers {
+		t.Errorf("%d projections for two conditions and %d layers", projections, layers)
+	}
+	const steps = 4
+	for step := range steps {
+		if err := r.Begin(b, tensor.Make(batch, 1, 1, 1), tensor.Make(1, 1, 1, 1), denoiser.All(float64(step))); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Program.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		r.End()
+	}
+	if projections != 2*layers {
+		t.Errorf("%d projections after %d steps, %d when bound", projections, steps, 2*layers)
+	}
+	kerneltest.Same(t, "keys", seen, slices.Repeat([]float32{1, 2, 3, 4, 5, 6}, steps))
 }
