@@ -510,11 +510,13 @@ done29:
 	RET
 
 silu:
-	VMOVUPS groupnorm_c2b20000<>+0(SB), Y10
-	VMOVUPS groupnorm_42b00000<>+0(SB), Y11
-	VMOVUPS groupnorm_4b40007f<>+0(SB), Y12
-	VMOVUPS groupnorm_3f317218<>+0(SB), Y13
-	VMOVUPS groupnorm_3f800000<>+0(SB), Y14
+	VMOVUPS groupnorm_c2b20000<>+0(SB), Y8
+	VMOVUPS groupnorm_42b00000<>+0(SB), Y9
+	VMOVUPS groupnorm_4b40007f<>+0(SB), Y10
+	VMOVUPS groupnorm_3f317218<>+0(SB), Y11
+	VMOVUPS groupnorm_3f800000<>+0(SB), Y12
+	VMOVUPS groupnorm_3f800000<>+0(SB), Y13
+	VMOVUPS groupnorm_3efffffe<>+0(SB), Y14
 	TESTQ   CX, CX
 	JZ      done36
 
@@ -538,38 +540,38 @@ some31:
 	VMOVUPS      32(R9)(R10*1), Y3
 	VMOVUPS      32(R14)(R10*1), Y5
 	VFMADD213PS  Y5, Y3, Y1
-	VMAXPS       Y0, Y10, Y0
-	VMAXPS       Y1, Y10, Y1
-	VMINPS       Y0, Y11, Y2
-	VMINPS       Y1, Y11, Y3
+	VMAXPS       Y0, Y8, Y0
+	VMAXPS       Y1, Y8, Y1
+	VMINPS       Y0, Y9, Y2
+	VMINPS       Y1, Y9, Y3
 	VMOVUPS      groupnorm_3fb8aa3b<>+0(SB), Y4
 	VMOVUPS      groupnorm_3fb8aa3b<>+0(SB), Y5
-	VFNMADD213PS Y12, Y2, Y4
-	VFNMADD213PS Y12, Y3, Y5
-	VSUBPS       Y12, Y4, Y6
-	VSUBPS       Y12, Y5, Y7
-	VFNMSUB231PS Y13, Y6, Y2
-	VFNMSUB231PS Y13, Y7, Y3
-	VMOVUPS      groupnorm_3ab52894<>+0(SB), Y8
-	VMOVUPS      groupnorm_3ab52894<>+0(SB), Y9
-	VFMADD213PS  groupnorm_3c091cbd<>+0(SB), Y2, Y8
-	VFMADD213PS  groupnorm_3c091cbd<>+0(SB), Y3, Y9
-	VFMADD213PS  groupnorm_3d2aac56<>+0(SB), Y2, Y8
-	VFMADD213PS  groupnorm_3d2aac56<>+0(SB), Y3, Y9
-	VFMADD213PS  groupnorm_3e2aaa49<>+0(SB), Y2, Y8
-	VFMADD213PS  groupnorm_3e2aaa49<>+0(SB), Y3, Y9
-	VFMADD213PS  groupnorm_3efffffe<>+0(SB), Y2, Y8
-	VFMADD213PS  groupnorm_3efffffe<>+0(SB), Y3, Y9
-	VFMADD213PS  Y14, Y2, Y8
-	VFMADD213PS  Y14, Y3, Y9
-	VFMADD213PS  Y14, Y2, Y8
-	VFMADD213PS  Y14, Y3, Y9
+	VFNMADD213PS Y10, Y2, Y4
+	VFNMADD213PS Y10, Y3, Y5
+	VSUBPS       Y10, Y4, Y6
+	VSUBPS       Y10, Y5, Y7
+	VFNMSUB231PS Y11, Y6, Y2
+	VFNMSUB231PS Y11, Y7, Y3
+	VMOVUPS      groupnorm_3ab52894<>+0(SB), Y6
+	VMOVUPS      groupnorm_3ab52894<>+0(SB), Y7
+	VFMADD213PS  groupnorm_3c091cbd<>+0(SB), Y2, Y6
+	VFMADD213PS  groupnorm_3c091cbd<>+0(SB), Y3, Y7
+	VFMADD213PS  groupnorm_3d2aac56<>+0(SB), Y2, Y6
+	VFMADD213PS  groupnorm_3d2aac56<>+0(SB), Y3, Y7
+	VFMADD213PS  groupnorm_3e2aaa49<>+0(SB), Y2, Y6
+	VFMADD213PS  groupnorm_3e2aaa49<>+0(SB), Y3, Y7
+	VFMADD213PS  Y14, Y2, Y6
+	VFMADD213PS  Y14, Y3, Y7
+	VFMADD213PS  Y13, Y2, Y6
+	VFMADD213PS  Y13, Y3, Y7
+	VFMADD213PS  Y13, Y2, Y6
+	VFMADD213PS  Y13, Y3, Y7
 	VPSLLD       $0x17, Y4, Y4
 	VPSLLD       $0x17, Y5, Y5
-	VFMADD213PS  Y14, Y4, Y8
-	VFMADD213PS  Y14, Y5, Y9
-	VDIVPS       Y8, Y0, Y0
-	VDIVPS       Y9, Y1, Y1
+	VFMADD213PS  Y13, Y4, Y6
+	VFMADD213PS  Y13, Y5, Y7
+	VDIVPS       Y6, Y0, Y0
+	VDIVPS       Y7, Y1, Y1
 	VMOVUPS      Y0, (DI)(R10*1)
 	VMOVUPS      Y1, 32(DI)(R10*1)
 	ADDQ         $+64, R10
@@ -587,22 +589,22 @@ one33:
 	VMOVUPS      (R9)(R10*1), Y2
 	VMOVUPS      (R14)(R10*1), Y4
 	VFMADD213PS  Y4, Y2, Y0
-	VMAXPS       Y0, Y10, Y0
-	VMINPS       Y0, Y11, Y2
+	VMAXPS       Y0, Y8, Y0
+	VMINPS       Y0, Y9, Y2
 	VMOVUPS      groupnorm_3fb8aa3b<>+0(SB), Y4
-	VFNMADD213PS Y12, Y2, Y4
-	VSUBPS       Y12, Y4, Y6
-	VFNMSUB231PS Y13, Y6, Y2
-	VMOVUPS      groupnorm_3ab52894<>+0(SB), Y8
-	VFMADD213PS  groupnorm_3c091cbd<>+0(SB), Y2, Y8
-	VFMADD213PS  groupnorm_3d2aac56<>+0(SB), Y2, Y8
-	VFMADD213PS  groupnorm_3e2aaa49<>+0(SB), Y2, Y8
-	VFMADD213PS  groupnorm_3efffffe<>+0(SB), Y2, Y8
-	VFMADD213PS  Y14, Y2, Y8
-	VFMADD213PS  Y14, Y2, Y8
+	VFNMADD213PS Y10, Y2, Y4
+	VSUBPS       Y10, Y4, Y6
+	VFNMSUB231PS Y11, Y6, Y2
+	VMOVUPS      groupnorm_3ab52894<>+0(SB), Y6
+	VFMADD213PS  groupnorm_3c091cbd<>+0(SB), Y2, Y6
+	VFMADD213PS  groupnorm_3d2aac56<>+0(SB), Y2, Y6
+	VFMADD213PS  groupnorm_3e2aaa49<>+0(SB), Y2, Y6
+	VFMADD213PS  Y14, Y2, Y6
+	VFMADD213PS  Y13, Y2, Y6
+	VFMADD213PS  Y13, Y2, Y6
 	VPSLLD       $0x17, Y4, Y4
-	VFMADD213PS  Y14, Y4, Y8
-	VDIVPS       Y8, Y0, Y0
+	VFMADD213PS  Y13, Y4, Y6
+	VDIVPS       Y6, Y0, Y0
 	VMOVUPS      Y0, (DI)(R10*1)
 	ADDQ         $0x20, R10
 	SUBQ         $0x08, R11
@@ -617,22 +619,22 @@ rest34:
 	VMASKMOVPS   (R9)(R10*1), Y15, Y2
 	VMASKMOVPS   (R14)(R10*1), Y15, Y4
 	VFMADD213PS  Y4, Y2, Y0
-	VMAXPS       Y0, Y10, Y0
-	VMINPS       Y0, Y11, Y2
+	VMAXPS       Y0, Y8, Y0
+	VMINPS       Y0, Y9, Y2
 	VMOVUPS      groupnorm_3fb8aa3b<>+0(SB), Y4
-	VFNMADD213PS Y12, Y2, Y4
-	VSUBPS       Y12, Y4, Y6
-	VFNMSUB231PS Y13, Y6, Y2
-	VMOVUPS      groupnorm_3ab52894<>+0(SB), Y8
-	VFMADD213PS  groupnorm_3c091cbd<>+0(SB), Y2, Y8
-	VFMADD213PS  groupnorm_3d2aac56<>+0(SB), Y2, Y8
-	VFMADD213PS  groupnorm_3e2aaa49<>+0(SB), Y2, Y8
-	VFMADD213PS  groupnorm_3efffffe<>+0(SB), Y2, Y8
-	VFMADD213PS  Y14, Y2, Y8
-	VFMADD213PS  Y14, Y2, Y8
+	VFNMADD213PS Y10, Y2, Y4
+	VSUBPS       Y10, Y4, Y6
+	VFNMSUB231PS Y11, Y6, Y2
+	VMOVUPS      groupnorm_3ab52894<>+0(SB), Y6
+	VFMADD213PS  groupnorm_3c091cbd<>+0(SB), Y2, Y6
+	VFMADD213PS  groupnorm_3d2aac56<>+0(SB), Y2, Y6
+	VFMADD213PS  groupnorm_3e2aaa49<>+0(SB), Y2, Y6
+	VFMADD213PS  Y14, Y2, Y6
+	VFMADD213PS  Y13, Y2, Y6
+	VFMADD213PS  Y13, Y2, Y6
 	VPSLLD       $0x17, Y4, Y4
-	VFMADD213PS  Y14, Y4, Y8
-	VDIVPS       Y8, Y0, Y0
+	VFMADD213PS  Y13, Y4, Y6
+	VDIVPS       Y6, Y0, Y0
 	VMASKMOVPS   Y0, Y15, (DI)(R10*1)
 
 end35:
@@ -646,11 +648,13 @@ done36:
 	RET
 
 quick_gelu:
-	VMOVUPS groupnorm_c250cccd<>+0(SB), Y10
-	VMOVUPS groupnorm_424e0000<>+0(SB), Y11
-	VMOVUPS groupnorm_4b40007f<>+0(SB), Y12
-	VMOVUPS groupnorm_3ed083aa<>+0(SB), Y13
-	VMOVUPS groupnorm_3f800000<>+0(SB), Y14
+	VMOVUPS groupnorm_c250cccd<>+0(SB), Y8
+	VMOVUPS groupnorm_424e0000<>+0(SB), Y9
+	VMOVUPS groupnorm_4b40007f<>+0(SB), Y10
+	VMOVUPS groupnorm_3ed083aa<>+0(SB), Y11
+	VMOVUPS groupnorm_3f800000<>+0(SB), Y12
+	VMOVUPS groupnorm_3fd9db23<>+0(SB), Y13
+	VMOVUPS groupnorm_3fb9653b<>+0(SB), Y14
 	TESTQ   CX, CX
 	JZ      done43
 
@@ -674,38 +678,38 @@ some38:
 	VMOVUPS      32(R9)(R10*1), Y3
 	VMOVUPS      32(R14)(R10*1), Y5
 	VFMADD213PS  Y5, Y3, Y1
-	VMAXPS       Y0, Y10, Y0
-	VMAXPS       Y1, Y10, Y1
-	VMINPS       Y0, Y11, Y2
-	VMINPS       Y1, Y11, Y3
+	VMAXPS       Y0, Y8, Y0
+	VMAXPS       Y1, Y8, Y1
+	VMINPS       Y0, Y9, Y2
+	VMINPS       Y1, Y9, Y3
 	VMOVUPS      groupnorm_401d265f<>+0(SB), Y4
 	VMOVUPS      groupnorm_401d265f<>+0(SB), Y5
-	VFNMADD213PS Y12, Y2, Y4
-	VFNMADD213PS Y12, Y3, Y5
-	VSUBPS       Y12, Y4, Y6
-	VSUBPS       Y12, Y5, Y7
-	VFNMSUB231PS Y13, Y6, Y2
-	VFNMSUB231PS Y13, Y7, Y3
-	VMOVUPS      groupnorm_3d09a18f<>+0(SB), Y8
-	VMOVUPS      groupnorm_3d09a18f<>+0(SB), Y9
-	VFMADD213PS  groupnorm_3df4d9f8<>+0(SB), Y2, Y8
-	VFMADD213PS  groupnorm_3df4d9f8<>+0(SB), Y3, Y9
-	VFMADD213PS  groupnorm_3eb3066f<>+0(SB), Y2, Y8
-	VFMADD213PS  groupnorm_3eb3066f<>+0(SB), Y3, Y9
-	VFMADD213PS  groupnorm_3f525c18<>+0(SB), Y2, Y8
-	VFMADD213PS  groupnorm_3f525c18<>+0(SB), Y3, Y9
-	VFMADD213PS  groupnorm_3fb9653b<>+0(SB), Y2, Y8
-	VFMADD213PS  groupnorm_3fb9653b<>+0(SB), Y3, Y9
-	VFMADD213PS  groupnorm_3fd9db23<>+0(SB), Y2, Y8
-	VFMADD213PS  groupnorm_3fd9db23<>+0(SB), Y3, Y9
-	VFMADD213PS  Y14, Y2, Y8
-	VFMADD213PS  Y14, Y3, Y9
+	VFNMADD213PS Y10, Y2, Y4
+	VFNMADD213PS Y10, Y3, Y5
+	VSUBPS       Y10, Y4, Y6
+	VSUBPS       Y10, Y5, Y7
+	VFNMSUB231PS Y11, Y6, Y2
+	VFNMSUB231PS Y11, Y7, Y3
+	VMOVUPS      groupnorm_3d09a18f<>+0(SB), Y6
+	VMOVUPS      groupnorm_3d09a18f<>+0(SB), Y7
+	VFMADD213PS  groupnorm_3df4d9f8<>+0(SB), Y2, Y6
+	VFMADD213PS  groupnorm_3df4d9f8<>+0(SB), Y3, Y7
+	VFMADD213PS  groupnorm_3eb3066f<>+0(SB), Y2, Y6
+	VFMADD213PS  groupnorm_3eb3066f<>+0(SB), Y3, Y7
+	VFMADD213PS  groupnorm_3f525c18<>+0(SB), Y2, Y6
+	VFMADD213PS  groupnorm_3f525c18<>+0(SB), Y3, Y7
+	VFMADD213PS  Y14, Y2, Y6
+	VFMADD213PS  Y14, Y3, Y7
+	VFMADD213PS  Y13, Y2, Y6
+	VFMADD213PS  Y13, Y3, Y7
+	VFMADD213PS  Y12, Y2, Y6
+	VFMADD213PS  Y12, Y3, Y7
 	VPSLLD       $0x17, Y4, Y4
 	VPSLLD       $0x17, Y5, Y5
-	VFMADD213PS  Y14, Y4, Y8
-	VFMADD213PS  Y14, Y5, Y9
-	VDIVPS       Y8, Y0, Y0
-	VDIVPS       Y9, Y1, Y1
+	VFMADD213PS  Y12, Y4, Y6
+	VFMADD213PS  Y12, Y5, Y7
+	VDIVPS       Y6, Y0, Y0
+	VDIVPS       Y7, Y1, Y1
 	VMOVUPS      Y0, (DI)(R10*1)
 	VMOVUPS      Y1, 32(DI)(R10*1)
 	ADDQ         $+64, R10
@@ -723,22 +727,22 @@ one40:
 	VMOVUPS      (R9)(R10*1), Y2
 	VMOVUPS      (R14)(R10*1), Y4
 	VFMADD213PS  Y4, Y2, Y0
-	VMAXPS       Y0, Y10, Y0
-	VMINPS       Y0, Y11, Y2
+	VMAXPS       Y0, Y8, Y0
+	VMINPS       Y0, Y9, Y2
 	VMOVUPS      groupnorm_401d265f<>+0(SB), Y4
-	VFNMADD213PS Y12, Y2, Y4
-	VSUBPS       Y12, Y4, Y6
-	VFNMSUB231PS Y13, Y6, Y2
-	VMOVUPS      groupnorm_3d09a18f<>+0(SB), Y8
-	VFMADD213PS  groupnorm_3df4d9f8<>+0(SB), Y2, Y8
-	VFMADD213PS  groupnorm_3eb3066f<>+0(SB), Y2, Y8
-	VFMADD213PS  groupnorm_3f525c18<>+0(SB), Y2, Y8
-	VFMADD213PS  groupnorm_3fb9653b<>+0(SB), Y2, Y8
-	VFMADD213PS  groupnorm_3fd9db23<>+0(SB), Y2, Y8
-	VFMADD213PS  Y14, Y2, Y8
+	VFNMADD213PS Y10, Y2, Y4
+	VSUBPS       Y10, Y4, Y6
+	VFNMSUB231PS Y11, Y6, Y2
+	VMOVUPS      groupnorm_3d09a18f<>+0(SB), Y6
+	VFMADD213PS  groupnorm_3df4d9f8<>+0(SB), Y2, Y6
+	VFMADD213PS  groupnorm_3eb3066f<>+0(SB), Y2, Y6
+	VFMADD213PS  groupnorm_3f525c18<>+0(SB), Y2, Y6
+	VFMADD213PS  Y14, Y2, Y6
+	VFMADD213PS  Y13, Y2, Y6
+	VFMADD213PS  Y12, Y2, Y6
 	VPSLLD       $0x17, Y4, Y4
-	VFMADD213PS  Y14, Y4, Y8
-	VDIVPS       Y8, Y0, Y0
+	VFMADD213PS  Y12, Y4, Y6
+	VDIVPS       Y6, Y0, Y0
 	VMOVUPS      Y0, (DI)(R10*1)
 	ADDQ         $0x20, R10
 	SUBQ         $0x08, R11
@@ -753,22 +757,22 @@ rest41:
 	VMASKMOVPS   (R9)(R10*1), Y15, Y2
 	VMASKMOVPS   (R14)(R10*1), Y15, Y4
 	VFMADD213PS  Y4, Y2, Y0
-	VMAXPS       Y0, Y10, Y0
-	VMINPS       Y0, Y11, Y2
+	VMAXPS       Y0, Y8, Y0
+	VMINPS       Y0, Y9, Y2
 	VMOVUPS      groupnorm_401d265f<>+0(SB), Y4
-	VFNMADD213PS Y12, Y2, Y4
-	VSUBPS       Y12, Y4, Y6
-	VFNMSUB231PS Y13, Y6, Y2
-	VMOVUPS      groupnorm_3d09a18f<>+0(SB), Y8
-	VFMADD213PS  groupnorm_3df4d9f8<>+0(SB), Y2, Y8
-	VFMADD213PS  groupnorm_3eb3066f<>+0(SB), Y2, Y8
-	VFMADD213PS  groupnorm_3f525c18<>+0(SB), Y2, Y8
-	VFMADD213PS  groupnorm_3fb9653b<>+0(SB), Y2, Y8
-	VFMADD213PS  groupnorm_3fd9db23<>+0(SB), Y2, Y8
-	VFMADD213PS  Y14, Y2, Y8
+	VFNMADD213PS Y10, Y2, Y4
+	VSUBPS       Y10, Y4, Y6
+	VFNMSUB231PS Y11, Y6, Y2
+	VMOVUPS      groupnorm_3d09a18f<>+0(SB), Y6
+	VFMADD213PS  groupnorm_3df4d9f8<>+0(SB), Y2, Y6
+	VFMADD213PS  groupnorm_3eb3066f<>+0(SB), Y2, Y6
+	VFMADD213PS  groupnorm_3f525c18<>+0(SB), Y2, Y6
+	VFMADD213PS  Y14, Y2, Y6
+	VFMADD213PS  Y13, Y2, Y6
+	VFMADD213PS  Y12, Y2, Y6
 	VPSLLD       $0x17, Y4, Y4
-	VFMADD213PS  Y14, Y4, Y8
-	VDIVPS       Y8, Y0, Y0
+	VFMADD213PS  Y12, Y4, Y6
+	VDIVPS       Y6, Y0, Y0
 	VMASKMOVPS   Y0, Y15, (DI)(R10*1)
 
 end42:
@@ -972,11 +976,13 @@ done50:
 	RET
 
 gelu_tanh:
-	VMOVUPS groupnorm_c2b20000<>+0(SB), Y10
-	VMOVUPS groupnorm_42b00000<>+0(SB), Y11
-	VMOVUPS groupnorm_4b40007f<>+0(SB), Y12
-	VMOVUPS groupnorm_3f317218<>+0(SB), Y13
-	VMOVUPS groupnorm_3f800000<>+0(SB), Y14
+	VMOVUPS groupnorm_c2b20000<>+0(SB), Y8
+	VMOVUPS groupnorm_42b00000<>+0(SB), Y9
+	VMOVUPS groupnorm_4b40007f<>+0(SB), Y10
+	VMOVUPS groupnorm_3f317218<>+0(SB), Y11
+	VMOVUPS groupnorm_3f800000<>+0(SB), Y12
+	VMOVUPS groupnorm_3f800000<>+0(SB), Y13
+	VMOVUPS groupnorm_3efffffe<>+0(SB), Y14
 	TESTQ   CX, CX
 	JZ      done57
 
@@ -1000,8 +1006,8 @@ some52:
 	VMOVUPS      32(R9)(R10*1), Y3
 	VMOVUPS      32(R14)(R10*1), Y5
 	VFMADD213PS  Y5, Y3, Y1
-	VMAXPS       Y0, Y10, Y0
-	VMAXPS       Y1, Y10, Y1
+	VMAXPS       Y0, Y8, Y0
+	VMAXPS       Y1, Y8, Y1
 	VMULPS       Y0, Y0, Y6
 	VMULPS       Y1, Y1, Y7
 	VMOVUPS      groupnorm_3d922279<>+0(SB), Y2
@@ -1010,38 +1016,38 @@ some52:
 	VFMADD213PS  groupnorm_3fcc422a<>+0(SB), Y7, Y3
 	VMULPS       Y0, Y2, Y2
 	VMULPS       Y1, Y3, Y3
-	VMAXPS       Y2, Y10, Y2
-	VMAXPS       Y3, Y10, Y3
-	VMINPS       Y2, Y11, Y2
-	VMINPS       Y3, Y11, Y3
+	VMAXPS       Y2, Y8, Y2
+	VMAXPS       Y3, Y8, Y3
+	VMINPS       Y2, Y9, Y2
+	VMINPS       Y3, Y9, Y3
 	VMOVUPS      groupnorm_3fb8aa3b<>+0(SB), Y4
 	VMOVUPS      groupnorm_3fb8aa3b<>+0(SB), Y5
-	VFNMADD213PS Y12, Y2, Y4
-	VFNMADD213PS Y12, Y3, Y5
-	VSUBPS       Y12, Y4, Y6
-	VSUBPS       Y12, Y5, Y7
-	VFNMSUB231PS Y13, Y6, Y2
-	VFNMSUB231PS Y13, Y7, Y3
-	VMOVUPS      groupnorm_3ab52894<>+0(SB), Y8
-	VMOVUPS      groupnorm_3ab52894<>+0(SB), Y9
-	VFMADD213PS  groupnorm_3c091cbd<>+0(SB), Y2, Y8
-	VFMADD213PS  groupnorm_3c091cbd<>+0(SB), Y3, Y9
-	VFMADD213PS  groupnorm_3d2aac56<>+0(SB), Y2, Y8
-	VFMADD213PS  groupnorm_3d2aac56<>+0(SB), Y3, Y9
-	VFMADD213PS  groupnorm_3e2aaa49<>+0(SB), Y2, Y8
-	VFMADD213PS  groupnorm_3e2aaa49<>+0(SB), Y3, Y9
-	VFMADD213PS  groupnorm_3efffffe<>+0(SB), Y2, Y8
-	VFMADD213PS  groupnorm_3efffffe<>+0(SB), Y3, Y9
-	VFMADD213PS  Y14, Y2, Y8
-	VFMADD213PS  Y14, Y3, Y9
-	VFMADD213PS  Y14, Y2, Y8
-	VFMADD213PS  Y14, Y3, Y9
+	VFNMADD213PS Y10, Y2, Y4
+	VFNMADD213PS Y10, Y3, Y5
+	VSUBPS       Y10, Y4, Y6
+	VSUBPS       Y10, Y5, Y7
+	VFNMSUB231PS Y11, Y6, Y2
+	VFNMSUB231PS Y11, Y7, Y3
+	VMOVUPS      groupnorm_3ab52894<>+0(SB), Y6
+	VMOVUPS      groupnorm_3ab52894<>+0(SB), Y7
+	VFMADD213PS  groupnorm_3c091cbd<>+0(SB), Y2, Y6
+	VFMADD213PS  groupnorm_3c091cbd<>+0(SB), Y3, Y7
+	VFMADD213PS  groupnorm_3d2aac56<>+0(SB), Y2, Y6
+	VFMADD213PS  groupnorm_3d2aac56<>+0(SB), Y3, Y7
+	VFMADD213PS  groupnorm_3e2aaa49<>+0(SB), Y2, Y6
+	VFMADD213PS  groupnorm_3e2aaa49<>+0(SB), Y3, Y7
+	VFMADD213PS  Y14, Y2, Y6
+	VFMADD213PS  Y14, Y3, Y7
+	VFMADD213PS  Y13, Y2, Y6
+	VFMADD213PS  Y13, Y3, Y7
+	VFMADD213PS  Y13, Y2, Y6
+	VFMADD213PS  Y13, Y3, Y7
 	VPSLLD       $0x17, Y4, Y4
 	VPSLLD       $0x17, Y5, Y5
-	VFMADD213PS  Y14, Y4, Y8
-	VFMADD213PS  Y14, Y5, Y9
-	VDIVPS       Y8, Y0, Y0
-	VDIVPS       Y9, Y1, Y1
+	VFMADD213PS  Y13, Y4, Y6
+	VFMADD213PS  Y13, Y5, Y7
+	VDIVPS       Y6, Y0, Y0
+	VDIVPS       Y7, Y1, Y1
 	VMOVUPS      Y0, (DI)(R10*1)
 	VMOVUPS      Y1, 32(DI)(R10*1)
 	ADDQ         $+64, R10
@@ -1059,27 +1065,27 @@ one54:
 	VMOVUPS      (R9)(R10*1), Y2
 	VMOVUPS      (R14)(R10*1), Y4
 	VFMADD213PS  Y4, Y2, Y0
-	VMAXPS       Y0, Y10, Y0
+	VMAXPS       Y0, Y8, Y0
 	VMULPS       Y0, Y0, Y6
 	VMOVUPS      groupnorm_3d922279<>+0(SB), Y2
 	VFMADD213PS  groupnorm_3fcc422a<>+0(SB), Y6, Y2
 	VMULPS       Y0, Y2, Y2
-	VMAXPS       Y2, Y10, Y2
-	VMINPS       Y2, Y11, Y2
+	VMAXPS       Y2, Y8, Y2
+	VMINPS       Y2, Y9, Y2
 	VMOVUPS      groupnorm_3fb8aa3b<>+0(SB), Y4
-	VFNMADD213PS Y12, Y2, Y4
-	VSUBPS       Y12, Y4, Y6
-	VFNMSUB231PS Y13, Y6, Y2
-	VMOVUPS      groupnorm_3ab52894<>+0(SB), Y8
-	VFMADD213PS  groupnorm_3c091cbd<>+0(SB), Y2, Y8
-	VFMADD213PS  groupnorm_3d2aac56<>+0(SB), Y2, Y8
-	VFMADD213PS  groupnorm_3e2aaa49<>+0(SB), Y2, Y8
-	VFMADD213PS  groupnorm_3efffffe<>+0(SB), Y2, Y8
-	VFMADD213PS  Y14, Y2, Y8
-	VFMADD213PS  Y14, Y2, Y8
+	VFNMADD213PS Y10, Y2, Y4
+	VSUBPS       Y10, Y4, Y6
+	VFNMSUB231PS Y11, Y6, Y2
+	VMOVUPS      groupnorm_3ab52894<>+0(SB), Y6
+	VFMADD213PS  groupnorm_3c091cbd<>+0(SB), Y2, Y6
+	VFMADD213PS  groupnorm_3d2aac56<>+0(SB), Y2, Y6
+	VFMADD213PS  groupnorm_3e2aaa49<>+0(SB), Y2, Y6
+	VFMADD213PS  Y14, Y2, Y6
+	VFMADD213PS  Y13, Y2, Y6
+	VFMADD213PS  Y13, Y2, Y6
 	VPSLLD       $0x17, Y4, Y4
-	VFMADD213PS  Y14, Y4, Y8
-	VDIVPS       Y8, Y0, Y0
+	VFMADD213PS  Y13, Y4, Y6
+	VDIVPS       Y6, Y0, Y0
 	VMOVUPS      Y0, (DI)(R10*1)
 	ADDQ         $0x20, R10
 	SUBQ         $0x08, R11
@@ -1094,27 +1100,27 @@ rest55:
 	VMASKMOVPS   (R9)(R10*1), Y15, Y2
 	VMASKMOVPS   (R14)(R10*1), Y15, Y4
 	VFMADD213PS  Y4, Y2, Y0
-	VMAXPS       Y0, Y10, Y0
+	VMAXPS       Y0, Y8, Y0
 	VMULPS       Y0, Y0, Y6
 	VMOVUPS      groupnorm_3d922279<>+0(SB), Y2
 	VFMADD213PS  groupnorm_3fcc422a<>+0(SB), Y6, Y2
 	VMULPS       Y0, Y2, Y2
-	VMAXPS       Y2, Y10, Y2
-	VMINPS       Y2, Y11, Y2
+	VMAXPS       Y2, Y8, Y2
+	VMINPS       Y2, Y9, Y2
 	VMOVUPS      groupnorm_3fb8aa3b<>+0(SB), Y4
-	VFNMADD213PS Y12, Y2, Y4
-	VSUBPS       Y12, Y4, Y6
-	VFNMSUB231PS Y13, Y6, Y2
-	VMOVUPS      groupnorm_3ab52894<>+0(SB), Y8
-	VFMADD213PS  groupnorm_3c091cbd<>+0(SB), Y2, Y8
-	VFMADD213PS  groupnorm_3d2aac56<>+0(SB), Y2, Y8
-	VFMADD213PS  groupnorm_3e2aaa49<>+0(SB), Y2, Y8
-	VFMADD213PS  groupnorm_3efffffe<>+0(SB), Y2, Y8
-	VFMADD213PS  Y14, Y2, Y8
-	VFMADD213PS  Y14, Y2, Y8
+	VFNMADD213PS Y10, Y2, Y4
+	VSUBPS       Y10, Y4, Y6
+	VFNMSUB231PS Y11, Y6, Y2
+	VMOVUPS      groupnorm_3ab52894<>+0(SB), Y6
+	VFMADD213PS  groupnorm_3c091cbd<>+0(SB), Y2, Y6
+	VFMADD213PS  groupnorm_3d2aac56<>+0(SB), Y2, Y6
+	VFMADD213PS  groupnorm_3e2aaa49<>+0(SB), Y2, Y6
+	VFMADD213PS  Y14, Y2, Y6
+	VFMADD213PS  Y13, Y2, Y6
+	VFMADD213PS  Y13, Y2, Y6
 	VPSLLD       $0x17, Y4, Y4
-	VFMADD213PS  Y14, Y4, Y8
-	VDIVPS       Y8, Y0, Y0
+	VFMADD213PS  Y13, Y4, Y6
+	VDIVPS       Y6, Y0, Y0
 	VMASKMOVPS   Y0, Y15, (DI)(R10*1)
 
 end56:
@@ -1128,13 +1134,15 @@ done57:
 	RET
 
 sigmoid:
-	VMOVUPS groupnorm_c2b20000<>+0(SB), Y8
-	VMOVUPS groupnorm_42b00000<>+0(SB), Y9
-	VMOVUPS groupnorm_4b40007f<>+0(SB), Y10
-	VMOVUPS groupnorm_3f317218<>+0(SB), Y11
-	VMOVUPS groupnorm_3f800000<>+0(SB), Y12
-	VMOVUPS groupnorm_3f800000<>+0(SB), Y13
-	VMOVUPS groupnorm_3efffffe<>+0(SB), Y14
+	VMOVUPS groupnorm_c2b20000<>+0(SB), Y6
+	VMOVUPS groupnorm_42b00000<>+0(SB), Y7
+	VMOVUPS groupnorm_4b40007f<>+0(SB), Y8
+	VMOVUPS groupnorm_3f317218<>+0(SB), Y9
+	VMOVUPS groupnorm_3f800000<>+0(SB), Y10
+	VMOVUPS groupnorm_3f800000<>+0(SB), Y11
+	VMOVUPS groupnorm_3efffffe<>+0(SB), Y12
+	VMOVUPS groupnorm_3e2aaa49<>+0(SB), Y13
+	VMOVUPS groupnorm_3d2aac56<>+0(SB), Y14
 	TESTQ   CX, CX
 	JZ      done64
 
@@ -1158,40 +1166,40 @@ some59:
 	VMOVUPS      32(R9)(R10*1), Y3
 	VMOVUPS      32(R14)(R10*1), Y5
 	VFMADD213PS  Y5, Y3, Y1
-	VMAXPS       Y0, Y8, Y0
-	VMAXPS       Y1, Y8, Y1
-	VMINPS       Y0, Y9, Y0
-	VMINPS       Y1, Y9, Y1
+	VMAXPS       Y0, Y6, Y0
+	VMAXPS       Y1, Y6, Y1
+	VMINPS       Y0, Y7, Y0
+	VMINPS       Y1, Y7, Y1
 	VMOVUPS      groupnorm_3fb8aa3b<>+0(SB), Y2
 	VMOVUPS      groupnorm_3fb8aa3b<>+0(SB), Y3
-	VFNMADD213PS Y10, Y0, Y2
-	VFNMADD213PS Y10, Y1, Y3
-	VSUBPS       Y10, Y2, Y4
-	VSUBPS       Y10, Y3, Y5
-	VFNMSUB231PS Y11, Y4, Y0
-	VFNMSUB231PS Y11, Y5, Y1
-	VMOVUPS      groupnorm_3ab52894<>+0(SB), Y6
-	VMOVUPS      groupnorm_3ab52894<>+0(SB), Y7
-	VFMADD213PS  groupnorm_3c091cbd<>+0(SB), Y0, Y6
-	VFMADD213PS  groupnorm_3c091cbd<>+0(SB), Y1, Y7
-	VFMADD213PS  groupnorm_3d2aac56<>+0(SB), Y0, Y6
-	VFMADD213PS  groupnorm_3d2aac56<>+0(SB), Y1, Y7
-	VFMADD213PS  groupnorm_3e2aaa49<>+0(SB), Y0, Y6
-	VFMADD213PS  groupnorm_3e2aaa49<>+0(SB), Y1, Y7
-	VFMADD213PS  Y14, Y0, Y6
-	VFMADD213PS  Y14, Y1, Y7
-	VFMADD213PS  Y13, Y0, Y6
-	VFMADD213PS  Y13, Y1, Y7
-	VFMADD213PS  Y13, Y0, Y6
-	VFMADD213PS  Y13, Y1, Y7
+	VFNMADD213PS Y8, Y0, Y2
+	VFNMADD213PS Y8, Y1, Y3
+	VSUBPS       Y8, Y2, Y4
+	VSUBPS       Y8, Y3, Y5
+	VFNMSUB231PS Y9, Y4, Y0
+	VFNMSUB231PS Y9, Y5, Y1
+	VMOVUPS      groupnorm_3ab52894<>+0(SB), Y4
+	VMOVUPS      groupnorm_3ab52894<>+0(SB), Y5
+	VFMADD213PS  groupnorm_3c091cbd<>+0(SB), Y0, Y4
+	VFMADD213PS  groupnorm_3c091cbd<>+0(SB), Y1, Y5
+	VFMADD213PS  Y14, Y0, Y4
+	VFMADD213PS  Y14, Y1, Y5
+	VFMADD213PS  Y13, Y0, Y4
+	VFMADD213PS  Y13, Y1, Y5
+	VFMADD213PS  Y12, Y0, Y4
+	VFMADD213PS  Y12, Y1, Y5
+	VFMADD213PS  Y11, Y0, Y4
+	VFMADD213PS  Y11, Y1, Y5
+	VFMADD213PS  Y11, Y0, Y4
+	VFMADD213PS  Y11, Y1, Y5
 	VPSLLD       $0x17, Y2, Y2
 	VPSLLD       $0x17, Y3, Y3
-	VFMADD213PS  Y13, Y2, Y6
-	VFMADD213PS  Y13, Y3, Y7
+	VFMADD213PS  Y11, Y2, Y4
+	VFMADD213PS  Y11, Y3, Y5
 	VMOVUPS      groupnorm_3f800000<>+0(SB), Y0
 	VMOVUPS      groupnorm_3f800000<>+0(SB), Y1
-	VDIVPS       Y6, Y0, Y0
-	VDIVPS       Y7, Y1, Y1
+	VDIVPS       Y4, Y0, Y0
+	VDIVPS       Y5, Y1, Y1
 	VMOVUPS      Y0, (DI)(R10*1)
 	VMOVUPS      Y1, 32(DI)(R10*1)
 	ADDQ         $+64, R10
@@ -1209,23 +1217,23 @@ one61:
 	VMOVUPS      (R9)(R10*1), Y2
 	VMOVUPS      (R14)(R10*1), Y4
 	VFMADD213PS  Y4, Y2, Y0
-	VMAXPS       Y0, Y8, Y0
-	VMINPS       Y0, Y9, Y0
+	VMAXPS       Y0, Y6, Y0
+	VMINPS       Y0, Y7, Y0
 	VMOVUPS      groupnorm_3fb8aa3b<>+0(SB), Y2
-	VFNMADD213PS Y10, Y0, Y2
-	VSUBPS       Y10, Y2, Y4
-	VFNMSUB231PS Y11, Y4, Y0
-	VMOVUPS      groupnorm_3ab52894<>+0(SB), Y6
-	VFMADD213PS  groupnorm_3c091cbd<>+0(SB), Y0, Y6
-	VFMADD213PS  groupnorm_3d2aac56<>+0(SB), Y0, Y6
-	VFMADD213PS  groupnorm_3e2aaa49<>+0(SB), Y0, Y6
-	VFMADD213PS  Y14, Y0, Y6
-	VFMADD213PS  Y13, Y0, Y6
-	VFMADD213PS  Y13, Y0, Y6
+	VFNMADD213PS Y8, Y0, Y2
+	VSUBPS       Y8, Y2, Y4
+	VFNMSUB231PS Y9, Y4, Y0
+	VMOVUPS      groupnorm_3ab52894<>+0(SB), Y4
+	VFMADD213PS  groupnorm_3c091cbd<>+0(SB), Y0, Y4
+	VFMADD213PS  Y14, Y0, Y4
+	VFMADD213PS  Y13, Y0, Y4
+	VFMADD213PS  Y12, Y0, Y4
+	VFMADD213PS  Y11, Y0, Y4
+	VFMADD213PS  Y11, Y0, Y4
 	VPSLLD       $0x17, Y2, Y2
-	VFMADD213PS  Y13, Y2, Y6
+	VFMADD213PS  Y11, Y2, Y4
 	VMOVUPS      groupnorm_3f800000<>+0(SB), Y0
-	VDIVPS       Y6, Y0, Y0
+	VDIVPS       Y4, Y0, Y0
 	VMOVUPS      Y0, (DI)(R10*1)
 	ADDQ         $0x20, R10
 	SUBQ         $0x08, R11
@@ -1240,23 +1248,23 @@ rest62:
 	VMASKMOVPS   (R9)(R10*1), Y15, Y2
 	VMASKMOVPS   (R14)(R10*1), Y15, Y4
 	VFMADD213PS  Y4, Y2, Y0
-	VMAXPS       Y0, Y8, Y0
-	VMINPS       Y0, Y9, Y0
+	VMAXPS       Y0, Y6, Y0
+	VMINPS       Y0, Y7, Y0
 	VMOVUPS      groupnorm_3fb8aa3b<>+0(SB), Y2
-	VFNMADD213PS Y10, Y0, Y2
-	VSUBPS       Y10, Y2, Y4
-	VFNMSUB231PS Y11, Y4, Y0
-	VMOVUPS      groupnorm_3ab52894<>+0(SB), Y6
-	VFMADD213PS  groupnorm_3c091cbd<>+0(SB), Y0, Y6
-	VFMADD213PS  groupnorm_3d2aac56<>+0(SB), Y0, Y6
-	VFMADD213PS  groupnorm_3e2aaa49<>+0(SB), Y0, Y6
-	VFMADD213PS  Y14, Y0, Y6
-	VFMADD213PS  Y13, Y0, Y6
-	VFMADD213PS  Y13, Y0, Y6
+	VFNMADD213PS Y8, Y0, Y2
+	VSUBPS       Y8, Y2, Y4
+	VFNMSUB231PS Y9, Y4, Y0
+	VMOVUPS      groupnorm_3ab52894<>+0(SB), Y4
+	VFMADD213PS  groupnorm_3c091cbd<>+0(SB), Y0, Y4
+	VFMADD213PS  Y14, Y0, Y4
+	VFMADD213PS  Y13, Y0, Y4
+	VFMADD213PS  Y12, Y0, Y4
+	VFMADD213PS  Y11, Y0, Y4
+	VFMADD213PS  Y11, Y0, Y4
 	VPSLLD       $0x17, Y2, Y2
-	VFMADD213PS  Y13, Y2, Y6
+	VFMADD213PS  Y11, Y2, Y4
 	VMOVUPS      groupnorm_3f800000<>+0(SB), Y0
-	VDIVPS       Y6, Y0, Y0
+	VDIVPS       Y4, Y0, Y0
 	VMASKMOVPS   Y0, Y15, (DI)(R10*1)
 
 end63:
@@ -2153,6 +2161,26 @@ DATA groupnorm_3ed083aa<>+24(SB)/4, $0x3ed083aa
 DATA groupnorm_3ed083aa<>+28(SB)/4, $0x3ed083aa
 GLOBL groupnorm_3ed083aa<>(SB), RODATA|NOPTR, $32
 
+DATA groupnorm_3fd9db23<>+0(SB)/4, $0x3fd9db23
+DATA groupnorm_3fd9db23<>+4(SB)/4, $0x3fd9db23
+DATA groupnorm_3fd9db23<>+8(SB)/4, $0x3fd9db23
+DATA groupnorm_3fd9db23<>+12(SB)/4, $0x3fd9db23
+DATA groupnorm_3fd9db23<>+16(SB)/4, $0x3fd9db23
+DATA groupnorm_3fd9db23<>+20(SB)/4, $0x3fd9db23
+DATA groupnorm_3fd9db23<>+24(SB)/4, $0x3fd9db23
+DATA groupnorm_3fd9db23<>+28(SB)/4, $0x3fd9db23
+GLOBL groupnorm_3fd9db23<>(SB), RODATA|NOPTR, $32
+
+DATA groupnorm_3fb9653b<>+0(SB)/4, $0x3fb9653b
+DATA groupnorm_3fb9653b<>+4(SB)/4, $0x3fb9653b
+DATA groupnorm_3fb9653b<>+8(SB)/4, $0x3fb9653b
+DATA groupnorm_3fb9653b<>+12(SB)/4, $0x3fb9653b
+DATA groupnorm_3fb9653b<>+16(SB)/4, $0x3fb9653b
+DATA groupnorm_3fb9653b<>+20(SB)/4, $0x3fb9653b
+DATA groupnorm_3fb9653b<>+24(SB)/4, $0x3fb9653b
+DATA groupnorm_3fb9653b<>+28(SB)/4, $0x3fb9653b
+GLOBL groupnorm_3fb9653b<>(SB), RODATA|NOPTR, $32
+
 DATA groupnorm_401d265f<>+0(SB)/4, $0x401d265f
 DATA groupnorm_401d265f<>+4(SB)/4, $0x401d265f
 DATA groupnorm_401d265f<>+8(SB)/4, $0x401d265f
@@ -2202,26 +2230,6 @@ DATA groupnorm_3f525c18<>+20(SB)/4, $0x3f525c18
 DATA groupnorm_3f525c18<>+24(SB)/4, $0x3f525c18
 DATA groupnorm_3f525c18<>+28(SB)/4, $0x3f525c18
 GLOBL groupnorm_3f525c18<>(SB), RODATA|NOPTR, $32
-
-DATA groupnorm_3fb9653b<>+0(SB)/4, $0x3fb9653b
-DATA groupnorm_3fb9653b<>+4(SB)/4, $0x3fb9653b
-DATA groupnorm_3fb9653b<>+8(SB)/4, $0x3fb9653b
-DATA groupnorm_3fb9653b<>+12(SB)/4, $0x3fb9653b
-DATA groupnorm_3fb9653b<>+16(SB)/4, $0x3fb9653b
-DATA groupnorm_3fb9653b<>+20(SB)/4, $0x3fb9653b
-DATA groupnorm_3fb9653b<>+24(SB)/4, $0x3fb9653b
-DATA groupnorm_3fb9653b<>+28(SB)/4, $0x3fb9653b
-GLOBL groupnorm_3fb9653b<>(SB), RODATA|NOPTR, $32
-
-DATA groupnorm_3fd9db23<>+0(SB)/4, $0x3fd9db23
-DATA groupnorm_3fd9db23<>+4(SB)/4, $0x3fd9db23
-DATA groupnorm_3fd9db23<>+8(SB)/4, $0x3fd9db23
-DATA groupnorm_3fd9db23<>+12(SB)/4, $0x3fd9db23
-DATA groupnorm_3fd9db23<>+16(SB)/4, $0x3fd9db23
-DATA groupnorm_3fd9db23<>+20(SB)/4, $0x3fd9db23
-DATA groupnorm_3fd9db23<>+24(SB)/4, $0x3fd9db23
-DATA groupnorm_3fd9db23<>+28(SB)/4, $0x3fd9db23
-GLOBL groupnorm_3fd9db23<>(SB), RODATA|NOPTR, $32
 
 DATA groupnorm_415451ec<>+0(SB)/4, $0x415451ec
 DATA groupnorm_415451ec<>+4(SB)/4, $0x415451ec

@@ -15,7 +15,7 @@ const (
 // Requires lists the CPU features that each function uses.
 var Requires = map[string][]string{
 	"Activate":        {"AVX", "AVX512DQ", "AVX512F", "BMI2", "CMOV"},
-	"Affine":          {"AVX", "AVX512DQ", "AVX512F", "BMI2"},
+	"Affine":          {"AVX", "AVX512DQ", "AVX512F", "BMI2", "CMOV"},
 	"FromLanes":       {"AVX", "AVX512F", "CMOV", "FMA3"},
 	"LayerNorm":       {"AVX", "AVX512F", "BMI2", "CMOV", "SSE"},
 	"Moments":         {"AVX", "AVX512F", "BMI2"},

@@ -28,13 +28,13 @@ func activate(e *emitter) {
 		e.TESTQ(o[0], o[0])
 		e.CMOVQEQ(o[0], o[1]) // nil stays nil from row to row
 	}
-	e.eachAct(func(a *activation) {
+	e.eachAct(false, func(a *activation) {
 		s.rows(a.together, func(n int, m mask) {
 			x, temp := a.registers(n)
 			t := temp[0]
 			a.each(func(i int) { e.load(s.at(src, i), m, x[i]) })
 			a.emit()
-			a.run(0)
+			a.run()
 			plain, stored := e.unique("ungated"), e.unique("unadded")
 			e.TESTQ(value, value)
 			e.JZ(LabelRef(plain))
@@ -59,31 +59,33 @@ func activate(e *emitter) {
 			e.ADDQ(valueStride, value)
 			e.ADDQ(addStride, add)
 		})
+		e.ret()
 	})
 }
 
 const signBit = 1 << 31
 
-// activations are the functions in the order of kernels.Act: the temporaries that each needs, how
-// many vectors AVX2 and AVX-512 do at once, which was measured, and the constants to keep in registers
+// activations are the functions in the order of kernels.Act: the temporaries that each needs, whether
+// it ends in a division, how many vectors AVX2 and AVX-512 do at once, which was measured, and the constants to keep in registers
 // where the exponential's are not.
 var activations = []struct {
 	name         string
 	temps        int
+	quotient     bool
 	avx2, avx512 int
 	emit         func(*activation)
 	keep         []float32
 }{
-	{"identity", 3, 2, 4, func(*activation) {}, nil},
-	{"relu", 3, 2, 4, (*activation).relu, nil},
-	{"silu", 4, 2, 4, (*activation).silu, logisticUnit.constants()},
-	{"quick_gelu", 4, 2, 4, (*activation).quickGELU, logisticQuick.constants()},
-	{"gelu", 5, 2, 4, (*activation).gelu, []float32{approx.BellCut, approx.BiasedMagic, -0.5 * approx.Log2E, approx.BellStep, 1, 0.5}},
-	{"gelu_tanh", 4, 2, 4, (*activation).geluTanh, append(logisticUnit.constants(), approx.GELUTanhLinear)},
-	{"sigmoid", 3, 2, 4, (*activation).sigmoid, logisticUnit.constants()},
-	{"tanh", 6, 2, 2, (*activation).tanh, nil},
-	{"mish", 6, 2, 2, (*activation).mish, nil},
-	{"exp", 3, 2, 4, (*activation).exponential, nil},
+	{"identity", 3, false, 2, 4, func(*activation) {}, nil},
+	{"relu", 3, false, 2, 4, (*activation).relu, nil},
+	{"silu", 3, true, 2, 4, (*activation).silu, logisticUnit.constants()},
+	{"quick_gelu", 3, true, 2, 4, (*activation).quickGELU, logisticQuick.constants()},
+	{"gelu", 5, false, 2, 4, (*activation).gelu, []float32{approx.BellCut, approx.BiasedMagic, -0.5 * approx.Log2E, approx.BellStep, 1, 0.5}},
+	{"gelu_tanh", 3, true, 2, 4, (*activation).geluTanh, append(logisticUnit.constants(), approx.GELUTanhLinear)},
+	{"sigmoid", 2, true, 2, 4, (*activation).sigmoid, logisticUnit.constants()},
+	{"tanh", 6, false, 2, 2, (*activation).tanh, nil},
+	{"mish", 6, false, 2, 2, (*activation).mish, nil},
+	{"exp", 3, false, 2, 4, (*activation).exponential, nil},
 }
 
 // An activation emits one function on a few vectors at once, whose chains then overlap. Its
@@ -99,11 +101,15 @@ type activation struct {
 	x        []reg.VecPhysical
 	temp     [6][]reg.VecPhysical
 	kept     map[uint32]reg.VecPhysical
-	steps    []func(i int) // that each has taken in and run has not emitted
+	steps    []func(i int)     // that each has taken in and run has not emitted
+	spare    []reg.VecPhysical // two sets for quotients, or none
+	behind   *quotients        // where the division that ends the function is left to them
+	divisor  []reg.VecPhysical // of that division
 }
 
-// eachAct emits body for each function, and a jump to the one that Act names.
-func (e *emitter) eachAct(body func(a *activation)) {
+// eachAct emits body for each function, and a jump to the one that Act names. Where behind is set, those
+// that end in a division have registers to spare for quotients.
+func (e *emitter) eachAct(behind bool, body func(a *activation)) {
 	e.MOVBLZX(e.field("Act"), reg.EBX)
 	for i, act := range activations {
 		e.CMPL(reg.EBX, U8(i))
@@ -118,6 +124,9 @@ func (e *emitter) eachAct(body func(a *activation)) {
 		}
 		a := &activation{emitter: e, together: together, function: act.emit, kept: map[uint32]reg.VecPhysical{}}
 		free := registers[together*(1+act.temps):]
+		if behind && act.quotient {
+			a.spare, free = free[:2*together], free[2*together:]
+		}
 		if act.keep != nil {
 			a.keep(act.keep, free)
 		} else {
@@ -173,14 +182,11 @@ func (a *activation) emit() { a.function(a) }
 // each takes in a step: f for each vector.
 func (a *activation) each(f func(i int)) { a.steps = append(a.steps, f) }
 
-// run emits the steps that were taken in: of each vector in order, and each vector's lag steps behind
-// those of the one before it.
-func (a *activation) run(lag int) {
-	for t := range len(a.steps) + lag*len(a.x) {
+// run emits the steps that were taken in, each for all vectors.
+func (a *activation) run() {
+	for _, step := range a.steps {
 		for i := range a.x {
-			if n := t - lag*i; n >= 0 && n < len(a.steps) {
-				a.steps[n](i)
-			}
+			step(i)
 		}
 	}
 	a.steps = nil
@@ -188,7 +194,7 @@ func (a *activation) run(lag int) {
 
 // raise sets p = eᵛ; v and n are clobbered.
 func (a *activation) raise(v, n, p []reg.VecPhysical) {
-	a.run(0)
+	a.run()
 	a.exp.emit(v, n, p)
 }
 

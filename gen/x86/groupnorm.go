@@ -100,12 +100,6 @@ func moments(e *emitter) {
 	e.ret()
 }
 
-// affineLag is by how many steps a vector of AVX-512 is behind the one before it. Side by side, four of
-// them come to their divisions at once, of which the core begins one in ten cycles; meanwhile the rest of its
-// scheduler's places fill up. With SiLU a vector takes 12.9 cycles without a lag, 12.4 with one of 3 and
-// 12.8 with 8 (Sapphire Rapids). The divider of AVX2 is fast enough.
-const affineLag = 3
-
 // affine emits Affine: a sweep for each function.
 func affine(e *emitter) {
 	e.function("Affine", layout.Affine, "Affine is kernels.Set.Affine; args points to a kernels.AffineArgs.")
@@ -119,11 +113,11 @@ func affine(e *emitter) {
 	e.get("Shift", shift)
 	e.stride("SrcStride", srcStride)
 	e.stride("DstStride", dstStride)
-	lag := 0
-	if e.wide() {
-		lag = affineLag
-	}
-	e.eachAct(func(a *activation) {
+	e.eachAct(e.wide(), func(a *activation) {
+		var behind *quotients
+		if a.spare != nil {
+			behind = a.newQuotients(a.spare, reg.R15, reg.RBX)
+		}
 		s.rows(a.together, func(n int, m mask) {
 			x, temp := a.registers(n)
 			by, plus := temp[0], temp[1]
@@ -137,12 +131,23 @@ func affine(e *emitter) {
 				e.load(s.at(shift, i), m, plus[i])
 				e.VFMADD213PS(plus[i], by[i], x[i])
 			})
+			if a.behind = nil; n == a.together {
+				a.behind = behind
+			}
 			a.emit()
+			if a.behind != nil {
+				a.runBefore(behind, s.at(dst, 0))
+				return
+			}
 			a.each(func(i int) { e.store(x[i], m, s.at(dst, i)) })
-			a.run(lag)
+			a.run()
 		}, func() {
 			e.ADDQ(srcStride, src)
 			e.ADDQ(dstStride, dst)
 		})
+		if behind != nil {
+			a.finish(behind)
+		}
+		e.ret()
 	})
 }

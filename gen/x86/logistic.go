@@ -18,8 +18,9 @@ func (l *logistic) constants() []float32 {
 	return append([]float32{l.Low, l.High, approx.BiasedMagic, l.Ln2}, l.Poly[:6]...)
 }
 
-// denominator sets d = 1 + e^−ρu for u ≥ l.Low or NaN; v, which may be u, w and n are clobbered.
-func (l *logistic) denominator(a *activation, u, v, w, n, d []reg.VecPhysical) {
+// denominator sets d = 1 + e^−ρu for u ≥ l.Low or NaN; v, which may be u, and w are clobbered.
+func (l *logistic) denominator(a *activation, u, v, w, d []reg.VecPhysical) {
+	n := d // until the polynomial begins
 	top := len(l.Poly) - 1
 	a.each(func(i int) { a.VMINPS(u[i], a.held(l.High, w[i]), v[i]) })
 	a.fill(w, l.Log2E)
@@ -36,32 +37,32 @@ func (l *logistic) denominator(a *activation, u, v, w, n, d []reg.VecPhysical) {
 
 // times emits x·l(x).
 func (l *logistic) times(a *activation) {
-	v, w, n, d := a.temp[0], a.temp[1], a.temp[2], a.temp[3]
+	v, w, d := a.temp[0], a.temp[1], a.temp[2]
 	a.each(func(i int) { a.VMAXPS(a.x[i], a.held(l.Low, v[i]), a.x[i]) })
-	l.denominator(a, a.x, v, w, n, d)
-	a.each(func(i int) { a.VDIVPS(d[i], a.x[i], a.x[i]) })
+	l.denominator(a, a.x, v, w, d)
+	a.over(d)
 }
 
 func (a *activation) silu()      { logisticUnit.times(a) }
 func (a *activation) quickGELU() { logisticQuick.times(a) }
 
 func (a *activation) sigmoid() {
-	w, n, d := a.temp[0], a.temp[1], a.temp[2]
+	w, d := a.temp[0], a.temp[1]
 	a.each(func(i int) { a.VMAXPS(a.x[i], a.held(logisticUnit.Low, w[i]), a.x[i]) })
-	logisticUnit.denominator(a, a.x, a.x, w, n, d)
+	logisticUnit.denominator(a, a.x, a.x, w, d)
 	a.fill(a.x, 1)
-	a.each(func(i int) { a.VDIVPS(d[i], a.x[i], a.x[i]) })
+	a.over(d)
 }
 
 func (a *activation) geluTanh() {
-	v, w, n, d := a.temp[0], a.temp[1], a.temp[2], a.temp[3]
+	v, w, d := a.temp[0], a.temp[1], a.temp[2]
 	low := logisticUnit.Low
 	a.each(func(i int) { a.VMAXPS(a.x[i], a.held(low, v[i]), a.x[i]) })
-	a.each(func(i int) { a.VMULPS(a.x[i], a.x[i], n[i]) })
+	a.each(func(i int) { a.VMULPS(a.x[i], a.x[i], d[i]) })
 	a.fill(v, approx.GELUTanhCubic)
-	a.each(func(i int) { a.VFMADD213PS(a.fixed(approx.GELUTanhLinear), n[i], v[i]) })
+	a.each(func(i int) { a.VFMADD213PS(a.fixed(approx.GELUTanhLinear), d[i], v[i]) })
 	a.each(func(i int) { a.VMULPS(a.x[i], v[i], v[i]) })
 	a.each(func(i int) { a.VMAXPS(v[i], a.held(low, w[i]), v[i]) })
-	logisticUnit.denominator(a, v, v, w, n, d)
-	a.each(func(i int) { a.VDIVPS(d[i], a.x[i], a.x[i]) })
+	logisticUnit.denominator(a, v, v, w, d)
+	a.over(d)
 }

@@ -37,7 +37,7 @@ func (e *emitter) tailMask() reg.Register {
 	return e.Regs[len(e.Regs)-1]
 }
 
-// rows emits the walk and a return: body for n vectors at sweepAt of each row, together of them or
+// rows emits the walk: body for n vectors at sweepAt of each row, together of them or
 // one, and next to step the operands to the next row.
 func (s *sweep) rows(together int, body func(n int, m mask), next func()) {
 	row, some, ones, one := s.unique("row"), s.unique("some"), s.unique("ones"), s.unique("one")
@@ -72,7 +72,6 @@ func (s *sweep) rows(together int, body func(n int, m mask), next func()) {
 	s.DECQ(sweepRows)
 	s.JNZ(LabelRef(row))
 	s.Label(done)
-	s.ret()
 }
 
 // at is the i-th vector of an operand at sweepAt.
