@@ -2,6 +2,7 @@ package attention
 
 import (
 	"math"
+	"slices"
 	"sync"
 
 	"github.com/lanewise/lanewise/engine"
@@ -18,8 +19,10 @@ const keyBlock = 96
 const (
 	// tasksPerWorker is how many tasks a worker should find, to even out what workers differ by.
 	tasksPerWorker = 4
-	// runFloats bounds the state of a run's tiles, half a megabyte in the second-level cache.
+	// runFloats bounds what the tiles of a run that passes through the keys together carry, half a megabyte
+	// in the second-level cache, and maxRun how many they are.
 	runFloats = 1 << 19 / 4
+	maxRun    = 32
 	// groupFloats bounds the keys and values of a task's heads, likewise.
 	groupFloats = 1 << 19 / 4
 	// packTiles is the length of a run from which on a block's keys and values are first copied out
@@ -49,13 +52,15 @@ type job struct {
 	tiles         int // of queries of an image
 	run, runs     int // tiles in a task, tasks for the tiles of an image
 	group, groups int // heads in a task, tasks for the heads of an image
+
+	work []task // for each worker, that which it is at
 }
 
 var jobs = sync.Pool{New: func() any { return new(job) }}
 
 // plan fills in the job.
 func (j *job) plan(e *engine.Engine, dst, q tensor.Mat, kv []KV, s Shape) {
-	*j = job{dst: dst, q: q, kv: append(j.kv[:0], kv...), Shape: s}
+	*j = job{dst: dst, q: q, kv: append(j.kv[:0], kv...), Shape: s, work: slices.Grow(j.work[:0], e.Workers())[:e.Workers()]}
 	j.unit, j.lanes = e.Set().GEMM.Lanes, e.Set().Queries
 	j.size = q.Cols / s.Heads
 	if j.Scale == 0 {
@@ -93,7 +98,7 @@ func (j *job) divide(workers int) {
 	j.group = ceil(j.Heads, j.groups)
 	longest := j.Batch * j.groups * j.tiles / enough
 	if !j.short {
-		longest = min(longest, runFloats/j.stateFloats())
+		longest = min(longest, runFloats/j.tileFloats(), maxRun)
 	}
 	j.runs = ceil(j.tiles, max(longest, 1))
 	j.run = ceil(j.tiles, j.runs)
@@ -106,7 +111,8 @@ func (j *job) tasks() int { return j.Batch * j.groups * j.runs }
 // forget drops the references to the caller's memory.
 func (j *job) forget() {
 	clear(j.kv)
-	*j = job{kv: j.kv[:0]}
+	clear(j.work)
+	*j = job{kv: j.kv[:0], work: j.work[:0]}
 }
 
 // tile returns the queries of an image that its i-th tile holds, first up to end, and how many lanes they

@@ -12,25 +12,31 @@ import (
 type task struct {
 	*job
 	*engine.Worker
-	image    int
-	head     int // that is worked on
-	from, to int // tiles that pass through the keys together
+	image int
+	head  int // that is worked on
 
-	state  []float32 // of each tile: see tileState
+	memory  [maxRun]tile
+	through []tile // those in memory that pass through the keys together
+
+	state  []float32 // of the tiles: see take
 	scores []float32 // block × lanes
 	packed []float32 // block × size, twice: a block's keys and values
 	masks
 }
 
-// tileState is what a tile of queries carries from block to block.
-type tileState struct {
+// tile is up to Set.Queries queries of an image, and what they carry from block to block.
+type tile struct {
+	index      int // in the image
+	query, end int // of the image
+	lanes      int
+
 	q, o            []float32 // size × lanes: scaled queries; values weighed so far
 	max, sum, alpha []float32 // lanes: see kernels.SoftmaxArgs
 	total           []float32 // size × lanes: the sum of contexts, where they are several
 }
 
-// stateFloats is the memory of a tileState.
-func (j *job) stateFloats() int {
+// tileFloats is the memory of a tile.
+func (j *job) tileFloats() int {
 	n := 2*j.size + 3
 	if j.sums() {
 		n += j.size
@@ -54,7 +60,7 @@ func (j *job) packs() bool { return j.together() >= packTiles }
 
 // scratch is the memory of a task.
 func (j *job) scratch() engine.Scratch {
-	n := j.together()*j.stateFloats() + j.block*j.lanes
+	n := j.together()*j.tileFloats() + j.block*j.lanes
 	if j.packs() {
 		n += 2 * j.block * j.size
 	}
@@ -63,13 +69,14 @@ func (j *job) scratch() engine.Scratch {
 
 // Tile does one task: it implements engine.Job.
 func (j *job) Tile(w *engine.Worker, n int) {
-	t := task{job: j, Worker: w, image: n / j.groups / j.runs}
+	t := &j.work[w.Index]
+	t.job, t.Worker, t.image = j, w, n/j.groups/j.runs
 	f := w.Floats()
 	cut := func(n int) (v []float32) {
 		v, f = f[:n:n], f[n:]
 		return v
 	}
-	t.state, t.scores = cut(j.together()*j.stateFloats()), cut(j.block*j.lanes)
+	t.state, t.scores = cut(j.together()*j.tileFloats()), cut(j.block*j.lanes)
 	if j.packs() {
 		t.packed = cut(2 * j.block * j.size)
 	}
@@ -78,36 +85,31 @@ func (j *job) Tile(w *engine.Worker, n int) {
 	first := n / j.groups % j.runs * j.run
 	last := min(first+j.run, j.tiles)
 	head := n % j.groups * j.group
-	for t.from = first; t.from < last; t.from = t.to {
-		t.to = min(t.from+j.together(), last)
+	for from := first; from < last; from += j.together() {
+		t.take(from, min(from+j.together(), last))
 		for t.head = head; t.head < min(head+j.group, j.Heads); t.head++ {
 			t.attend()
 		}
 	}
 }
 
-// A tile is one of those that pass through the keys together.
-type tile struct {
-	tileState
-	index      int // in the image
-	query, end int // of the image
-	lanes      int
-}
-
-// tileAt returns tile i of the image.
-func (t *task) tileAt(i int) tile {
-	first, end, lanes := t.tile(i)
-	s := t.state[(i-t.from)*t.stateFloats():]
-	cut := func(n int) (v []float32) {
-		v, s = s[:n:n], s[n:]
-		return v
+// take has tiles from up to to pass through the keys together.
+func (t *task) take(from, to int) {
+	t.through = t.memory[:to-from]
+	for i := range t.through {
+		first, end, lanes := t.tile(from + i)
+		f := t.state[i*t.tileFloats():]
+		cut := func(n int) (v []float32) {
+			v, f = f[:n:n], f[n:]
+			return v
+		}
+		panel := t.size * lanes
+		t.through[i] = tile{index: from + i, query: first, end: end, lanes: lanes,
+			q: cut(panel), o: cut(panel), max: cut(lanes), sum: cut(lanes), alpha: cut(lanes)}
+		if t.sums() {
+			t.through[i].total = cut(panel)
+		}
 	}
-	panel := t.size * lanes
-	state := tileState{q: cut(panel), o: cut(panel), max: cut(lanes), sum: cut(lanes), alpha: cut(lanes)}
-	if t.sums() {
-		state.total = cut(panel)
-	}
-	return tile{state, i, first, end, lanes}
 }
 
 // part cuts the task's image and head out of m: tokens rows for each image.
@@ -122,7 +124,7 @@ func (t *task) attend() {
 		if i == 0 || !t.Joint {
 			t.begin()
 		}
-		t.through(i)
+		t.pass(i)
 		if t.sums() {
 			t.add(i)
 		}
@@ -132,21 +134,20 @@ func (t *task) attend() {
 
 // readQueries lays the queries into lanes, scaled for a softmax to base 2.
 func (t *task) readQueries() {
-	q := t.part(t.q, t.queries)
 	a := &t.Args.ToLanes
-	a.Cols, a.SrcStride, a.Scale = t.size, q.Stride, float32(float64(t.Scale)*math.Log2E)
-	for i := t.from; i < t.to; i++ {
-		tile := t.tileAt(i)
+	a.Cols, a.SrcStride, a.Scale = t.size, t.q.Stride, float32(float64(t.Scale)*math.Log2E)
+	for i := range t.through {
+		tile := &t.through[i]
 		a.Rows, a.Lanes, a.DstStride = tile.end-tile.query, tile.lanes, tile.lanes
-		a.Src, a.Dst = q.Data[tile.query*q.Stride:], tile.q
+		a.Src, a.Dst = t.rowsOf(t.q, tile, t.head).Data, tile.q
 		t.Set.ToLanes(a)
 	}
 }
 
 // begin lets the tiles start a softmax.
 func (t *task) begin() {
-	for i := t.from; i < t.to; i++ {
-		tile := t.tileAt(i)
+	for i := range t.through {
+		tile := &t.through[i]
 		clear(tile.sum)
 		fill(tile.max, -math.MaxFloat32)
 	}
@@ -160,31 +161,35 @@ type block struct {
 	next         [2]tensor.Mat // keys and values of the block that comes next; no rows where none does
 }
 
-// through takes the tiles through context i.
-func (t *task) through(i int) {
+// pass takes the tiles through context i, block by block.
+func (t *task) pass(i int) {
 	c := &t.kv[i]
 	tokens := c.K.Rows / t.Batch
 	keys, values := t.part(c.K, tokens), t.part(c.V, tokens)
 	seen := tokens
 	if t.Causal {
-		_, end, _ := t.tile(t.to - 1)
-		seen = min(seen, end)
+		seen = min(seen, t.through[len(t.through)-1].end)
 	}
 	for first := 0; first < seen; first += keyBlock {
 		end := min(first+keyBlock, tokens)
 		after := min(end+keyBlock, tokens)
-		b := block{i, first, end, keys.Slice(first, end), values.Slice(first, end), [2]tensor.Mat{keys.Slice(end, after), values.Slice(end, after)}}
+		b := block{i, first, end, rows(keys, first, end), rows(values, first, end), [2]tensor.Mat{rows(keys, end, after), rows(values, end, after)}}
 		if t.packs() {
 			b.keys = pack(t.packed, b.keys)
 			b.values = pack(t.packed[t.block*t.size:], b.values)
 		}
-		for i := t.from; i < t.to; i++ {
-			tile := t.tileAt(i)
+		for i := range t.through {
+			tile := &t.through[i]
 			if !t.Causal || first < tile.end { // otherwise every key comes after these queries
-				t.pass(&tile, &b)
+				t.see(tile, &b)
 			}
 		}
 	}
+}
+
+// rows is m.Slice for a range that is known to lie in m.
+func rows(m tensor.Mat, lo, hi int) tensor.Mat {
+	return tensor.Mat{Rows: hi - lo, Cols: m.Cols, Stride: m.Stride, Data: m.Data[min(lo*m.Stride, len(m.Data)):]}
 }
 
 // pack copies m to memory of its own, its rows beside each other.
@@ -196,8 +201,8 @@ func pack(to []float32, m tensor.Mat) tensor.Mat {
 	return p
 }
 
-// pass takes a tile through a block of keys.
-func (t *task) pass(tile *tile, b *block) {
+// see takes a tile through a block of keys.
+func (t *task) see(tile *tile, b *block) {
 	keys := b.end - b.first
 	fetchScore, fetchWeigh := t.ahead(tile, b)
 	t.Args.Score = kernels.ScoreArgs{
@@ -224,11 +229,11 @@ func (t *task) pass(tile *tile, b *block) {
 // q.
 func (t *task) ahead(tile *tile, b *block) (score, weigh tensor.Mat) {
 	if keys, values := b.next[0], b.next[1]; keys.Rows > 0 {
-		i, n := tile.index-t.from, t.to-t.from
+		i, n := tile.index-t.through[0].index, len(t.through)
 		lo, hi := i*keys.Rows/n, (i+1)*keys.Rows/n
-		return keys.Slice(lo, hi), values.Slice(lo, hi)
+		return rows(keys, lo, hi), rows(values, lo, hi)
 	}
-	return t.nextQueries(tile), t.part(t.dst, t.queries).Slice(tile.query, tile.end)
+	return t.nextQueries(tile), t.rowsOf(t.dst, tile, t.head)
 }
 
 // nextQueries returns the queries that are laid into lanes after those of tile: where a tile goes through
@@ -237,14 +242,20 @@ func (t *task) nextQueries(tile *tile) tensor.Mat {
 	if !t.short || t.head+1 == t.Heads {
 		return tensor.Mat{}
 	}
-	return t.q.Slice(t.image*t.queries+tile.query, t.image*t.queries+tile.end).Columns((t.head+1)*t.size, (t.head+2)*t.size)
+	return t.rowsOf(t.q, tile, t.head+1)
+}
+
+// rowsOf cuts a tile's queries of a head out of m.
+func (t *task) rowsOf(m tensor.Mat, tile *tile, head int) tensor.Mat {
+	first := (t.image*t.queries+tile.query)*m.Stride + head*t.size
+	return tensor.Mat{Rows: tile.end - tile.query, Cols: t.size, Stride: m.Stride, Data: m.Data[first:]}
 }
 
 // add brings what was weighed of context i to its scale and adds it to the total.
 func (t *task) add(i int) {
 	a := &t.Args.Activate
-	for n := t.from; n < t.to; n++ {
-		tile := t.tileAt(n)
+	for n := range t.through {
+		tile := &t.through[n]
 		settle(tile.sum, t.kv[i].Scale)
 		*a = kernels.ActivateArgs{
 			Rows: t.size, Cols: tile.lanes, Act: kernels.Identity, Src: tile.o, SrcStride: tile.lanes,
@@ -260,11 +271,10 @@ func (t *task) add(i int) {
 // write lays the sum of contexts back into rows, or multiplies what was weighed of the only one by its
 // factors on the way.
 func (t *task) write() {
-	dst := t.part(t.dst, t.queries)
 	a := &t.Args.FromLanes
-	a.Cols, a.Add, a.DstStride = t.size, false, dst.Stride
-	for i := t.from; i < t.to; i++ {
-		tile := t.tileAt(i)
+	a.Cols, a.Add, a.DstStride = t.size, false, t.dst.Stride
+	for i := range t.through {
+		tile := &t.through[i]
 		a.Src = tile.o
 		if t.sums() {
 			a.Src = tile.total
@@ -272,7 +282,7 @@ func (t *task) write() {
 		} else {
 			settle(tile.sum, t.kv[0].Scale)
 		}
-		a.Rows, a.Lanes, a.Scale, a.Dst = tile.end-tile.query, tile.lanes, tile.sum, dst.Data[tile.query*dst.Stride:]
+		a.Rows, a.Lanes, a.Scale, a.Dst = tile.end-tile.query, tile.lanes, tile.sum, t.rowsOf(t.dst, tile, t.head).Data
 		t.Set.FromLanes(a)
 	}
 }
