@@ -20,7 +20,7 @@ type task struct {
 
 	state  []float32 // of the tiles: see take
 	scores []float32 // block × lanes
-	packed []float32 // block × size, twice: a block's keys and values
+	packed []float32 // block × size: a block's values
 	masks
 }
 
@@ -55,14 +55,14 @@ func (j *job) together() int {
 	return j.run
 }
 
-// packs says whether blocks of keys and values are copied.
+// packs says whether a block's values are copied.
 func (j *job) packs() bool { return j.together() >= packTiles }
 
 // scratch is the memory of a task.
 func (j *job) scratch() engine.Scratch {
 	n := j.together()*j.tileFloats() + j.block*j.lanes
 	if j.packs() {
-		n += 2 * j.block * j.size
+		n += j.block * j.size
 	}
 	return engine.Scratch{Floats: n + j.maskFloats()}
 }
@@ -78,7 +78,7 @@ func (j *job) Tile(w *engine.Worker, n int) {
 	}
 	t.state, t.scores = cut(j.together()*j.tileFloats()), cut(j.block*j.lanes)
 	if j.packs() {
-		t.packed = cut(2 * j.block * j.size)
+		t.packed = cut(j.block * j.size)
 	}
 	t.beginMasks(f)
 
@@ -175,8 +175,7 @@ func (t *task) pass(i int) {
 		after := min(end+keyBlock, tokens)
 		b := block{i, first, end, rows(keys, first, end), rows(values, first, end), [2]tensor.Mat{rows(keys, end, after), rows(values, end, after)}}
 		if t.packs() {
-			b.keys = pack(t.packed, b.keys)
-			b.values = pack(t.packed[t.block*t.size:], b.values)
+			b.values = pack(t.packed, b.values)
 		}
 		for i := range t.through {
 			tile := &t.through[i]
