@@ -19,9 +19,9 @@ const keyBlock = 96
 const (
 	// tasksPerWorker is how many tasks a worker should find, to even out what workers differ by.
 	tasksPerWorker = 4
-	// runFloats bounds what the tiles of a run that passes through the keys together carry, half a megabyte
-	// in the second-level cache, and maxRun how many they are.
-	runFloats = 1 << 19 / 4
+	// runFloats bounds what the tiles of a run that passes through the keys together carry, three quarters of a
+	// megabyte in the second-level cache: two tiles of a head of 512. maxRun is how many they are at most.
+	runFloats = 3 << 18 / 4
 	maxRun    = 32
 	// groupFloats bounds the keys and values of a task's heads, likewise.
 	groupFloats = 1 << 19 / 4
