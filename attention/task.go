@@ -271,7 +271,7 @@ func (t *task) add(i int) {
 // factors on the way.
 func (t *task) write() {
 	a := &t.Args.FromLanes
-	a.Cols, a.Add, a.DstStride = t.size, false, t.dst.Stride
+	a.Cols, a.DstStride = t.size, t.dst.Stride
 	for i := range t.through {
 		tile := &t.through[i]
 		a.Src = tile.o

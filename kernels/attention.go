@@ -105,14 +105,12 @@ type WeighArgs struct {
 
 // FromLanesArgs asks for lanes to be laid back into rows: for r < Rows, c < Cols and W = Lanes,
 //
-//	Dst[r*DstStride+c] = Scale[r] * Src[c*W+r]                          // Add is false
-//	Dst[r*DstStride+c] = fma(Scale[r], Src[c*W+r], Dst[r*DstStride+c])  // Add is true
+//	Dst[r*DstStride+c] = Scale[r] * Src[c*W+r]
 type FromLanesArgs struct {
 	Rows, Cols int // Rows ≤ Lanes
 	Lanes      int
 	Src        []float32
 	Scale      []float32 // Lanes values
-	Add        bool
 	Dst        []float32
 	DstStride  int
 }
@@ -216,12 +214,7 @@ func fromLanesGeneric(a *FromLanesArgs) {
 	for r := range a.Rows {
 		scale, dst := a.Scale[r], a.Dst[r*a.DstStride:][:a.Cols]
 		for c := range dst {
-			v := a.Src[c*a.Lanes+r]
-			if a.Add {
-				dst[c] = fma(scale, v, dst[c])
-			} else {
-				dst[c] = scale * v
-			}
+			dst[c] = scale * a.Src[c*a.Lanes+r]
 		}
 	}
 }

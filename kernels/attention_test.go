@@ -80,7 +80,7 @@ func FuzzAttentionKernels(f *testing.F) {
 			lanes := max(set.GEMM.Width(rows), set.GEMM.Width(1+r.IntN(set.Queries)))
 			checkToLanes(t, set, kernels.ToLanesArgs{Rows: rows, Cols: cols, Lanes: lanes, Scale: 0.7,
 				SrcStride: cols + int(slack), DstStride: lanes + r.IntN(9)}, seed)
-			checkFromLanes(t, set, kernels.FromLanesArgs{Rows: rows, Cols: cols, Lanes: lanes, Add: flags&1 != 0, DstStride: cols + int(slack)}, seed)
+			checkFromLanes(t, set, kernels.FromLanesArgs{Rows: rows, Cols: cols, Lanes: lanes, DstStride: cols + int(slack)}, seed)
 			checkScore(t, set, kernels.ScoreArgs{Keys: keys, Cols: cols, Lanes: lanes, KStride: cols + int(slack)}, flags&2 != 0, flags&4 != 0, 0, seed)
 			checkWeigh(t, set, kernels.WeighArgs{Rows: cols, Keys: keys, Lanes: lanes, VStride: cols + int(slack)}, flags&1 != 0, 0, seed)
 			spread := float32(math.Exp(8 * r.Float64()))

@@ -16,7 +16,7 @@ const (
 var Requires = map[string][]string{
 	"Activate":        {"AVX", "AVX2", "CMOV", "FMA3"},
 	"Affine":          {"AVX", "AVX2", "FMA3"},
-	"FromLanes":       {"AVX", "CMOV", "FMA3"},
+	"FromLanes":       {"AVX", "CMOV"},
 	"LayerNorm":       {"AVX", "AVX2", "CMOV", "FMA3", "SSE"},
 	"Moments":         {"AVX", "FMA3"},
 	"Peak":            {"AVX", "FMA3"},

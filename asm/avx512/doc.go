@@ -16,7 +16,7 @@ const (
 var Requires = map[string][]string{
 	"Activate":        {"AVX", "AVX512DQ", "AVX512F", "BMI2", "CMOV"},
 	"Affine":          {"AVX", "AVX512DQ", "AVX512F", "BMI2", "CMOV"},
-	"FromLanes":       {"AVX", "AVX512F", "CMOV", "FMA3"},
+	"FromLanes":       {"AVX", "AVX512F", "CMOV"},
 	"LayerNorm":       {"AVX", "AVX512F", "BMI2", "CMOV", "SSE"},
 	"Moments":         {"AVX", "AVX512F", "BMI2"},
 	"Peak":            {"AVX", "AVX512F"},

@@ -368,10 +368,10 @@ next:
 	RET
 
 // func FromLanes(args *byte)
-// Requires: AVX, AVX512F, CMOV, FMA3
+// Requires: AVX, AVX512F, CMOV
 TEXT ·FromLanes(SB), NOSPLIT, $16-8
 	MOVQ args+0(FP), AX
-	MOVQ 80(AX), DI
+	MOVQ 72(AX), DI
 	MOVQ DI, (SP)
 	MOVQ 48(AX), DI
 	MOVQ DI, 8(SP)
@@ -389,7 +389,7 @@ group:
 	VBROADCASTSS 8(DX), Z10
 	VBROADCASTSS 12(DX), Z11
 	ADDQ         $0x10, 8(SP)
-	MOVQ         104(AX), R10
+	MOVQ         96(AX), R10
 	SHLQ         $0x02, R10
 	MOVQ         (SP), DI
 	LEAQ         (DI)(R10*1), DX
@@ -441,32 +441,20 @@ block16:
 	VUNPCKHPD    Z6, Z4, Z1
 	VUNPCKLPD    Z7, Z5, Z2
 	VUNPCKHPD    Z7, Z5, Z3
-	CMPB         72(AX), $0x00
-	JNE          add16
 	VMULPS       Z8, Z0, Z0
 	VMULPS       Z9, Z1, Z1
 	VMULPS       Z10, Z2, Z2
 	VMULPS       Z11, Z3, Z3
-
-store16:
-	VMOVUPS Z3, (BX)
-	VMOVUPS Z2, (R9)
-	VMOVUPS Z1, (R8)
-	VMOVUPS Z0, (DI)
-	ADDQ    $0x40, DI
-	ADDQ    $0x40, R8
-	ADDQ    $0x40, R9
-	ADDQ    $0x40, BX
-	SUBQ    $0x10, DX
-	JGE     block16
-	JMP     rest16
-
-add16:
-	VFMADD213PS (DI), Z8, Z0
-	VFMADD213PS (R8), Z9, Z1
-	VFMADD213PS (R9), Z10, Z2
-	VFMADD213PS (BX), Z11, Z3
-	JMP         store16
+	VMOVUPS      Z3, (BX)
+	VMOVUPS      Z2, (R9)
+	VMOVUPS      Z1, (R8)
+	VMOVUPS      Z0, (DI)
+	ADDQ         $0x40, DI
+	ADDQ         $0x40, R8
+	ADDQ         $0x40, R9
+	ADDQ         $0x40, BX
+	SUBQ         $0x10, DX
+	JGE          block16
 
 rest16:
 	ADDQ    $0x10, DX
@@ -493,32 +481,20 @@ block8:
 	VUNPCKHPD   Y6, Y4, Y1
 	VUNPCKLPD   Y7, Y5, Y2
 	VUNPCKHPD   Y7, Y5, Y3
-	CMPB        72(AX), $0x00
-	JNE         add8
 	VMULPS      Y8, Y0, Y0
 	VMULPS      Y9, Y1, Y1
 	VMULPS      Y10, Y2, Y2
 	VMULPS      Y11, Y3, Y3
-
-store8:
-	VMOVUPS Y3, (BX)
-	VMOVUPS Y2, (R9)
-	VMOVUPS Y1, (R8)
-	VMOVUPS Y0, (DI)
-	ADDQ    $0x20, DI
-	ADDQ    $0x20, R8
-	ADDQ    $0x20, R9
-	ADDQ    $0x20, BX
-	SUBQ    $0x08, DX
-	JGE     block8
-	JMP     rest8
-
-add8:
-	VFMADD213PS (DI), Y8, Y0
-	VFMADD213PS (R8), Y9, Y1
-	VFMADD213PS (R9), Y10, Y2
-	VFMADD213PS (BX), Y11, Y3
-	JMP         store8
+	VMOVUPS     Y3, (BX)
+	VMOVUPS     Y2, (R9)
+	VMOVUPS     Y1, (R8)
+	VMOVUPS     Y0, (DI)
+	ADDQ        $0x20, DI
+	ADDQ        $0x20, R8
+	ADDQ        $0x20, R9
+	ADDQ        $0x20, BX
+	SUBQ        $0x08, DX
+	JGE         block8
 
 rest8:
 	ADDQ  $0x08, DX
@@ -526,12 +502,8 @@ rest8:
 	JZ    done
 
 column:
-	VMOVUPS (R10), X0
-	CMPB    72(AX), $0x00
-	JNE     addColumn
-	VMULPS  X12, X0, X0
-
-storeColumn:
+	VMOVUPS    (R10), X0
+	VMULPS     X12, X0, X0
 	VEXTRACTPS $0x03, X0, (BX)
 	VEXTRACTPS $0x02, X0, (R9)
 	VEXTRACTPS $0x01, X0, (R8)
@@ -543,15 +515,6 @@ storeColumn:
 	ADDQ       R14, R10
 	DECQ       DX
 	JNZ        column
-	JMP        done
-
-addColumn:
-	VMOVSS      (DI), X4
-	VINSERTPS   $0x10, (R8), X4, X4
-	VINSERTPS   $0x20, (R9), X4, X4
-	VINSERTPS   $0x30, (BX), X4, X4
-	VFMADD213PS X4, X12, X0
-	JMP         storeColumn
 
 done:
 	ADDQ $0x10, SI

@@ -109,8 +109,8 @@ TEXT ·FromLanes(SB), NOSPLIT, $0-8
 	MOVD (R19), R0
 	MOVD 16(R19), R1
 	LSL $2, R1, R1
-	MOVD 80(R19), R3
-	MOVD 104(R19), R4
+	MOVD 72(R19), R3
+	MOVD 96(R19), R4
 	LSL $2, R4, R4
 	MOVD 24(R19), R5
 	MOVD 48(R19), R7
@@ -130,11 +130,9 @@ vector:
 	ADD R4, R11, R3
 	MOVD R5, R6
 	MOVD 8(R19), R2
-	MOVBU 72(R19), R12
-	CBNZ R12, add
 	SUBS $4, R2
-	BLT scaleRest
-scaleBlock:
+	BLT rest
+block:
 	FMOVQ (R6), F0
 	ADD R1, R6
 	FMOVQ (R6), F1
@@ -160,11 +158,11 @@ scaleBlock:
 	FMOVQ.P F1, 16(R9)
 	FMOVQ.P F0, 16(R8)
 	SUBS $4, R2
-	BGE scaleBlock
-scaleRest:
+	BGE block
+rest:
 	ADDS $4, R2
 	BEQ done
-scaleColumn:
+column:
 	FMOVQ (R6), F0
 	ADD R1, R6
 	WORD $0x6e30dc00 // fmul v0.4s, v0.4s, v16.4s
@@ -173,59 +171,7 @@ scaleColumn:
 	VST1.P V0.S[1], 4(R9)
 	VST1.P V0.S[0], 4(R8)
 	SUBS $1, R2
-	BNE scaleColumn
-	B done
-add:
-	SUBS $4, R2
-	BLT addRest
-addBlock:
-	FMOVQ (R6), F0
-	ADD R1, R6
-	FMOVQ (R6), F1
-	ADD R1, R6
-	FMOVQ (R6), F2
-	ADD R1, R6
-	FMOVQ (R6), F3
-	ADD R1, R6
-	VTRN1 V1.S4, V0.S4, V4.S4
-	VTRN2 V1.S4, V0.S4, V5.S4
-	VTRN1 V3.S4, V2.S4, V6.S4
-	VTRN2 V3.S4, V2.S4, V7.S4
-	VZIP1 V6.D2, V4.D2, V0.D2
-	VZIP1 V7.D2, V5.D2, V1.D2
-	VZIP2 V6.D2, V4.D2, V2.D2
-	VZIP2 V7.D2, V5.D2, V3.D2
-	FMOVQ (R8), F4
-	FMOVQ (R9), F5
-	FMOVQ (R10), F6
-	FMOVQ (R11), F7
-	WORD $0x4f901004 // fmla v4.4s, v0.4s, v16.s[0]
-	WORD $0x4fb01025 // fmla v5.4s, v1.4s, v16.s[1]
-	WORD $0x4f901846 // fmla v6.4s, v2.4s, v16.s[2]
-	WORD $0x4fb01867 // fmla v7.4s, v3.4s, v16.s[3]
-	FMOVQ.P F7, 16(R11)
-	FMOVQ.P F6, 16(R10)
-	FMOVQ.P F5, 16(R9)
-	FMOVQ.P F4, 16(R8)
-	SUBS $4, R2
-	BGE addBlock
-addRest:
-	ADDS $4, R2
-	BEQ done
-addColumn:
-	FMOVQ (R6), F0
-	ADD R1, R6
-	VLD1 (R8), V4.S[0]
-	VLD1 (R9), V4.S[1]
-	VLD1 (R10), V4.S[2]
-	VLD1 (R11), V4.S[3]
-	WORD $0x4e30cc04 // fmla v4.4s, v0.4s, v16.4s
-	VST1.P V4.S[3], 4(R11)
-	VST1.P V4.S[2], 4(R10)
-	VST1.P V4.S[1], 4(R9)
-	VST1.P V4.S[0], 4(R8)
-	SUBS $1, R2
-	BNE addColumn
+	BNE column
 done:
 	ADD $16, R5
 	SUBS $4, R0

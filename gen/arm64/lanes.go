@@ -102,11 +102,11 @@ func toLanes(e *emitter) {
 
 // fromLanes emits FromLanes: four lanes at a time, which are rows of Dst, and four columns at once.
 //
-// Where there are fewer than four rows, the others' pointer is the last row's: it is read for all before
-// anything is written, and the last row itself is written after them.
+// Where there are fewer than four rows, the others' pointer is the last row's, and the last row itself is
+// written after them.
 //
-// Register plan: V0 to V3 hold a block by columns, then by rows, V4 to V7 are those on their way, then the rows of
-// Dst that are added to; V16 is four values of Scale.
+// Register plan: V0 to V3 hold a block by columns, then by rows, V4 to V7 are those on their way; V16 is four
+// values of Scale.
 func fromLanes(e *emitter) {
 	rows, lanes, cols := R(0), R(1), R(2)  // rows still to do; bytes from column to column; columns still to do
 	dst, dstStride := R(3), R(4)           // the next row
@@ -135,66 +135,34 @@ func fromLanes(e *emitter) {
 	e.ADD(dstStride, row[3], dst)
 	e.MOVD(first, src)
 	e.get("Cols", cols)
-	e.MOVBU(e.field("Add"), tmp)
-	e.CBNZ(tmp, "add")
-	walk := func(name string, block, column func()) {
-		e.SUBS(vector, cols)
-		e.BLT(name + "Rest")
-		e.label(name + "Block")
-		for c := range V(vector) {
-			e.FMOVQ(at(src, 0), c)
-			e.ADD(lanes, src)
-		}
-		e.transpose(0, 4)
-		block()
-		e.SUBS(vector, cols)
-		e.BGE(name + "Block")
-		e.label(name + "Rest")
-		e.ADDS(vector, cols)
-		e.BEQ("done")
-		e.label(name + "Column")
-		e.FMOVQ(at(src, 0), V(0))
+	e.SUBS(vector, cols)
+	e.BLT("rest")
+	e.label("block")
+	for c := range V(vector) {
+		e.FMOVQ(at(src, 0), c)
 		e.ADD(lanes, src)
-		column()
-		e.SUBS(1, cols)
-		e.BNE(name + "Column")
 	}
-	store := func(first V) {
-		for r := vector - 1; r >= 0; r-- {
-			e.FMOVQP(first+V(r), at(row[r], bytesV))
-		}
+	e.transpose(0, 4)
+	for r := range V(vector) {
+		e.FMULLane(scale, Lane(r), r, r)
 	}
-	storeOne := func(v V) {
-		for r := vector - 1; r >= 0; r-- {
-			e.storeLaneP(v, Lane(r), row[r])
-		}
+	for r := vector - 1; r >= 0; r-- {
+		e.FMOVQP(V(r), at(row[r], bytesV))
 	}
-	walk("scale", func() {
-		for r := range V(vector) {
-			e.FMULLane(scale, Lane(r), r, r)
-		}
-		store(0)
-	}, func() {
-		e.FMUL(scale, 0, 0)
-		storeOne(0)
-	})
-	e.B("done")
-	e.label("add")
-	walk("add", func() {
-		for r, p := range row {
-			e.FMOVQ(at(p, 0), V(4+r))
-		}
-		for r := range V(vector) {
-			e.FMLALane(scale, Lane(r), r, 4+r)
-		}
-		store(4)
-	}, func() {
-		for r, p := range row {
-			e.loadLane(p, 4, Lane(r))
-		}
-		e.FMLA(scale, 0, 4)
-		storeOne(4)
-	})
+	e.SUBS(vector, cols)
+	e.BGE("block")
+	e.label("rest")
+	e.ADDS(vector, cols)
+	e.BEQ("done")
+	e.label("column")
+	e.FMOVQ(at(src, 0), V(0))
+	e.ADD(lanes, src)
+	e.FMUL(scale, 0, 0)
+	for r := vector - 1; r >= 0; r-- {
+		e.storeLaneP(0, Lane(r), row[r])
+	}
+	e.SUBS(1, cols)
+	e.BNE("column")
 	e.label("done")
 	e.ADD(bytesV, first)
 	e.SUBS(vector, rows)

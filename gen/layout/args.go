@@ -72,7 +72,6 @@ var (
 	FromLanes = mirror("FromLanesArgs", `
 		Rows Cols Lanes int
 		Src Scale slice
-		Add bool
 		Dst slice
 		DstStride int`)
 

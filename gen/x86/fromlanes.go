@@ -98,12 +98,9 @@ func (u *unpacker) blocks(n int) {
 	u.quarters(v, all, nil, func(column int) Mem { return stepped(bases, unpackStride, unpackThree, column) })
 	u.LEAQ(Mem{Base: bases[len(bases)-1], Index: unpackStride, Scale: 4}, bases[0])
 	u.transpose(v, t)
-	u.CMPB(u.field("Add"), U8(0))
-	u.JNE(LabelRef(name("add")))
 	for i := range v {
 		u.VMULPS(scale[i], v[i], v[i])
 	}
-	u.Label(name("store"))
 	for i := len(v) - 1; i >= 0; i-- {
 		u.VMOVUPS(v[i], Mem{Base: unpackRows[i]})
 	}
@@ -112,27 +109,18 @@ func (u *unpacker) blocks(n int) {
 	}
 	u.SUBQ(U8(n), unpackCols)
 	u.JGE(LabelRef(name("block")))
-	u.JMP(LabelRef(name("rest")))
-	u.Label(name("add"))
-	for i := range v {
-		u.VFMADD213PS(Mem{Base: unpackRows[i]}, scale[i], v[i])
-	}
-	u.JMP(LabelRef(name("store")))
 	u.Label(name("rest"))
 	u.ADDQ(U8(n), unpackCols)
 }
 
 // columns emits the walk over the columns that are left.
 func (u *unpacker) columns() {
-	v, t, scale := u.v[0].AsX(), u.t[0].AsX(), u.factors.AsX()
+	v, scale := u.v[0].AsX(), u.factors.AsX()
 	u.TESTQ(unpackCols, unpackCols)
 	u.JZ(LabelRef("done"))
 	u.Label("column")
 	u.VMOVUPS(Mem{Base: unpackBases[0]}, v)
-	u.CMPB(u.field("Add"), U8(0))
-	u.JNE(LabelRef("addColumn"))
 	u.VMULPS(scale, v, v)
-	u.Label("storeColumn")
 	for i := 3; i > 0; i-- {
 		u.VEXTRACTPS(U8(i), v, Mem{Base: unpackRows[i]})
 	}
@@ -143,13 +131,5 @@ func (u *unpacker) columns() {
 	u.ADDQ(unpackStride, unpackBases[0])
 	u.DECQ(unpackCols)
 	u.JNZ(LabelRef("column"))
-	u.JMP(LabelRef("done"))
-	u.Label("addColumn")
-	u.VMOVSS(Mem{Base: unpackRows[0]}, t)
-	for i := 1; i < 4; i++ {
-		u.VINSERTPS(U8(i<<4), Mem{Base: unpackRows[i]}, t, t)
-	}
-	u.VFMADD213PS(t, scale, v)
-	u.JMP(LabelRef("storeColumn"))
 	u.Label("done")
 }
