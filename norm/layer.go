@@ -13,7 +13,8 @@ import (
 //
 //	dst = (src − mean)/√(variance + a.Eps)·a.Scale[c] + a.Shift[c]
 //
-// with the row's mean and (biased) variance.
+// with the row's mean and (biased) variance. Its error does not grow with a mean that is large beside the
+// spread (docs/norm.md).
 func Layer(e *engine.Engine, dst, src tensor.Mat, a Affine) {
 	layer(e, dst, src, 1, a, tensor.Mat{}, tensor.Mat{}, false)
 }

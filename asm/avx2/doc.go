@@ -17,7 +17,7 @@ var Requires = map[string][]string{
 	"Activate":        {"AVX", "AVX2", "CMOV", "FMA3"},
 	"Affine":          {"AVX", "AVX2", "FMA3"},
 	"FromLanes":       {"AVX", "CMOV"},
-	"LayerNorm":       {"AVX", "AVX2", "CMOV", "FMA3", "SSE"},
+	"LayerNorm":       {"AVX", "CMOV", "FMA3", "SSE"},
 	"Moments":         {"AVX", "FMA3"},
 	"Peak":            {"AVX", "FMA3"},
 	"Score":           {"AVX", "FMA3", "SSE"},

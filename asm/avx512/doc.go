@@ -17,7 +17,7 @@ var Requires = map[string][]string{
 	"Activate":        {"AVX", "AVX512DQ", "AVX512F", "BMI2", "CMOV"},
 	"Affine":          {"AVX", "AVX512DQ", "AVX512F", "BMI2", "CMOV"},
 	"FromLanes":       {"AVX", "AVX512F", "CMOV"},
-	"LayerNorm":       {"AVX", "AVX512F", "BMI2", "CMOV", "SSE"},
+	"LayerNorm":       {"AVX", "AVX512F", "BMI2", "CMOV", "FMA3", "SSE"},
 	"Moments":         {"AVX", "AVX512F", "BMI2"},
 	"Peak":            {"AVX", "AVX512F"},
 	"Score":           {"AVX", "AVX512DQ", "AVX512F", "SSE"},

@@ -5,16 +5,19 @@
 #include "textflag.h"
 
 // func LayerNorm(args *byte)
-// Requires: AVX, AVX512F, BMI2, CMOV, MMX+
+// Requires: AVX, AVX512F, BMI2, CMOV, FMA3, MMX+
 TEXT ·LayerNorm(SB), NOSPLIT, $8-8
 	MOVQ       args+0(FP), AX
 	MOVQ       (AX), CX
 	TESTQ      CX, CX
 	JZ         end
 	MOVQ       8(AX), R11
-	VXORPS     X4, X4, X4
-	VCVTSI2SSQ R11, X4, X4
-	VMOVSS     X4, (SP)
+	VXORPS     X6, X6, X6
+	VCVTSI2SSQ R11, X6, X6
+	VMOVSS     X6, (SP)
+	VMOVSS     layernorm_3f800000<>+0(SB), X7
+	VDIVSS     X6, X7, X7
+	VMOVSS     X7, 4(SP)
 	ANDQ       $0x0f, R11
 	MOVQ       $-1, R10
 	BZHIQ      R11, R10, R10
@@ -31,8 +34,8 @@ TEXT ·LayerNorm(SB), NOSPLIT, $8-8
 	ADDQ       R8, R14
 	CMPQ       CX, $0x01
 	CMOVQGT    R14, R9
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
 	XORQ       R10, R10
 	MOVQ       8(AX), R11
 	SUBQ       $0x10, R11
@@ -40,8 +43,8 @@ TEXT ·LayerNorm(SB), NOSPLIT, $8-8
 	PCALIGN    $0x20
 
 meanFirst:
-	VADDPS (R8)(R10*1), Z8, Z8
-	VADDPS (R9)(R10*1), Z9, Z9
+	VADDPS (R8)(R10*1), Z10, Z10
+	VADDPS (R9)(R10*1), Z11, Z11
 	ADDQ   $0x40, R10
 	SUBQ   $0x10, R11
 	JGE    meanFirst
@@ -49,10 +52,10 @@ meanFirst:
 meanFirstRest:
 	ADDQ      $0x10, R11
 	JZ        meanFirstDone
-	VMOVUPS.Z (R8)(R10*1), K1, Z4
-	VADDPS    Z4, Z8, Z8
-	VMOVUPS.Z (R9)(R10*1), K1, Z5
-	VADDPS    Z5, Z9, Z9
+	VMOVUPS.Z (R8)(R10*1), K1, Z6
+	VADDPS    Z6, Z10, Z10
+	VMOVUPS.Z (R9)(R10*1), K1, Z7
+	VADDPS    Z7, Z11, Z11
 
 meanFirstDone:
 meanAgain:
@@ -64,26 +67,25 @@ meanAgain:
 	CMOVQGT       R14, R13
 	MOVQ          R8, SI
 	MOVQ          R9, DI
-	VEXTRACTF64X4 $0x01, Z8, Y4
-	VADDPS        Y4, Y8, Y8
-	VEXTRACTF128  $0x01, Y8, X4
-	VADDPS        X4, X8, X8
-	VEXTRACTF64X4 $0x01, Z9, Y5
-	VADDPS        Y5, Y9, Y9
-	VEXTRACTF128  $0x01, Y9, X5
-	VADDPS        X5, X9, X9
-	VUNPCKLPS     X9, X8, X4
-	VUNPCKHPS     X9, X8, X5
-	VADDPS        X5, X4, X4
-	VPERMILPD     $0x01, X4, X5
-	VADDPS        X5, X4, X4
-	VBROADCASTSS  (SP), X5
-	VDIVPS        X5, X4, X4
-	VMOVSHDUP     X4, X5
-	VBROADCASTSS  X4, Z0
-	VBROADCASTSS  X5, Z1
-	VPXORD        Z8, Z8, Z8
-	VPXORD        Z9, Z9, Z9
+	VEXTRACTF64X4 $0x01, Z10, Y7
+	VADDPS        Y7, Y10, Y10
+	VEXTRACTF64X4 $0x01, Z11, Y7
+	VADDPS        Y7, Y11, Y11
+	VPERM2F128    $0x20, Y11, Y10, Y6
+	VPERM2F128    $0x31, Y11, Y10, Y7
+	VADDPS        Y7, Y6, Y6
+	VPERMILPD     $0x05, Y6, Y7
+	VADDPS        Y7, Y6, Y6
+	VPERMILPS     $0xb1, Y6, Y7
+	VADDPS        Y7, Y6, Y6
+	VBROADCASTSS  4(SP), Y7
+	VMULPS        Y7, Y6, Y6
+	VSHUFF32X4    $0x00, Z6, Z6, Z0
+	VSHUFF32X4    $0x55, Z6, Z6, Z1
+	VPXORD        Z10, Z10, Z10
+	VPXORD        Z11, Z11, Z11
+	VPXORD        Z2, Z2, Z2
+	VPXORD        Z3, Z3, Z3
 	XORQ          R10, R10
 	MOVQ          8(AX), R11
 	SUBQ          $0x10, R11
@@ -91,13 +93,15 @@ meanAgain:
 	PCALIGN       $0x20
 
 meanSquare:
-	VMOVUPS     (SI)(R10*1), Z4
-	VSUBPS      Z0, Z4, Z4
-	VFMADD231PS Z4, Z4, Z8
+	VMOVUPS     (SI)(R10*1), Z6
+	VSUBPS      Z0, Z6, Z6
+	VFMADD231PS Z6, Z6, Z10
+	VADDPS      Z6, Z2, Z2
 	PREFETCHT0  (R12)(R10*1)
-	VMOVUPS     (DI)(R10*1), Z5
-	VSUBPS      Z1, Z5, Z5
-	VFMADD231PS Z5, Z5, Z9
+	VMOVUPS     (DI)(R10*1), Z7
+	VSUBPS      Z1, Z7, Z7
+	VFMADD231PS Z7, Z7, Z11
+	VADDPS      Z7, Z3, Z3
 	PREFETCHT0  (R13)(R10*1)
 	ADDQ        $0x40, R10
 	SUBQ        $0x10, R11
@@ -106,37 +110,54 @@ meanSquare:
 meanSquareRest:
 	ADDQ        $0x10, R11
 	JZ          meanSquareDone
-	VMOVUPS.Z   (SI)(R10*1), K1, Z4
-	VSUBPS.Z    Z0, Z4, K1, Z4
-	VFMADD231PS Z4, Z4, Z8
-	VMOVUPS.Z   (DI)(R10*1), K1, Z5
-	VSUBPS.Z    Z1, Z5, K1, Z5
-	VFMADD231PS Z5, Z5, Z9
+	VMOVUPS.Z   (SI)(R10*1), K1, Z6
+	VSUBPS.Z    Z0, Z6, K1, Z6
+	VFMADD231PS Z6, Z6, Z10
+	VADDPS      Z6, Z2, Z2
+	VMOVUPS.Z   (DI)(R10*1), K1, Z7
+	VSUBPS.Z    Z1, Z7, K1, Z7
+	VFMADD231PS Z7, Z7, Z11
+	VADDPS      Z7, Z3, Z3
 
 meanSquareDone:
-	VEXTRACTF64X4 $0x01, Z8, Y4
-	VADDPS        Y4, Y8, Y8
-	VEXTRACTF128  $0x01, Y8, X4
-	VADDPS        X4, X8, X8
-	VEXTRACTF64X4 $0x01, Z9, Y5
-	VADDPS        Y5, Y9, Y9
-	VEXTRACTF128  $0x01, Y9, X5
-	VADDPS        X5, X9, X9
-	VUNPCKLPS     X9, X8, X4
-	VUNPCKHPS     X9, X8, X5
-	VADDPS        X5, X4, X4
-	VPERMILPD     $0x01, X4, X5
-	VADDPS        X5, X4, X4
-	VBROADCASTSS  (SP), X5
-	VDIVPS        X5, X4, X4
-	VBROADCASTSS  100(AX), X5
-	VADDPS        X5, X4, X4
-	VSQRTPS       X4, X4
-	VBROADCASTSS  layernorm_3f800000<>+0(SB), X5
-	VDIVPS        X4, X5, X4
-	VMOVSHDUP     X4, X5
-	VBROADCASTSS  X4, Z2
-	VBROADCASTSS  X5, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y9
+	VADDPS        Y9, Y2, Y2
+	VEXTRACTF64X4 $0x01, Z3, Y9
+	VADDPS        Y9, Y3, Y3
+	VPERM2F128    $0x20, Y3, Y2, Y8
+	VPERM2F128    $0x31, Y3, Y2, Y9
+	VADDPS        Y9, Y8, Y8
+	VPERMILPD     $0x05, Y8, Y9
+	VADDPS        Y9, Y8, Y8
+	VPERMILPS     $0xb1, Y8, Y9
+	VADDPS        Y9, Y8, Y8
+	VEXTRACTF64X4 $0x01, Z10, Y7
+	VADDPS        Y7, Y10, Y10
+	VEXTRACTF64X4 $0x01, Z11, Y7
+	VADDPS        Y7, Y11, Y11
+	VPERM2F128    $0x20, Y11, Y10, Y6
+	VPERM2F128    $0x31, Y11, Y10, Y7
+	VADDPS        Y7, Y6, Y6
+	VPERMILPD     $0x05, Y6, Y7
+	VADDPS        Y7, Y6, Y6
+	VPERMILPS     $0xb1, Y6, Y7
+	VADDPS        Y7, Y6, Y6
+	VBROADCASTSS  4(SP), Y7
+	VMULPS        Y7, Y8, Y8
+	VMULPS        Y7, Y6, Y6
+	VFNMADD231PS  Y8, Y8, Y6
+	VXORPS        Y7, Y7, Y7
+	VMAXPS        Y6, Y7, Y6
+	VBROADCASTSS  100(AX), Y7
+	VADDPS        Y7, Y6, Y6
+	VSQRTPS       Y6, Y6
+	VBROADCASTSS  layernorm_3f800000<>+0(SB), Y7
+	VDIVPS        Y6, Y7, Y6
+	VSHUFF32X4    $0x00, Z6, Z6, Z2
+	VSHUFF32X4    $0x55, Z6, Z6, Z3
+	VMULPS        Y6, Y8, Y8
+	VSHUFF32X4    $0x00, Z8, Z8, Z4
+	VSHUFF32X4    $0x55, Z8, Z8, Z5
 	SUBQ          $0x02, CX
 	JLE           meanLast
 	MOVQ          40(AX), R14
@@ -148,8 +169,8 @@ meanSquareDone:
 	ADDQ          R8, R14
 	CMPQ          CX, $0x01
 	CMOVQGT       R14, R9
-	VPXORD        Z8, Z8, Z8
-	VPXORD        Z9, Z9, Z9
+	VPXORD        Z10, Z10, Z10
+	VPXORD        Z11, Z11, Z11
 	XORQ          R10, R10
 	MOVQ          8(AX), R11
 	SUBQ          $0x10, R11
@@ -157,21 +178,21 @@ meanSquareDone:
 	PCALIGN       $0x20
 
 meanBoth:
-	VBROADCASTSS 96(AX), Z7
-	VADDPS       (BX)(R10*1), Z7, Z6
-	VMOVUPS      (DX)(R10*1), Z7
-	VMOVUPS      (SI)(R10*1), Z4
-	VMOVUPS      (DI)(R10*1), Z5
-	VSUBPS       Z0, Z4, Z4
-	VMULPS       Z2, Z4, Z4
-	VFMADD213PS  Z7, Z6, Z4
-	VMOVUPS      Z4, (R12)(R10*1)
-	VSUBPS       Z1, Z5, Z5
-	VMULPS       Z3, Z5, Z5
-	VFMADD213PS  Z7, Z6, Z5
-	VMOVUPS      Z5, (R13)(R10*1)
-	VADDPS       (R8)(R10*1), Z8, Z8
-	VADDPS       (R9)(R10*1), Z9, Z9
+	VBROADCASTSS 96(AX), Z9
+	VADDPS       (BX)(R10*1), Z9, Z8
+	VMOVUPS      (DX)(R10*1), Z9
+	VMOVUPS      (SI)(R10*1), Z6
+	VMOVUPS      (DI)(R10*1), Z7
+	VSUBPS       Z0, Z6, Z6
+	VFMSUB213PS  Z4, Z2, Z6
+	VFMADD213PS  Z9, Z8, Z6
+	VMOVUPS      Z6, (R12)(R10*1)
+	VSUBPS       Z1, Z7, Z7
+	VFMSUB213PS  Z5, Z3, Z7
+	VFMADD213PS  Z9, Z8, Z7
+	VMOVUPS      Z7, (R13)(R10*1)
+	VADDPS       (R8)(R10*1), Z10, Z10
+	VADDPS       (R9)(R10*1), Z11, Z11
 	ADDQ         $0x40, R10
 	SUBQ         $0x10, R11
 	JGE          meanBoth
@@ -179,24 +200,24 @@ meanBoth:
 meanBothRest:
 	ADDQ         $0x10, R11
 	JZ           meanBothDone
-	VBROADCASTSS 96(AX), Z7
-	VMOVUPS.Z    (BX)(R10*1), K1, Z6
-	VADDPS       Z7, Z6, Z6
-	VMOVUPS.Z    (DX)(R10*1), K1, Z7
-	VMOVUPS.Z    (SI)(R10*1), K1, Z4
-	VMOVUPS.Z    (DI)(R10*1), K1, Z5
-	VSUBPS       Z0, Z4, Z4
-	VMULPS       Z2, Z4, Z4
-	VFMADD213PS  Z7, Z6, Z4
-	VMOVUPS      Z4, K1, (R12)(R10*1)
-	VSUBPS       Z1, Z5, Z5
-	VMULPS       Z3, Z5, Z5
-	VFMADD213PS  Z7, Z6, Z5
-	VMOVUPS      Z5, K1, (R13)(R10*1)
-	VMOVUPS.Z    (R8)(R10*1), K1, Z4
-	VADDPS       Z4, Z8, Z8
-	VMOVUPS.Z    (R9)(R10*1), K1, Z5
-	VADDPS       Z5, Z9, Z9
+	VBROADCASTSS 96(AX), Z9
+	VMOVUPS.Z    (BX)(R10*1), K1, Z8
+	VADDPS       Z9, Z8, Z8
+	VMOVUPS.Z    (DX)(R10*1), K1, Z9
+	VMOVUPS.Z    (SI)(R10*1), K1, Z6
+	VMOVUPS.Z    (DI)(R10*1), K1, Z7
+	VSUBPS       Z0, Z6, Z6
+	VFMSUB213PS  Z4, Z2, Z6
+	VFMADD213PS  Z9, Z8, Z6
+	VMOVUPS      Z6, K1, (R12)(R10*1)
+	VSUBPS       Z1, Z7, Z7
+	VFMSUB213PS  Z5, Z3, Z7
+	VFMADD213PS  Z9, Z8, Z7
+	VMOVUPS      Z7, K1, (R13)(R10*1)
+	VMOVUPS.Z    (R8)(R10*1), K1, Z6
+	VADDPS       Z6, Z10, Z10
+	VMOVUPS.Z    (R9)(R10*1), K1, Z7
+	VADDPS       Z7, Z11, Z11
 
 meanBothDone:
 	MOVQ 136(AX), R14
@@ -212,19 +233,19 @@ meanLast:
 	PCALIGN $0x20
 
 meanApply:
-	VBROADCASTSS 96(AX), Z7
-	VADDPS       (BX)(R10*1), Z7, Z6
-	VMOVUPS      (DX)(R10*1), Z7
-	VMOVUPS      (SI)(R10*1), Z4
-	VMOVUPS      (DI)(R10*1), Z5
-	VSUBPS       Z0, Z4, Z4
-	VMULPS       Z2, Z4, Z4
-	VFMADD213PS  Z7, Z6, Z4
-	VMOVUPS      Z4, (R12)(R10*1)
-	VSUBPS       Z1, Z5, Z5
-	VMULPS       Z3, Z5, Z5
-	VFMADD213PS  Z7, Z6, Z5
-	VMOVUPS      Z5, (R13)(R10*1)
+	VBROADCASTSS 96(AX), Z9
+	VADDPS       (BX)(R10*1), Z9, Z8
+	VMOVUPS      (DX)(R10*1), Z9
+	VMOVUPS      (SI)(R10*1), Z6
+	VMOVUPS      (DI)(R10*1), Z7
+	VSUBPS       Z0, Z6, Z6
+	VFMSUB213PS  Z4, Z2, Z6
+	VFMADD213PS  Z9, Z8, Z6
+	VMOVUPS      Z6, (R12)(R10*1)
+	VSUBPS       Z1, Z7, Z7
+	VFMSUB213PS  Z5, Z3, Z7
+	VFMADD213PS  Z9, Z8, Z7
+	VMOVUPS      Z7, (R13)(R10*1)
 	ADDQ         $0x40, R10
 	SUBQ         $0x10, R11
 	JGE          meanApply
@@ -232,20 +253,20 @@ meanApply:
 meanApplyRest:
 	ADDQ         $0x10, R11
 	JZ           meanApplyDone
-	VBROADCASTSS 96(AX), Z7
-	VMOVUPS.Z    (BX)(R10*1), K1, Z6
-	VADDPS       Z7, Z6, Z6
-	VMOVUPS.Z    (DX)(R10*1), K1, Z7
-	VMOVUPS.Z    (SI)(R10*1), K1, Z4
-	VMOVUPS.Z    (DI)(R10*1), K1, Z5
-	VSUBPS       Z0, Z4, Z4
-	VMULPS       Z2, Z4, Z4
-	VFMADD213PS  Z7, Z6, Z4
-	VMOVUPS      Z4, K1, (R12)(R10*1)
-	VSUBPS       Z1, Z5, Z5
-	VMULPS       Z3, Z5, Z5
-	VFMADD213PS  Z7, Z6, Z5
-	VMOVUPS      Z5, K1, (R13)(R10*1)
+	VBROADCASTSS 96(AX), Z9
+	VMOVUPS.Z    (BX)(R10*1), K1, Z8
+	VADDPS       Z9, Z8, Z8
+	VMOVUPS.Z    (DX)(R10*1), K1, Z9
+	VMOVUPS.Z    (SI)(R10*1), K1, Z6
+	VMOVUPS.Z    (DI)(R10*1), K1, Z7
+	VSUBPS       Z0, Z6, Z6
+	VFMSUB213PS  Z4, Z2, Z6
+	VFMADD213PS  Z9, Z8, Z6
+	VMOVUPS      Z6, K1, (R12)(R10*1)
+	VSUBPS       Z1, Z7, Z7
+	VFMSUB213PS  Z5, Z3, Z7
+	VFMADD213PS  Z9, Z8, Z7
+	VMOVUPS      Z7, K1, (R13)(R10*1)
 
 meanApplyDone:
 	VZEROUPPER
@@ -258,8 +279,8 @@ rms:
 	ADDQ    R8, R14
 	CMPQ    CX, $0x01
 	CMOVQGT R14, R9
-	VPXORD  Z8, Z8, Z8
-	VPXORD  Z9, Z9, Z9
+	VPXORD  Z10, Z10, Z10
+	VPXORD  Z11, Z11, Z11
 	XORQ    R10, R10
 	MOVQ    8(AX), R11
 	SUBQ    $0x10, R11
@@ -267,10 +288,10 @@ rms:
 	PCALIGN $0x20
 
 rmsFirst:
-	VMOVUPS     (R8)(R10*1), Z4
-	VFMADD231PS Z4, Z4, Z8
-	VMOVUPS     (R9)(R10*1), Z5
-	VFMADD231PS Z5, Z5, Z9
+	VMOVUPS     (R8)(R10*1), Z6
+	VFMADD231PS Z6, Z6, Z10
+	VMOVUPS     (R9)(R10*1), Z7
+	VFMADD231PS Z7, Z7, Z11
 	ADDQ        $0x40, R10
 	SUBQ        $0x10, R11
 	JGE         rmsFirst
@@ -278,10 +299,10 @@ rmsFirst:
 rmsFirstRest:
 	ADDQ        $0x10, R11
 	JZ          rmsFirstDone
-	VMOVUPS.Z   (R8)(R10*1), K1, Z4
-	VFMADD231PS Z4, Z4, Z8
-	VMOVUPS.Z   (R9)(R10*1), K1, Z5
-	VFMADD231PS Z5, Z5, Z9
+	VMOVUPS.Z   (R8)(R10*1), K1, Z6
+	VFMADD231PS Z6, Z6, Z10
+	VMOVUPS.Z   (R9)(R10*1), K1, Z7
+	VFMADD231PS Z7, Z7, Z11
 
 rmsFirstDone:
 rmsAgain:
@@ -293,29 +314,26 @@ rmsAgain:
 	CMOVQGT       R14, R13
 	MOVQ          R8, SI
 	MOVQ          R9, DI
-	VEXTRACTF64X4 $0x01, Z8, Y4
-	VADDPS        Y4, Y8, Y8
-	VEXTRACTF128  $0x01, Y8, X4
-	VADDPS        X4, X8, X8
-	VEXTRACTF64X4 $0x01, Z9, Y5
-	VADDPS        Y5, Y9, Y9
-	VEXTRACTF128  $0x01, Y9, X5
-	VADDPS        X5, X9, X9
-	VUNPCKLPS     X9, X8, X4
-	VUNPCKHPS     X9, X8, X5
-	VADDPS        X5, X4, X4
-	VPERMILPD     $0x01, X4, X5
-	VADDPS        X5, X4, X4
-	VBROADCASTSS  (SP), X5
-	VDIVPS        X5, X4, X4
-	VBROADCASTSS  100(AX), X5
-	VADDPS        X5, X4, X4
-	VSQRTPS       X4, X4
-	VBROADCASTSS  layernorm_3f800000<>+0(SB), X5
-	VDIVPS        X4, X5, X4
-	VMOVSHDUP     X4, X5
-	VBROADCASTSS  X4, Z2
-	VBROADCASTSS  X5, Z3
+	VEXTRACTF64X4 $0x01, Z10, Y7
+	VADDPS        Y7, Y10, Y10
+	VEXTRACTF64X4 $0x01, Z11, Y7
+	VADDPS        Y7, Y11, Y11
+	VPERM2F128    $0x20, Y11, Y10, Y6
+	VPERM2F128    $0x31, Y11, Y10, Y7
+	VADDPS        Y7, Y6, Y6
+	VPERMILPD     $0x05, Y6, Y7
+	VADDPS        Y7, Y6, Y6
+	VPERMILPS     $0xb1, Y6, Y7
+	VADDPS        Y7, Y6, Y6
+	VBROADCASTSS  (SP), Y7
+	VDIVPS        Y7, Y6, Y6
+	VBROADCASTSS  100(AX), Y7
+	VADDPS        Y7, Y6, Y6
+	VSQRTPS       Y6, Y6
+	VBROADCASTSS  layernorm_3f800000<>+0(SB), Y7
+	VDIVPS        Y6, Y7, Y6
+	VSHUFF32X4    $0x00, Z6, Z6, Z2
+	VSHUFF32X4    $0x55, Z6, Z6, Z3
 	SUBQ          $0x02, CX
 	JLE           rmsLast
 	MOVQ          40(AX), R14
@@ -327,8 +345,8 @@ rmsAgain:
 	ADDQ          R8, R14
 	CMPQ          CX, $0x01
 	CMOVQGT       R14, R9
-	VPXORD        Z8, Z8, Z8
-	VPXORD        Z9, Z9, Z9
+	VPXORD        Z10, Z10, Z10
+	VPXORD        Z11, Z11, Z11
 	XORQ          R10, R10
 	MOVQ          8(AX), R11
 	SUBQ          $0x10, R11
@@ -336,21 +354,21 @@ rmsAgain:
 	PCALIGN       $0x20
 
 rmsBoth:
-	VBROADCASTSS 96(AX), Z7
-	VADDPS       (BX)(R10*1), Z7, Z6
-	VMOVUPS      (DX)(R10*1), Z7
-	VMOVUPS      (SI)(R10*1), Z4
-	VMOVUPS      (DI)(R10*1), Z5
-	VMULPS       Z2, Z4, Z4
-	VFMADD213PS  Z7, Z6, Z4
-	VMOVUPS      Z4, (R12)(R10*1)
-	VMULPS       Z3, Z5, Z5
-	VFMADD213PS  Z7, Z6, Z5
-	VMOVUPS      Z5, (R13)(R10*1)
-	VMOVUPS      (R8)(R10*1), Z4
-	VFMADD231PS  Z4, Z4, Z8
-	VMOVUPS      (R9)(R10*1), Z5
-	VFMADD231PS  Z5, Z5, Z9
+	VBROADCASTSS 96(AX), Z9
+	VADDPS       (BX)(R10*1), Z9, Z8
+	VMOVUPS      (DX)(R10*1), Z9
+	VMOVUPS      (SI)(R10*1), Z6
+	VMOVUPS      (DI)(R10*1), Z7
+	VMULPS       Z2, Z6, Z6
+	VFMADD213PS  Z9, Z8, Z6
+	VMOVUPS      Z6, (R12)(R10*1)
+	VMULPS       Z3, Z7, Z7
+	VFMADD213PS  Z9, Z8, Z7
+	VMOVUPS      Z7, (R13)(R10*1)
+	VMOVUPS      (R8)(R10*1), Z6
+	VFMADD231PS  Z6, Z6, Z10
+	VMOVUPS      (R9)(R10*1), Z7
+	VFMADD231PS  Z7, Z7, Z11
 	ADDQ         $0x40, R10
 	SUBQ         $0x10, R11
 	JGE          rmsBoth
@@ -358,22 +376,22 @@ rmsBoth:
 rmsBothRest:
 	ADDQ         $0x10, R11
 	JZ           rmsBothDone
-	VBROADCASTSS 96(AX), Z7
-	VMOVUPS.Z    (BX)(R10*1), K1, Z6
-	VADDPS       Z7, Z6, Z6
-	VMOVUPS.Z    (DX)(R10*1), K1, Z7
-	VMOVUPS.Z    (SI)(R10*1), K1, Z4
-	VMOVUPS.Z    (DI)(R10*1), K1, Z5
-	VMULPS       Z2, Z4, Z4
-	VFMADD213PS  Z7, Z6, Z4
-	VMOVUPS      Z4, K1, (R12)(R10*1)
-	VMULPS       Z3, Z5, Z5
-	VFMADD213PS  Z7, Z6, Z5
-	VMOVUPS      Z5, K1, (R13)(R10*1)
-	VMOVUPS.Z    (R8)(R10*1), K1, Z4
-	VFMADD231PS  Z4, Z4, Z8
-	VMOVUPS.Z    (R9)(R10*1), K1, Z5
-	VFMADD231PS  Z5, Z5, Z9
+	VBROADCASTSS 96(AX), Z9
+	VMOVUPS.Z    (BX)(R10*1), K1, Z8
+	VADDPS       Z9, Z8, Z8
+	VMOVUPS.Z    (DX)(R10*1), K1, Z9
+	VMOVUPS.Z    (SI)(R10*1), K1, Z6
+	VMOVUPS.Z    (DI)(R10*1), K1, Z7
+	VMULPS       Z2, Z6, Z6
+	VFMADD213PS  Z9, Z8, Z6
+	VMOVUPS      Z6, K1, (R12)(R10*1)
+	VMULPS       Z3, Z7, Z7
+	VFMADD213PS  Z9, Z8, Z7
+	VMOVUPS      Z7, K1, (R13)(R10*1)
+	VMOVUPS.Z    (R8)(R10*1), K1, Z6
+	VFMADD231PS  Z6, Z6, Z10
+	VMOVUPS.Z    (R9)(R10*1), K1, Z7
+	VFMADD231PS  Z7, Z7, Z11
 
 rmsBothDone:
 	MOVQ 136(AX), R14
@@ -389,17 +407,17 @@ rmsLast:
 	PCALIGN $0x20
 
 rmsApply:
-	VBROADCASTSS 96(AX), Z7
-	VADDPS       (BX)(R10*1), Z7, Z6
-	VMOVUPS      (DX)(R10*1), Z7
-	VMOVUPS      (SI)(R10*1), Z4
-	VMOVUPS      (DI)(R10*1), Z5
-	VMULPS       Z2, Z4, Z4
-	VFMADD213PS  Z7, Z6, Z4
-	VMOVUPS      Z4, (R12)(R10*1)
-	VMULPS       Z3, Z5, Z5
-	VFMADD213PS  Z7, Z6, Z5
-	VMOVUPS      Z5, (R13)(R10*1)
+	VBROADCASTSS 96(AX), Z9
+	VADDPS       (BX)(R10*1), Z9, Z8
+	VMOVUPS      (DX)(R10*1), Z9
+	VMOVUPS      (SI)(R10*1), Z6
+	VMOVUPS      (DI)(R10*1), Z7
+	VMULPS       Z2, Z6, Z6
+	VFMADD213PS  Z9, Z8, Z6
+	VMOVUPS      Z6, (R12)(R10*1)
+	VMULPS       Z3, Z7, Z7
+	VFMADD213PS  Z9, Z8, Z7
+	VMOVUPS      Z7, (R13)(R10*1)
 	ADDQ         $0x40, R10
 	SUBQ         $0x10, R11
 	JGE          rmsApply
@@ -407,18 +425,18 @@ rmsApply:
 rmsApplyRest:
 	ADDQ         $0x10, R11
 	JZ           rmsApplyDone
-	VBROADCASTSS 96(AX), Z7
-	VMOVUPS.Z    (BX)(R10*1), K1, Z6
-	VADDPS       Z7, Z6, Z6
-	VMOVUPS.Z    (DX)(R10*1), K1, Z7
-	VMOVUPS.Z    (SI)(R10*1), K1, Z4
-	VMOVUPS.Z    (DI)(R10*1), K1, Z5
-	VMULPS       Z2, Z4, Z4
-	VFMADD213PS  Z7, Z6, Z4
-	VMOVUPS      Z4, K1, (R12)(R10*1)
-	VMULPS       Z3, Z5, Z5
-	VFMADD213PS  Z7, Z6, Z5
-	VMOVUPS      Z5, K1, (R13)(R10*1)
+	VBROADCASTSS 96(AX), Z9
+	VMOVUPS.Z    (BX)(R10*1), K1, Z8
+	VADDPS       Z9, Z8, Z8
+	VMOVUPS.Z    (DX)(R10*1), K1, Z9
+	VMOVUPS.Z    (SI)(R10*1), K1, Z6
+	VMOVUPS.Z    (DI)(R10*1), K1, Z7
+	VMULPS       Z2, Z6, Z6
+	VFMADD213PS  Z9, Z8, Z6
+	VMOVUPS      Z6, K1, (R12)(R10*1)
+	VMULPS       Z3, Z7, Z7
+	VFMADD213PS  Z9, Z8, Z7
+	VMOVUPS      Z7, K1, (R13)(R10*1)
 
 rmsApplyDone:
 	VZEROUPPER

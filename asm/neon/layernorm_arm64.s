@@ -24,24 +24,26 @@ TEXT ·LayerNorm(SB), NOSPLIT, $0-8
 	MOVD 8(R19), R1
 	SCVTFS R1, F18
 	VDUP V18.S[0], V18.S4
+	FMOVQ (R17), F28
+	WORD $0x6e32ff9c // fdiv v28.4s, v28.4s, v18.4s
 	AND $3, R1, R3
 	LSL $2, R3, R3
 	SUB R3, R17, R3
-	FMOVQ 16(R3), F20
+	FMOVQ 32(R3), F20
+	VEOR V27.B16, V27.B16, V27.B16
 	CBZ R0, end
-row:
-	VEOR V16.B16, V16.B16, V16.B16
 	MOVBU 104(R19), R3
-	CBNZ R3, centred
+	CBNZ R3, rms
+mean:
 	VEOR V0.B16, V0.B16, V0.B16
 	VEOR V1.B16, V1.B16, V1.B16
 	VEOR V2.B16, V2.B16, V2.B16
 	VEOR V3.B16, V3.B16, V3.B16
 	MOVD $0, R2
 	SUBS $16, R1, R3
-	BLT sumRest
+	BLT meanSumRest
 	PCALIGN $32
-sum:
+meanSum:
 	ADD R2, R6, R4
 	FLDPQ (R4), (F4, F5)
 	FLDPQ 32(R4), (F6, F7)
@@ -51,10 +53,10 @@ sum:
 	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
 	ADD $64, R2
 	SUBS $16, R3
-	BGE sum
-sumRest:
+	BGE meanSum
+meanSumRest:
 	ADD $16, R3
-	CBZ R3, sumDone
+	CBZ R3, meanSumDone
 	ADD R2, R6, R4
 	CMP $4, R3
 	BLT less1
@@ -76,8 +78,8 @@ both2:
 	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
 	ADD $16, R2
 	SUBS $4, R3
-	BLE sumDone
-	CBZ R3, sumDone
+	BLE meanSumDone
+	CBZ R3, meanSumDone
 	ADD R2, R6, R4
 	CMP $4, R3
 	BLT less5
@@ -99,8 +101,8 @@ both6:
 	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
 	ADD $16, R2
 	SUBS $4, R3
-	BLE sumDone
-	CBZ R3, sumDone
+	BLE meanSumDone
+	CBZ R3, meanSumDone
 	ADD R2, R6, R4
 	CMP $4, R3
 	BLT less9
@@ -122,8 +124,8 @@ both10:
 	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
 	ADD $16, R2
 	SUBS $4, R3
-	BLE sumDone
-	CBZ R3, sumDone
+	BLE meanSumDone
+	CBZ R3, meanSumDone
 	ADD R2, R6, R4
 	CMP $4, R3
 	BLT less13
@@ -145,28 +147,30 @@ both14:
 	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
 	ADD $16, R2
 	SUBS $4, R3
-	BLE sumDone
-sumDone:
+	BLE meanSumDone
+meanSumDone:
 	WORD $0x4e22d400 // fadd v0.4s, v0.4s, v2.4s
 	WORD $0x4e23d421 // fadd v1.4s, v1.4s, v3.4s
 	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
-	VEXT $8, V0.B16, V0.B16, V4.B16
-	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
-	VDUP V0.S[1], V4.S4
-	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
+	VEXT $8, V0.B16, V0.B16, V1.B16
+	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
+	VDUP V0.S[1], V1.S4
+	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
 	VDUP V0.S[0], V0.S4
-	WORD $0x6e32fc00 // fdiv v0.4s, v0.4s, v18.4s
-	VMOV V0.B16, V16.B16
-centred:
+	WORD $0x6e3cdc10 // fmul v16.4s, v0.4s, v28.4s
+	VEOR V22.B16, V22.B16, V22.B16
+	VEOR V23.B16, V23.B16, V23.B16
+	VEOR V24.B16, V24.B16, V24.B16
+	VEOR V25.B16, V25.B16, V25.B16
 	VEOR V0.B16, V0.B16, V0.B16
 	VEOR V1.B16, V1.B16, V1.B16
 	VEOR V2.B16, V2.B16, V2.B16
 	VEOR V3.B16, V3.B16, V3.B16
 	MOVD $0, R2
 	SUBS $16, R1, R3
-	BLT squareRest
+	BLT meanSquareRest
 	PCALIGN $32
-square:
+meanSquare:
 	ADD R2, R6, R4
 	FLDPQ (R4), (F4, F5)
 	FLDPQ 32(R4), (F6, F7)
@@ -178,12 +182,16 @@ square:
 	WORD $0x4e25cca1 // fmla v1.4s, v5.4s, v5.4s
 	WORD $0x4e26ccc2 // fmla v2.4s, v6.4s, v6.4s
 	WORD $0x4e27cce3 // fmla v3.4s, v7.4s, v7.4s
+	WORD $0x4e24d6d6 // fadd v22.4s, v22.4s, v4.4s
+	WORD $0x4e25d6f7 // fadd v23.4s, v23.4s, v5.4s
+	WORD $0x4e26d718 // fadd v24.4s, v24.4s, v6.4s
+	WORD $0x4e27d739 // fadd v25.4s, v25.4s, v7.4s
 	ADD $64, R2
 	SUBS $16, R3
-	BGE square
-squareRest:
+	BGE meanSquare
+meanSquareRest:
 	ADD $16, R3
-	CBZ R3, squareDone
+	CBZ R3, meanSquareDone
 	ADD R2, R6, R4
 	CMP $4, R3
 	BLT less17
@@ -208,10 +216,11 @@ both18:
 	VAND V20.B16, V4.B16, V4.B16
 unmasked21:
 	WORD $0x4e24cc80 // fmla v0.4s, v4.4s, v4.4s
+	WORD $0x4e24d6d6 // fadd v22.4s, v22.4s, v4.4s
 	ADD $16, R2
 	SUBS $4, R3
-	BLE squareDone
-	CBZ R3, squareDone
+	BLE meanSquareDone
+	CBZ R3, meanSquareDone
 	ADD R2, R6, R4
 	CMP $4, R3
 	BLT less22
@@ -236,10 +245,11 @@ both23:
 	VAND V20.B16, V5.B16, V5.B16
 unmasked26:
 	WORD $0x4e25cca1 // fmla v1.4s, v5.4s, v5.4s
+	WORD $0x4e25d6f7 // fadd v23.4s, v23.4s, v5.4s
 	ADD $16, R2
 	SUBS $4, R3
-	BLE squareDone
-	CBZ R3, squareDone
+	BLE meanSquareDone
+	CBZ R3, meanSquareDone
 	ADD R2, R6, R4
 	CMP $4, R3
 	BLT less27
@@ -264,10 +274,11 @@ both28:
 	VAND V20.B16, V6.B16, V6.B16
 unmasked31:
 	WORD $0x4e26ccc2 // fmla v2.4s, v6.4s, v6.4s
+	WORD $0x4e26d718 // fadd v24.4s, v24.4s, v6.4s
 	ADD $16, R2
 	SUBS $4, R3
-	BLE squareDone
-	CBZ R3, squareDone
+	BLE meanSquareDone
+	CBZ R3, meanSquareDone
 	ADD R2, R6, R4
 	CMP $4, R3
 	BLT less32
@@ -292,28 +303,42 @@ both33:
 	VAND V20.B16, V7.B16, V7.B16
 unmasked36:
 	WORD $0x4e27cce3 // fmla v3.4s, v7.4s, v7.4s
+	WORD $0x4e27d739 // fadd v25.4s, v25.4s, v7.4s
 	ADD $16, R2
 	SUBS $4, R3
-	BLE squareDone
-squareDone:
+	BLE meanSquareDone
+meanSquareDone:
 	WORD $0x4e22d400 // fadd v0.4s, v0.4s, v2.4s
 	WORD $0x4e23d421 // fadd v1.4s, v1.4s, v3.4s
 	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
-	VEXT $8, V0.B16, V0.B16, V4.B16
-	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
-	VDUP V0.S[1], V4.S4
-	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
+	VEXT $8, V0.B16, V0.B16, V1.B16
+	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
+	VDUP V0.S[1], V1.S4
+	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
 	VDUP V0.S[0], V0.S4
-	WORD $0x6e32fc00 // fdiv v0.4s, v0.4s, v18.4s
+	WORD $0x4e38d6d6 // fadd v22.4s, v22.4s, v24.4s
+	WORD $0x4e39d6f7 // fadd v23.4s, v23.4s, v25.4s
+	WORD $0x4e37d6d6 // fadd v22.4s, v22.4s, v23.4s
+	VEXT $8, V22.B16, V22.B16, V23.B16
+	WORD $0x4e37d6d6 // fadd v22.4s, v22.4s, v23.4s
+	VDUP V22.S[1], V23.S4
+	WORD $0x4e37d6d6 // fadd v22.4s, v22.4s, v23.4s
+	VDUP V22.S[0], V22.S4
+	WORD $0x6e3cded6 // fmul v22.4s, v22.4s, v28.4s
+	WORD $0x6e3cdc00 // fmul v0.4s, v0.4s, v28.4s
+	WORD $0x4eb6cec0 // fmls v0.4s, v22.4s, v22.4s
+	WORD $0x4e3bf400 // fmax v0.4s, v0.4s, v27.4s
 	WORD $0x4e33d400 // fadd v0.4s, v0.4s, v19.4s
 	WORD $0x6ea1f800 // fsqrt v0.4s, v0.4s
-	FMOVQ 32(R17), F17
+	FMOVQ (R17), F17
 	WORD $0x6e20fe31 // fdiv v17.4s, v17.4s, v0.4s
+	WORD $0x6e31deda // fmul v26.4s, v22.4s, v17.4s
+	WORD $0x6ea0fb5a // fneg v26.4s, v26.4s
 	MOVD $0, R2
 	SUBS $16, R1, R3
-	BLT applyRest
+	BLT meanApplyRest
 	PCALIGN $32
-apply:
+meanApply:
 	ADD R2, R6, R4
 	FLDPQ (R4), (F4, F5)
 	FLDPQ 32(R4), (F6, F7)
@@ -331,23 +356,27 @@ apply:
 	WORD $0x4eb0d4a5 // fsub v5.4s, v5.4s, v16.4s
 	WORD $0x4eb0d4c6 // fsub v6.4s, v6.4s, v16.4s
 	WORD $0x4eb0d4e7 // fsub v7.4s, v7.4s, v16.4s
-	WORD $0x6e31dc84 // fmul v4.4s, v4.4s, v17.4s
-	WORD $0x6e31dca5 // fmul v5.4s, v5.4s, v17.4s
-	WORD $0x6e31dcc6 // fmul v6.4s, v6.4s, v17.4s
-	WORD $0x6e31dce7 // fmul v7.4s, v7.4s, v17.4s
-	WORD $0x4e24cd0c // fmla v12.4s, v8.4s, v4.4s
-	WORD $0x4e25cd2d // fmla v13.4s, v9.4s, v5.4s
-	WORD $0x4e26cd4e // fmla v14.4s, v10.4s, v6.4s
-	WORD $0x4e27cd6f // fmla v15.4s, v11.4s, v7.4s
+	VMOV V26.B16, V22.B16
+	VMOV V26.B16, V23.B16
+	VMOV V26.B16, V24.B16
+	VMOV V26.B16, V25.B16
+	WORD $0x4e31cc96 // fmla v22.4s, v4.4s, v17.4s
+	WORD $0x4e31ccb7 // fmla v23.4s, v5.4s, v17.4s
+	WORD $0x4e31ccd8 // fmla v24.4s, v6.4s, v17.4s
+	WORD $0x4e31ccf9 // fmla v25.4s, v7.4s, v17.4s
+	WORD $0x4e36cd0c // fmla v12.4s, v8.4s, v22.4s
+	WORD $0x4e37cd2d // fmla v13.4s, v9.4s, v23.4s
+	WORD $0x4e38cd4e // fmla v14.4s, v10.4s, v24.4s
+	WORD $0x4e39cd6f // fmla v15.4s, v11.4s, v25.4s
 	ADD R2, R7, R4
 	FSTPQ (F12, F13), (R4)
 	FSTPQ (F14, F15), 32(R4)
 	ADD $64, R2
 	SUBS $16, R3
-	BGE apply
-applyRest:
+	BGE meanApply
+meanApplyRest:
 	ADD $16, R3
-	CBZ R3, applyDone
+	CBZ R3, meanApplyDone
 	ADD R2, R6, R4
 	CMP $4, R3
 	BLT less37
@@ -404,8 +433,9 @@ loaded48:
 both46:
 	WORD $0x4e35d508 // fadd v8.4s, v8.4s, v21.4s
 	WORD $0x4eb0d484 // fsub v4.4s, v4.4s, v16.4s
-	WORD $0x6e31dc84 // fmul v4.4s, v4.4s, v17.4s
-	WORD $0x4e24cd0c // fmla v12.4s, v8.4s, v4.4s
+	VMOV V26.B16, V22.B16
+	WORD $0x4e31cc96 // fmla v22.4s, v4.4s, v17.4s
+	WORD $0x4e36cd0c // fmla v12.4s, v8.4s, v22.4s
 	ADD R2, R7, R4
 	CMP $4, R3
 	BLT less49
@@ -425,8 +455,8 @@ stored52:
 both50:
 	ADD $16, R2
 	SUBS $4, R3
-	BLE applyDone
-	CBZ R3, applyDone
+	BLE meanApplyDone
+	CBZ R3, meanApplyDone
 	ADD R2, R6, R4
 	CMP $4, R3
 	BLT less53
@@ -483,8 +513,9 @@ loaded64:
 both62:
 	WORD $0x4e35d529 // fadd v9.4s, v9.4s, v21.4s
 	WORD $0x4eb0d4a5 // fsub v5.4s, v5.4s, v16.4s
-	WORD $0x6e31dca5 // fmul v5.4s, v5.4s, v17.4s
-	WORD $0x4e25cd2d // fmla v13.4s, v9.4s, v5.4s
+	VMOV V26.B16, V23.B16
+	WORD $0x4e31ccb7 // fmla v23.4s, v5.4s, v17.4s
+	WORD $0x4e37cd2d // fmla v13.4s, v9.4s, v23.4s
 	ADD R2, R7, R4
 	CMP $4, R3
 	BLT less65
@@ -504,8 +535,8 @@ stored68:
 both66:
 	ADD $16, R2
 	SUBS $4, R3
-	BLE applyDone
-	CBZ R3, applyDone
+	BLE meanApplyDone
+	CBZ R3, meanApplyDone
 	ADD R2, R6, R4
 	CMP $4, R3
 	BLT less69
@@ -562,8 +593,9 @@ loaded80:
 both78:
 	WORD $0x4e35d54a // fadd v10.4s, v10.4s, v21.4s
 	WORD $0x4eb0d4c6 // fsub v6.4s, v6.4s, v16.4s
-	WORD $0x6e31dcc6 // fmul v6.4s, v6.4s, v17.4s
-	WORD $0x4e26cd4e // fmla v14.4s, v10.4s, v6.4s
+	VMOV V26.B16, V24.B16
+	WORD $0x4e31ccd8 // fmla v24.4s, v6.4s, v17.4s
+	WORD $0x4e38cd4e // fmla v14.4s, v10.4s, v24.4s
 	ADD R2, R7, R4
 	CMP $4, R3
 	BLT less81
@@ -583,8 +615,8 @@ stored84:
 both82:
 	ADD $16, R2
 	SUBS $4, R3
-	BLE applyDone
-	CBZ R3, applyDone
+	BLE meanApplyDone
+	CBZ R3, meanApplyDone
 	ADD R2, R6, R4
 	CMP $4, R3
 	BLT less85
@@ -641,8 +673,9 @@ loaded96:
 both94:
 	WORD $0x4e35d56b // fadd v11.4s, v11.4s, v21.4s
 	WORD $0x4eb0d4e7 // fsub v7.4s, v7.4s, v16.4s
-	WORD $0x6e31dce7 // fmul v7.4s, v7.4s, v17.4s
-	WORD $0x4e27cd6f // fmla v15.4s, v11.4s, v7.4s
+	VMOV V26.B16, V25.B16
+	WORD $0x4e31ccf9 // fmla v25.4s, v7.4s, v17.4s
+	WORD $0x4e39cd6f // fmla v15.4s, v11.4s, v25.4s
 	ADD R2, R7, R4
 	CMP $4, R3
 	BLT less97
@@ -662,19 +695,500 @@ stored100:
 both98:
 	ADD $16, R2
 	SUBS $4, R3
-	BLE applyDone
-applyDone:
+	BLE meanApplyDone
+meanApplyDone:
 	ADD R10, R6
 	ADD R11, R7
 	SUBS $1, R0
-	BNE row
+	BNE mean
+	RET
+rms:
+	VEOR V0.B16, V0.B16, V0.B16
+	VEOR V1.B16, V1.B16, V1.B16
+	VEOR V2.B16, V2.B16, V2.B16
+	VEOR V3.B16, V3.B16, V3.B16
+	MOVD $0, R2
+	SUBS $16, R1, R3
+	BLT rmsSquareRest
+	PCALIGN $32
+rmsSquare:
+	ADD R2, R6, R4
+	FLDPQ (R4), (F4, F5)
+	FLDPQ 32(R4), (F6, F7)
+	WORD $0x4e24cc80 // fmla v0.4s, v4.4s, v4.4s
+	WORD $0x4e25cca1 // fmla v1.4s, v5.4s, v5.4s
+	WORD $0x4e26ccc2 // fmla v2.4s, v6.4s, v6.4s
+	WORD $0x4e27cce3 // fmla v3.4s, v7.4s, v7.4s
+	ADD $64, R2
+	SUBS $16, R3
+	BGE rmsSquare
+rmsSquareRest:
+	ADD $16, R3
+	CBZ R3, rmsSquareDone
+	ADD R2, R6, R4
+	CMP $4, R3
+	BLT less101
+	FMOVQ (R4), F4
+	B both102
+less101:
+	VEOR V4.B16, V4.B16, V4.B16
+	TBZ $1, R3, one103
+	FMOVD (R4), F4
+	TBZ $0, R3, loaded104
+	ADD $8, R4, R5
+	VLD1 (R5), V4.S[2]
+	B loaded104
+one103:
+	TBZ $0, R3, loaded104
+	FMOVS (R4), F4
+loaded104:
+both102:
+	WORD $0x4e24cc80 // fmla v0.4s, v4.4s, v4.4s
+	ADD $16, R2
+	SUBS $4, R3
+	BLE rmsSquareDone
+	CBZ R3, rmsSquareDone
+	ADD R2, R6, R4
+	CMP $4, R3
+	BLT less105
+	FMOVQ (R4), F5
+	B both106
+less105:
+	VEOR V5.B16, V5.B16, V5.B16
+	TBZ $1, R3, one107
+	FMOVD (R4), F5
+	TBZ $0, R3, loaded108
+	ADD $8, R4, R5
+	VLD1 (R5), V5.S[2]
+	B loaded108
+one107:
+	TBZ $0, R3, loaded108
+	FMOVS (R4), F5
+loaded108:
+both106:
+	WORD $0x4e25cca1 // fmla v1.4s, v5.4s, v5.4s
+	ADD $16, R2
+	SUBS $4, R3
+	BLE rmsSquareDone
+	CBZ R3, rmsSquareDone
+	ADD R2, R6, R4
+	CMP $4, R3
+	BLT less109
+	FMOVQ (R4), F6
+	B both110
+less109:
+	VEOR V6.B16, V6.B16, V6.B16
+	TBZ $1, R3, one111
+	FMOVD (R4), F6
+	TBZ $0, R3, loaded112
+	ADD $8, R4, R5
+	VLD1 (R5), V6.S[2]
+	B loaded112
+one111:
+	TBZ $0, R3, loaded112
+	FMOVS (R4), F6
+loaded112:
+both110:
+	WORD $0x4e26ccc2 // fmla v2.4s, v6.4s, v6.4s
+	ADD $16, R2
+	SUBS $4, R3
+	BLE rmsSquareDone
+	CBZ R3, rmsSquareDone
+	ADD R2, R6, R4
+	CMP $4, R3
+	BLT less113
+	FMOVQ (R4), F7
+	B both114
+less113:
+	VEOR V7.B16, V7.B16, V7.B16
+	TBZ $1, R3, one115
+	FMOVD (R4), F7
+	TBZ $0, R3, loaded116
+	ADD $8, R4, R5
+	VLD1 (R5), V7.S[2]
+	B loaded116
+one115:
+	TBZ $0, R3, loaded116
+	FMOVS (R4), F7
+loaded116:
+both114:
+	WORD $0x4e27cce3 // fmla v3.4s, v7.4s, v7.4s
+	ADD $16, R2
+	SUBS $4, R3
+	BLE rmsSquareDone
+rmsSquareDone:
+	WORD $0x4e22d400 // fadd v0.4s, v0.4s, v2.4s
+	WORD $0x4e23d421 // fadd v1.4s, v1.4s, v3.4s
+	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
+	VEXT $8, V0.B16, V0.B16, V1.B16
+	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
+	VDUP V0.S[1], V1.S4
+	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
+	VDUP V0.S[0], V0.S4
+	WORD $0x6e32fc00 // fdiv v0.4s, v0.4s, v18.4s
+	WORD $0x4e33d400 // fadd v0.4s, v0.4s, v19.4s
+	WORD $0x6ea1f800 // fsqrt v0.4s, v0.4s
+	FMOVQ (R17), F17
+	WORD $0x6e20fe31 // fdiv v17.4s, v17.4s, v0.4s
+	MOVD $0, R2
+	SUBS $16, R1, R3
+	BLT rmsApplyRest
+	PCALIGN $32
+rmsApply:
+	ADD R2, R6, R4
+	FLDPQ (R4), (F4, F5)
+	FLDPQ 32(R4), (F6, F7)
+	ADD R2, R8, R4
+	FLDPQ (R4), (F8, F9)
+	FLDPQ 32(R4), (F10, F11)
+	ADD R2, R9, R4
+	FLDPQ (R4), (F12, F13)
+	FLDPQ 32(R4), (F14, F15)
+	WORD $0x4e35d508 // fadd v8.4s, v8.4s, v21.4s
+	WORD $0x4e35d529 // fadd v9.4s, v9.4s, v21.4s
+	WORD $0x4e35d54a // fadd v10.4s, v10.4s, v21.4s
+	WORD $0x4e35d56b // fadd v11.4s, v11.4s, v21.4s
+	WORD $0x6e31dc96 // fmul v22.4s, v4.4s, v17.4s
+	WORD $0x6e31dcb7 // fmul v23.4s, v5.4s, v17.4s
+	WORD $0x6e31dcd8 // fmul v24.4s, v6.4s, v17.4s
+	WORD $0x6e31dcf9 // fmul v25.4s, v7.4s, v17.4s
+	WORD $0x4e36cd0c // fmla v12.4s, v8.4s, v22.4s
+	WORD $0x4e37cd2d // fmla v13.4s, v9.4s, v23.4s
+	WORD $0x4e38cd4e // fmla v14.4s, v10.4s, v24.4s
+	WORD $0x4e39cd6f // fmla v15.4s, v11.4s, v25.4s
+	ADD R2, R7, R4
+	FSTPQ (F12, F13), (R4)
+	FSTPQ (F14, F15), 32(R4)
+	ADD $64, R2
+	SUBS $16, R3
+	BGE rmsApply
+rmsApplyRest:
+	ADD $16, R3
+	CBZ R3, rmsApplyDone
+	ADD R2, R6, R4
+	CMP $4, R3
+	BLT less117
+	FMOVQ (R4), F4
+	B both118
+less117:
+	VEOR V4.B16, V4.B16, V4.B16
+	TBZ $1, R3, one119
+	FMOVD (R4), F4
+	TBZ $0, R3, loaded120
+	ADD $8, R4, R5
+	VLD1 (R5), V4.S[2]
+	B loaded120
+one119:
+	TBZ $0, R3, loaded120
+	FMOVS (R4), F4
+loaded120:
+both118:
+	ADD R2, R8, R4
+	CMP $4, R3
+	BLT less121
+	FMOVQ (R4), F8
+	B both122
+less121:
+	VEOR V8.B16, V8.B16, V8.B16
+	TBZ $1, R3, one123
+	FMOVD (R4), F8
+	TBZ $0, R3, loaded124
+	ADD $8, R4, R5
+	VLD1 (R5), V8.S[2]
+	B loaded124
+one123:
+	TBZ $0, R3, loaded124
+	FMOVS (R4), F8
+loaded124:
+both122:
+	ADD R2, R9, R4
+	CMP $4, R3
+	BLT less125
+	FMOVQ (R4), F12
+	B both126
+less125:
+	VEOR V12.B16, V12.B16, V12.B16
+	TBZ $1, R3, one127
+	FMOVD (R4), F12
+	TBZ $0, R3, loaded128
+	ADD $8, R4, R5
+	VLD1 (R5), V12.S[2]
+	B loaded128
+one127:
+	TBZ $0, R3, loaded128
+	FMOVS (R4), F12
+loaded128:
+both126:
+	WORD $0x4e35d508 // fadd v8.4s, v8.4s, v21.4s
+	WORD $0x6e31dc96 // fmul v22.4s, v4.4s, v17.4s
+	WORD $0x4e36cd0c // fmla v12.4s, v8.4s, v22.4s
+	ADD R2, R7, R4
+	CMP $4, R3
+	BLT less129
+	FMOVQ F12, (R4)
+	B both130
+less129:
+	TBZ $1, R3, one131
+	FMOVD F12, (R4)
+	TBZ $0, R3, stored132
+	ADD $8, R4, R5
+	VST1 V12.S[2], (R5)
+	B stored132
+one131:
+	TBZ $0, R3, stored132
+	FMOVS F12, (R4)
+stored132:
+both130:
+	ADD $16, R2
+	SUBS $4, R3
+	BLE rmsApplyDone
+	CBZ R3, rmsApplyDone
+	ADD R2, R6, R4
+	CMP $4, R3
+	BLT less133
+	FMOVQ (R4), F5
+	B both134
+less133:
+	VEOR V5.B16, V5.B16, V5.B16
+	TBZ $1, R3, one135
+	FMOVD (R4), F5
+	TBZ $0, R3, loaded136
+	ADD $8, R4, R5
+	VLD1 (R5), V5.S[2]
+	B loaded136
+one135:
+	TBZ $0, R3, loaded136
+	FMOVS (R4), F5
+loaded136:
+both134:
+	ADD R2, R8, R4
+	CMP $4, R3
+	BLT less137
+	FMOVQ (R4), F9
+	B both138
+less137:
+	VEOR V9.B16, V9.B16, V9.B16
+	TBZ $1, R3, one139
+	FMOVD (R4), F9
+	TBZ $0, R3, loaded140
+	ADD $8, R4, R5
+	VLD1 (R5), V9.S[2]
+	B loaded140
+one139:
+	TBZ $0, R3, loaded140
+	FMOVS (R4), F9
+loaded140:
+both138:
+	ADD R2, R9, R4
+	CMP $4, R3
+	BLT less141
+	FMOVQ (R4), F13
+	B both142
+less141:
+	VEOR V13.B16, V13.B16, V13.B16
+	TBZ $1, R3, one143
+	FMOVD (R4), F13
+	TBZ $0, R3, loaded144
+	ADD $8, R4, R5
+	VLD1 (R5), V13.S[2]
+	B loaded144
+one143:
+	TBZ $0, R3, loaded144
+	FMOVS (R4), F13
+loaded144:
+both142:
+	WORD $0x4e35d529 // fadd v9.4s, v9.4s, v21.4s
+	WORD $0x6e31dcb7 // fmul v23.4s, v5.4s, v17.4s
+	WORD $0x4e37cd2d // fmla v13.4s, v9.4s, v23.4s
+	ADD R2, R7, R4
+	CMP $4, R3
+	BLT less145
+	FMOVQ F13, (R4)
+	B both146
+less145:
+	TBZ $1, R3, one147
+	FMOVD F13, (R4)
+	TBZ $0, R3, stored148
+	ADD $8, R4, R5
+	VST1 V13.S[2], (R5)
+	B stored148
+one147:
+	TBZ $0, R3, stored148
+	FMOVS F13, (R4)
+stored148:
+both146:
+	ADD $16, R2
+	SUBS $4, R3
+	BLE rmsApplyDone
+	CBZ R3, rmsApplyDone
+	ADD R2, R6, R4
+	CMP $4, R3
+	BLT less149
+	FMOVQ (R4), F6
+	B both150
+less149:
+	VEOR V6.B16, V6.B16, V6.B16
+	TBZ $1, R3, one151
+	FMOVD (R4), F6
+	TBZ $0, R3, loaded152
+	ADD $8, R4, R5
+	VLD1 (R5), V6.S[2]
+	B loaded152
+one151:
+	TBZ $0, R3, loaded152
+	FMOVS (R4), F6
+loaded152:
+both150:
+	ADD R2, R8, R4
+	CMP $4, R3
+	BLT less153
+	FMOVQ (R4), F10
+	B both154
+less153:
+	VEOR V10.B16, V10.B16, V10.B16
+	TBZ $1, R3, one155
+	FMOVD (R4), F10
+	TBZ $0, R3, loaded156
+	ADD $8, R4, R5
+	VLD1 (R5), V10.S[2]
+	B loaded156
+one155:
+	TBZ $0, R3, loaded156
+	FMOVS (R4), F10
+loaded156:
+both154:
+	ADD R2, R9, R4
+	CMP $4, R3
+	BLT less157
+	FMOVQ (R4), F14
+	B both158
+less157:
+	VEOR V14.B16, V14.B16, V14.B16
+	TBZ $1, R3, one159
+	FMOVD (R4), F14
+	TBZ $0, R3, loaded160
+	ADD $8, R4, R5
+	VLD1 (R5), V14.S[2]
+	B loaded160
+one159:
+	TBZ $0, R3, loaded160
+	FMOVS (R4), F14
+loaded160:
+both158:
+	WORD $0x4e35d54a // fadd v10.4s, v10.4s, v21.4s
+	WORD $0x6e31dcd8 // fmul v24.4s, v6.4s, v17.4s
+	WORD $0x4e38cd4e // fmla v14.4s, v10.4s, v24.4s
+	ADD R2, R7, R4
+	CMP $4, R3
+	BLT less161
+	FMOVQ F14, (R4)
+	B both162
+less161:
+	TBZ $1, R3, one163
+	FMOVD F14, (R4)
+	TBZ $0, R3, stored164
+	ADD $8, R4, R5
+	VST1 V14.S[2], (R5)
+	B stored164
+one163:
+	TBZ $0, R3, stored164
+	FMOVS F14, (R4)
+stored164:
+both162:
+	ADD $16, R2
+	SUBS $4, R3
+	BLE rmsApplyDone
+	CBZ R3, rmsApplyDone
+	ADD R2, R6, R4
+	CMP $4, R3
+	BLT less165
+	FMOVQ (R4), F7
+	B both166
+less165:
+	VEOR V7.B16, V7.B16, V7.B16
+	TBZ $1, R3, one167
+	FMOVD (R4), F7
+	TBZ $0, R3, loaded168
+	ADD $8, R4, R5
+	VLD1 (R5), V7.S[2]
+	B loaded168
+one167:
+	TBZ $0, R3, loaded168
+	FMOVS (R4), F7
+loaded168:
+both166:
+	ADD R2, R8, R4
+	CMP $4, R3
+	BLT less169
+	FMOVQ (R4), F11
+	B both170
+less169:
+	VEOR V11.B16, V11.B16, V11.B16
+	TBZ $1, R3, one171
+	FMOVD (R4), F11
+	TBZ $0, R3, loaded172
+	ADD $8, R4, R5
+	VLD1 (R5), V11.S[2]
+	B loaded172
+one171:
+	TBZ $0, R3, loaded172
+	FMOVS (R4), F11
+loaded172:
+both170:
+	ADD R2, R9, R4
+	CMP $4, R3
+	BLT less173
+	FMOVQ (R4), F15
+	B both174
+less173:
+	VEOR V15.B16, V15.B16, V15.B16
+	TBZ $1, R3, one175
+	FMOVD (R4), F15
+	TBZ $0, R3, loaded176
+	ADD $8, R4, R5
+	VLD1 (R5), V15.S[2]
+	B loaded176
+one175:
+	TBZ $0, R3, loaded176
+	FMOVS (R4), F15
+loaded176:
+both174:
+	WORD $0x4e35d56b // fadd v11.4s, v11.4s, v21.4s
+	WORD $0x6e31dcf9 // fmul v25.4s, v7.4s, v17.4s
+	WORD $0x4e39cd6f // fmla v15.4s, v11.4s, v25.4s
+	ADD R2, R7, R4
+	CMP $4, R3
+	BLT less177
+	FMOVQ F15, (R4)
+	B both178
+less177:
+	TBZ $1, R3, one179
+	FMOVD F15, (R4)
+	TBZ $0, R3, stored180
+	ADD $8, R4, R5
+	VST1 V15.S[2], (R5)
+	B stored180
+one179:
+	TBZ $0, R3, stored180
+	FMOVS F15, (R4)
+stored180:
+both178:
+	ADD $16, R2
+	SUBS $4, R3
+	BLE rmsApplyDone
+rmsApplyDone:
+	ADD R10, R6
+	ADD R11, R7
+	SUBS $1, R0
+	BNE rms
+	RET
 end:
 	RET
 
-DATA layernorm_constants<>+0(SB)/8, $0xffffffffffffffff
-DATA layernorm_constants<>+8(SB)/8, $0xffffffffffffffff
-DATA layernorm_constants<>+16(SB)/8, $0x0000000000000000
-DATA layernorm_constants<>+24(SB)/8, $0x0000000000000000
-DATA layernorm_constants<>+32(SB)/8, $0x3f8000003f800000
-DATA layernorm_constants<>+40(SB)/8, $0x3f8000003f800000
+DATA layernorm_constants<>+0(SB)/8, $0x3f8000003f800000
+DATA layernorm_constants<>+8(SB)/8, $0x3f8000003f800000
+DATA layernorm_constants<>+16(SB)/8, $0xffffffffffffffff
+DATA layernorm_constants<>+24(SB)/8, $0xffffffffffffffff
+DATA layernorm_constants<>+32(SB)/8, $0x0000000000000000
+DATA layernorm_constants<>+40(SB)/8, $0x0000000000000000
 GLOBL layernorm_constants<>(SB), RODATA|NOPTR, $48

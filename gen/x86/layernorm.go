@@ -1,6 +1,8 @@
 package x86
 
 import (
+	"slices"
+
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 
@@ -14,9 +16,9 @@ const (
 	rowsTogether = 2
 )
 
-// rowNorm emits LayerNorm. Two rows at a time go through passes for their mean, for their variance and
-// for the result, each hiding what the other waits for; the last of these is also the first of the next
-// two rows, so that memory is read and written all the time.
+// rowNorm emits LayerNorm. Two rows at a time go through passes for their mean, for their variance with what
+// the mean lacks, and for the result, each hiding what the other waits for; the last of these is also the
+// first of the next two rows, so that memory is read and written all the time.
 //
 // Each row is reached by pointers of its own. Where only one is left it stands for two, which is then
 // written twice: a pass reads sixteen columns of both before it writes any, so that Dst may be Src.
@@ -25,10 +27,11 @@ type rowNorm struct {
 	rows, at, left, tmp reg.GPPhysical
 	scale, shift        reg.GPPhysical
 	src, ahead, dst     []reg.GPPhysical // of each row: to normalise, to sum, to write
-	cols                Mem              // Cols as a float32
+	cols, inverse       Mem              // Cols and 1/Cols as float32
 
-	sum        [][]reg.VecPhysical // sixteen lanes of each row
+	sum, rest  [][]reg.VecPhysical // sixteen lanes of each row; rest in the registers of rstd and offset
 	mean, rstd []reg.VecPhysical   // of each row
+	offset     []reg.VecPhysical   // of each row, to take off: δ·rstd
 	value      []reg.VecPhysical   // of each row
 	gain, plus reg.VecPhysical
 	tails      []mask // of sixteen columns
@@ -48,10 +51,15 @@ func layerNorm(e *emitter) {
 		scale: reg.RBX, shift: reg.RDX,
 		src: []reg.GPPhysical{reg.RSI, reg.RDI}, ahead: []reg.GPPhysical{reg.R8, reg.R9}, dst: []reg.GPPhysical{reg.R12, reg.R13},
 		cols: e.AllocLocal(8),
-		mean: take(rowsTogether), rstd: take(rowsTogether), value: take(rowsTogether), gain: take(1)[0], plus: take(1)[0],
+		mean: take(rowsTogether), rstd: take(rowsTogether), offset: take(rowsTogether), value: take(rowsTogether),
+		gain: take(1)[0], plus: take(1)[0],
 	}
+	n.inverse = n.cols.Offset(4)
+	results := slices.Concat(n.rstd, n.offset)
 	for range rowsTogether {
-		n.sum = append(n.sum, take(rowLanes/e.Lanes))
+		vectors := rowLanes / e.Lanes
+		n.sum = append(n.sum, take(vectors))
+		n.rest, results = append(n.rest, results[:vectors]), results[vectors:]
 	}
 	masks := []reg.Register{reg.K1}
 	if !e.wide() {
@@ -62,10 +70,13 @@ func layerNorm(e *emitter) {
 	n.TESTQ(n.rows, n.rows)
 	n.JZ(LabelRef("end"))
 	n.get("Cols", n.left)
-	x := n.value[0].AsX()
+	x, y := n.value[0].AsX(), n.value[1].AsX()
 	n.VXORPS(x, x, x)
 	n.VCVTSI2SSQ(n.left, x, x)
 	n.VMOVSS(x, n.cols)
+	n.VMOVSS(n.constant(1), y)
+	n.VDIVSS(x, y, y)
+	n.VMOVSS(y, n.inverse)
 	n.ANDQ(U8(rowLanes-1), n.left)
 	n.tails = n.masks(n.left, n.at, n.tmp, masks...)
 	n.get("Scale", n.scale)
@@ -85,34 +96,53 @@ func layerNorm(e *emitter) {
 func (n *rowNorm) emit(kind string, first func(j int, m mask)) {
 	again, last := kind+"Again", kind+"Last"
 	n.second(n.ahead, "SrcStride")
-	n.clearSums()
+	n.clear(n.sum)
 	n.pass(kind+"First", first)
 	n.Label(again)
 	n.second(n.dst, "DstStride")
 	for r := range n.src {
 		n.MOVQ(n.ahead[r], n.src[r])
 	}
+	variance, delta, x := n.value[0].AsY(), n.gain.AsY(), n.value[1].AsY()
 	if kind == "mean" {
-		n.totals()
-		n.spread(n.mean)
-		n.clearSums()
+		n.totals(n.sum, variance, x)
+		n.VBROADCASTSS(n.inverse, x)
+		n.VMULPS(x, variance, variance)
+		n.spread(n.value[0], n.mean)
+		n.clear(n.sum)
+		n.clear(n.rest)
 		n.pass(kind+"Square", n.addSquare)
+		n.totals(n.rest, delta, n.plus.AsY())
+		n.totals(n.sum, variance, x)
+		n.VBROADCASTSS(n.inverse, x)
+		n.VMULPS(x, delta, delta)
+		n.VMULPS(x, variance, variance)
+		n.VFNMADD231PS(delta, delta, variance)
+		// Of 0 and a NaN the instruction takes its second source, Go's first operand.
+		n.VXORPS(x, x, x)
+		n.VMAXPS(variance, x, variance)
+	} else {
+		n.totals(n.sum, variance, x)
+		n.VBROADCASTSS(n.cols, x)
+		n.VDIVPS(x, variance, variance)
 	}
-	n.totals()
-	// 1 / √(total + Eps)
-	total, x := n.value[0].AsX(), n.value[1].AsX()
+	// 1 / √(variance + Eps)
 	n.VBROADCASTSS(n.field("Eps"), x)
-	n.VADDPS(x, total, total)
-	n.VSQRTPS(total, total)
+	n.VADDPS(x, variance, variance)
+	n.VSQRTPS(variance, variance)
 	n.VMOVUPS(n.constant(1), x)
-	n.VDIVPS(total, x, total)
-	n.spread(n.rstd)
+	n.VDIVPS(variance, x, variance)
+	n.spread(n.value[0], n.rstd)
+	if kind == "mean" {
+		n.VMULPS(variance, delta, delta)
+		n.spread(n.gain, n.offset)
+	}
 	n.SUBQ(U8(rowsTogether), n.rows)
 	n.JLE(LabelRef(last))
 	n.stride("SrcStride", n.tmp)
 	n.LEAQ(Mem{Base: n.src[1], Index: n.tmp, Scale: 1}, n.ahead[0])
 	n.second(n.ahead, "SrcStride")
-	n.clearSums()
+	n.clear(n.sum)
 	n.pass(kind+"Both", func(j int, m mask) {
 		n.apply(j, m, kind == "mean")
 		first(j, m)
@@ -163,8 +193,8 @@ func (n *rowNorm) pass(name string, body func(j int, m mask)) {
 	n.Label(done)
 }
 
-func (n *rowNorm) clearSums() {
-	for _, sum := range n.sum {
+func (n *rowNorm) clear(sums [][]reg.VecPhysical) {
+	for _, sum := range sums {
 		for _, s := range sum {
 			n.zero(s)
 		}
@@ -192,7 +222,8 @@ func (n *rowNorm) addSquareAhead(j int, m mask) {
 	}
 }
 
-// addSquare adds the squares of values less their mean to the sums, and fetches the lines of the result.
+// addSquare adds values less their mean to the rest, and their squares to the sums, and fetches the lines of
+// the result.
 func (n *rowNorm) addSquare(j int, m mask) {
 	for r, p := range n.src {
 		v := n.value[r]
@@ -207,13 +238,14 @@ func (n *rowNorm) addSquare(j int, m mask) {
 			n.VANDPS(m.r, v, v)
 		}
 		n.VFMADD231PS(v, v, n.sum[r][j])
+		n.VADDPS(v, n.rest[r][j], n.rest[r][j])
 		if m == all && j*n.Bytes()%cacheLine == 0 {
 			n.PREFETCHT0(n.operand(n.dst[r], j))
 		}
 	}
 }
 
-// apply writes (x − mean)·rstd·(Plus + Scale) + Shift, without mean where it is 0.
+// apply writes ((x − mean)·rstd − offset)·(Plus + Scale) + Shift, without mean and offset where they are 0.
 func (n *rowNorm) apply(j int, m mask, mean bool) {
 	n.VBROADCASTSS(n.field("Plus"), n.plus)
 	if m == all {
@@ -231,41 +263,44 @@ func (n *rowNorm) apply(j int, m mask, mean bool) {
 		v := n.value[r]
 		if mean {
 			n.VSUBPS(n.mean[r], v, v)
+			n.VFMSUB213PS(n.offset[r], n.rstd[r], v)
+		} else {
+			n.VMULPS(n.rstd[r], v, v)
 		}
-		n.VMULPS(n.rstd[r], v, v)
 		n.VFMADD213PS(shift, n.gain, v)
 		n.store(v, m, n.operand(dst, j))
 	}
 }
 
-// totals sets the first two lanes of the first value to the rows' sums, added by halves and divided by Cols.
-func (n *rowNorm) totals() {
-	for r, sum := range n.sum {
-		s, half := sum[0], n.value[r]
+// totals adds the lanes of each row's sum by halves: the first row's total into all lower lanes of x, the
+// second's into all upper ones. It writes to tmp.
+func (n *rowNorm) totals(sums [][]reg.VecPhysical, x, tmp reg.Register) {
+	for _, sum := range sums {
+		s, half := sum[0].AsY(), tmp
 		if n.wide() {
-			n.VEXTRACTF64X4(U8(1), s, half.AsY())
-			n.VADDPS(half.AsY(), s.AsY(), s.AsY())
+			n.VEXTRACTF64X4(U8(1), sum[0], half)
 		} else {
-			n.VADDPS(sum[1], s, s)
+			half = sum[1]
 		}
-		n.VEXTRACTF128(U8(1), s.AsY(), half.AsX())
-		n.VADDPS(half.AsX(), s.AsX(), s.AsX())
+		n.VADDPS(half, s, s)
 	}
-	// What is left of them is a0 to a3 and b0 to b3.
-	x, y, a, b := n.value[0].AsX(), n.value[1].AsX(), n.sum[0][0].AsX(), n.sum[1][0].AsX()
-	n.VUNPCKLPS(b, a, x)     // a0 b0 a1 b1
-	n.VUNPCKHPS(b, a, y)     // a2 b2 a3 b3
-	n.VADDPS(y, x, x)        // of both even, of both odd
-	n.VPERMILPD(U8(1), x, y) // the odd
-	n.VADDPS(y, x, x)
-	n.VBROADCASTSS(n.cols, y)
-	n.VDIVPS(y, x, x)
+	a, b := sums[0][0].AsY(), sums[1][0].AsY()
+	n.VPERM2F128(U8(0x20), b, a, x)   // a0 to a3, b0 to b3
+	n.VPERM2F128(U8(0x31), b, a, tmp) // a4 to a7, b4 to b7
+	n.VADDPS(tmp, x, x)
+	n.VPERMILPD(U8(0b0101), x, tmp) // of each four the other two
+	n.VADDPS(tmp, x, x)
+	n.VPERMILPS(U8(0b10_11_00_01), x, tmp) // of each two the other one
+	n.VADDPS(tmp, x, x)
 }
 
-// spread sets all lanes of each row's register to the lane of the first value that is the row's.
-func (n *rowNorm) spread(into []reg.VecPhysical) {
-	x, y := n.value[0].AsX(), n.value[1].AsX()
-	n.VMOVSHDUP(x, y)
-	n.VBROADCASTSS(x, into[0])
-	n.VBROADCASTSS(y, into[1])
+// spread sets all lanes of the first row's register to the lower lanes of from, of the second's to the upper ones.
+func (n *rowNorm) spread(from reg.VecPhysical, into []reg.VecPhysical) {
+	if n.wide() {
+		n.VSHUFF32X4(U8(0b00_00_00_00), from, from, into[0])
+		n.VSHUFF32X4(U8(0b01_01_01_01), from, from, into[1])
+	} else {
+		n.VPERM2F128(U8(0x00), from, from, into[0])
+		n.VPERM2F128(U8(0x11), from, from, into[1])
+	}
 }
