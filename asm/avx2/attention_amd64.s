@@ -4318,9 +4318,9 @@ maxDone2:
 	VMOVUPS     32(R8), Y5
 	VSUBPS      Y1, Y5, Y5
 	VMOVUPS     Y1, 32(R8)
-	VMOVUPS     attention_c3170000<>+0(SB), Y6
+	VMOVUPS     attention_c33f0000<>+0(SB), Y6
 	VMAXPS      Y4, Y6, Y4
-	VMOVUPS     attention_c3170000<>+0(SB), Y7
+	VMOVUPS     attention_c33f0000<>+0(SB), Y7
 	VMAXPS      Y5, Y7, Y5
 	VMOVUPS     attention_4b400000<>+0(SB), Y8
 	VADDPS      Y4, Y8, Y6
@@ -4375,13 +4375,13 @@ exp2:
 	VSUBPS      Y0, Y6, Y6
 	VMOVUPS     32(DI)(R12*1), Y7
 	VSUBPS      Y1, Y7, Y7
-	VMOVUPS     attention_c3170000<>+0(SB), Y8
+	VMOVUPS     attention_c33f0000<>+0(SB), Y8
 	VMAXPS      Y4, Y8, Y4
-	VMOVUPS     attention_c3170000<>+0(SB), Y9
+	VMOVUPS     attention_c33f0000<>+0(SB), Y9
 	VMAXPS      Y5, Y9, Y5
-	VMOVUPS     attention_c3170000<>+0(SB), Y10
+	VMOVUPS     attention_c33f0000<>+0(SB), Y10
 	VMAXPS      Y6, Y10, Y6
-	VMOVUPS     attention_c3170000<>+0(SB), Y11
+	VMOVUPS     attention_c33f0000<>+0(SB), Y11
 	VMAXPS      Y7, Y11, Y7
 	VMOVUPS     attention_4b400000<>+0(SB), Y12
 	VADDPS      Y4, Y12, Y8
@@ -4464,9 +4464,9 @@ expOne2:
 	VSUBPS      Y0, Y4, Y4
 	VMOVUPS     32(DI), Y5
 	VSUBPS      Y1, Y5, Y5
-	VMOVUPS     attention_c3170000<>+0(SB), Y6
+	VMOVUPS     attention_c33f0000<>+0(SB), Y6
 	VMAXPS      Y4, Y6, Y4
-	VMOVUPS     attention_c3170000<>+0(SB), Y7
+	VMOVUPS     attention_c33f0000<>+0(SB), Y7
 	VMAXPS      Y5, Y7, Y5
 	VMOVUPS     attention_4b400000<>+0(SB), Y8
 	VADDPS      Y4, Y8, Y6
@@ -4562,7 +4562,7 @@ maxDone1:
 	VMOVUPS     (R8), Y2
 	VSUBPS      Y0, Y2, Y2
 	VMOVUPS     Y0, (R8)
-	VMOVUPS     attention_c3170000<>+0(SB), Y3
+	VMOVUPS     attention_c33f0000<>+0(SB), Y3
 	VMAXPS      Y2, Y3, Y2
 	VMOVUPS     attention_4b400000<>+0(SB), Y4
 	VADDPS      Y2, Y4, Y3
@@ -4594,9 +4594,9 @@ exp1:
 	VSUBPS      Y0, Y2, Y2
 	VMOVUPS     (DI)(R12*1), Y3
 	VSUBPS      Y0, Y3, Y3
-	VMOVUPS     attention_c3170000<>+0(SB), Y4
+	VMOVUPS     attention_c33f0000<>+0(SB), Y4
 	VMAXPS      Y2, Y4, Y2
-	VMOVUPS     attention_c3170000<>+0(SB), Y5
+	VMOVUPS     attention_c33f0000<>+0(SB), Y5
 	VMAXPS      Y3, Y5, Y3
 	VMOVUPS     attention_4b400000<>+0(SB), Y6
 	VADDPS      Y2, Y6, Y4
@@ -4643,7 +4643,7 @@ expRest1:
 expOne1:
 	VMOVUPS     (DI), Y2
 	VSUBPS      Y0, Y2, Y2
-	VMOVUPS     attention_c3170000<>+0(SB), Y3
+	VMOVUPS     attention_c33f0000<>+0(SB), Y3
 	VMAXPS      Y2, Y3, Y2
 	VMOVUPS     attention_4b400000<>+0(SB), Y4
 	VADDPS      Y2, Y4, Y3
@@ -4674,15 +4674,15 @@ done:
 	VZEROUPPER
 	RET
 
-DATA attention_c3170000<>+0(SB)/4, $0xc3170000
-DATA attention_c3170000<>+4(SB)/4, $0xc3170000
-DATA attention_c3170000<>+8(SB)/4, $0xc3170000
-DATA attention_c3170000<>+12(SB)/4, $0xc3170000
-DATA attention_c3170000<>+16(SB)/4, $0xc3170000
-DATA attention_c3170000<>+20(SB)/4, $0xc3170000
-DATA attention_c3170000<>+24(SB)/4, $0xc3170000
-DATA attention_c3170000<>+28(SB)/4, $0xc3170000
-GLOBL attention_c3170000<>(SB), RODATA|NOPTR, $32
+DATA attention_c33f0000<>+0(SB)/4, $0xc33f0000
+DATA attention_c33f0000<>+4(SB)/4, $0xc33f0000
+DATA attention_c33f0000<>+8(SB)/4, $0xc33f0000
+DATA attention_c33f0000<>+12(SB)/4, $0xc33f0000
+DATA attention_c33f0000<>+16(SB)/4, $0xc33f0000
+DATA attention_c33f0000<>+20(SB)/4, $0xc33f0000
+DATA attention_c33f0000<>+24(SB)/4, $0xc33f0000
+DATA attention_c33f0000<>+28(SB)/4, $0xc33f0000
+GLOBL attention_c33f0000<>(SB), RODATA|NOPTR, $32
 
 DATA attention_3f800000<>+0(SB)/4, $0x3f800000
 DATA attention_3f800000<>+4(SB)/4, $0x3f800000

@@ -30,13 +30,19 @@ func (e *emitter) exp(registers ...reg.VecPhysical) exponential {
 	return x
 }
 
+// exp2Low is where exp2 cuts what is low on AVX2: scale's factor 2^(n+64) then has the exponent bits 0 and is
+// itself 0. Were it as large as kernels/exp.go has it, for which 2ˣ rounds to 0 as well, each multiplication with
+// such a result would take a hundred cycles and more, as it does on Intel's cores where a product underflows: keys that
+// a mask takes out would halve the speed of attention.
+const exp2Low = -127 - 64
+
 // exp2 prepares 2ˣ for x ≤ 0 or NaN, with seven constants, or eight for AVX2: AVX-512 reduces and scales
 // by arguments of any size.
 func (e *emitter) exp2(registers ...reg.VecPhysical) exponential {
 	hold := e.holder(registers)
 	x := exponential{emitter: e}
 	if !e.wide() {
-		x.low = hold(approx.Exp2Min)
+		x.low = hold(exp2Low)
 	}
 	for _, c := range approx.Exp2Poly {
 		x.poly = append(x.poly, hold(c))
@@ -160,7 +166,7 @@ func (x exponential) scale(v, n, p []reg.VecPhysical) {
 			x.VSCALEFPS(n[i], p[i], p[i])
 		}
 	case x.high == nil:
-		// n ≤ 0: 2^(n+64) is a float32 for every n, and the product exact; 2⁻⁶⁴ then rounds.
+		// n ≤ 0: 2^(n+64) is a float32 for every n, or 0, and the product exact; 2⁻⁶⁴ then rounds.
 		for i := range p {
 			x.VPSLLD(U8(23), n[i], n[i])
 			x.VPADDD(x.constantBits((127+64)<<23), n[i], n[i])
