@@ -112,9 +112,19 @@ func (t *task) take(from, to int) {
 	}
 }
 
-// part cuts the task's image and head out of m: tokens rows for each image.
-func (t *task) part(m tensor.Mat, tokens int) tensor.Mat {
-	return m.Slice(t.image*tokens, (t.image+1)*tokens).Columns(t.head*t.size, (t.head+1)*t.size)
+// rows cuts rows from up to to of a head out of m, in which the task's image has tokens rows. Attend has seen to
+// it that they are there.
+func (t *task) rows(m tensor.Mat, tokens, from, to, head int) tensor.Mat {
+	if from == to {
+		return tensor.Mat{}
+	}
+	first := (t.image*tokens+from)*m.Stride + head*t.size
+	return tensor.Mat{Rows: to - from, Cols: t.size, Stride: m.Stride, Data: m.Data[first:]}
+}
+
+// queriesOf cuts a tile's queries of a head out of m, which is q or dst.
+func (t *task) queriesOf(tile *tile, m tensor.Mat, head int) tensor.Mat {
+	return t.rows(m, t.queries, tile.query, tile.end, head)
 }
 
 // attend takes the tiles through all contexts, for one head.
@@ -139,7 +149,7 @@ func (t *task) readQueries() {
 	for i := range t.through {
 		tile := &t.through[i]
 		a.Rows, a.Lanes, a.DstStride = tile.end-tile.query, tile.lanes, tile.lanes
-		a.Src, a.Dst = t.rowsOf(t.q, tile, t.head).Data, tile.q
+		a.Src, a.Dst = t.queriesOf(tile, t.q, t.head).Data, tile.q
 		t.Set.ToLanes(a)
 	}
 }
@@ -153,27 +163,28 @@ func (t *task) begin() {
 	}
 }
 
-// block is a block of keys: which they are, and they and their values.
+// block is a block of a context's keys: which they are, and they and their values.
 type block struct {
 	context      int
 	first, end   int
+	next         int // the end of the block that comes next: end where none does
 	keys, values tensor.Mat
-	next         [2]tensor.Mat // keys and values of the block that comes next; no rows where none does
 }
 
 // pass takes the tiles through context i, block by block.
 func (t *task) pass(i int) {
 	c := &t.kv[i]
 	tokens := c.K.Rows / t.Batch
-	keys, values := t.part(c.K, tokens), t.part(c.V, tokens)
 	seen := tokens
 	if t.Causal {
 		seen = min(seen, t.through[len(t.through)-1].end)
 	}
 	for first := 0; first < seen; first += keyBlock {
 		end := min(first+keyBlock, tokens)
-		after := min(end+keyBlock, tokens)
-		b := block{i, first, end, rows(keys, first, end), rows(values, first, end), [2]tensor.Mat{rows(keys, end, after), rows(values, end, after)}}
+		b := block{
+			context: i, first: first, end: end, next: min(end+keyBlock, tokens),
+			keys: t.rows(c.K, tokens, first, end, t.head), values: t.rows(c.V, tokens, first, end, t.head),
+		}
 		if t.packs() {
 			b.values = pack(t.packed, b.values)
 		}
@@ -184,11 +195,6 @@ func (t *task) pass(i int) {
 			}
 		}
 	}
-}
-
-// rows is m.Slice for a range that is known to lie in m.
-func rows(m tensor.Mat, lo, hi int) tensor.Mat {
-	return tensor.Mat{Rows: hi - lo, Cols: m.Cols, Stride: m.Stride, Data: m.Data[min(lo*m.Stride, len(m.Data)):]}
 }
 
 // pack copies m to memory of its own, its rows beside each other.
@@ -227,12 +233,13 @@ func (t *task) see(tile *tile, b *block) {
 // block or, in the last, the rows of dst that the tile will be written to, and what the task reads next of
 // q.
 func (t *task) ahead(tile *tile, b *block) (score, weigh tensor.Mat) {
-	if keys, values := b.next[0], b.next[1]; keys.Rows > 0 {
-		i, n := tile.index-t.through[0].index, len(t.through)
-		lo, hi := i*keys.Rows/n, (i+1)*keys.Rows/n
-		return rows(keys, lo, hi), rows(values, lo, hi)
+	if keys := b.next - b.end; keys > 0 {
+		c, i, n := &t.kv[b.context], tile.index-t.through[0].index, len(t.through)
+		from, to := b.end+i*keys/n, b.end+(i+1)*keys/n
+		tokens := c.K.Rows / t.Batch
+		return t.rows(c.K, tokens, from, to, t.head), t.rows(c.V, tokens, from, to, t.head)
 	}
-	return t.nextQueries(tile), t.rowsOf(t.dst, tile, t.head)
+	return t.nextQueries(tile), t.queriesOf(tile, t.dst, t.head)
 }
 
 // nextQueries returns the queries that are laid into lanes after those of tile: where a tile goes through
@@ -241,13 +248,7 @@ func (t *task) nextQueries(tile *tile) tensor.Mat {
 	if !t.short || t.head+1 == t.Heads {
 		return tensor.Mat{}
 	}
-	return t.rowsOf(t.q, tile, t.head+1)
-}
-
-// rowsOf cuts a tile's queries of a head out of m.
-func (t *task) rowsOf(m tensor.Mat, tile *tile, head int) tensor.Mat {
-	first := (t.image*t.queries+tile.query)*m.Stride + head*t.size
-	return tensor.Mat{Rows: tile.end - tile.query, Cols: t.size, Stride: m.Stride, Data: m.Data[first:]}
+	return t.queriesOf(tile, t.q, t.head+1)
 }
 
 // add brings what was weighed of context i to its scale and adds it to the total.
@@ -281,7 +282,7 @@ func (t *task) write() {
 		} else {
 			settle(tile.sum, t.kv[0].Scale)
 		}
-		a.Rows, a.Lanes, a.Scale, a.Dst = tile.end-tile.query, tile.lanes, tile.sum, t.rowsOf(t.dst, tile, t.head).Data
+		a.Rows, a.Lanes, a.Scale, a.Dst = tile.end-tile.query, tile.lanes, tile.sum, t.queriesOf(tile, t.dst, t.head).Data
 		t.Set.FromLanes(a)
 	}
 }
