@@ -206,49 +206,61 @@ func pack(to []float32, m tensor.Mat) tensor.Mat {
 	return p
 }
 
-// see takes a tile through a block of keys.
+// see takes a tile through a block of keys. Fields are set one by one: a tile of few queries takes two or three
+// microseconds, in which composite literals, which are put together elsewhere and then copied, would show.
 func (t *task) see(tile *tile, b *block) {
 	keys := b.end - b.first
-	fetchScore, fetchWeigh := t.ahead(tile, b)
-	t.Args.Score = kernels.ScoreArgs{
-		Keys: keys, Cols: t.size, Lanes: tile.lanes, K: b.keys.Data, KStride: b.keys.Stride, Q: tile.q, S: t.scores,
-		Bias: t.bias(b), Mask: t.mask(tile, b),
-		FetchRows: fetchScore.Rows, FetchCols: fetchScore.Cols, Fetch: fetchScore.Data, FetchStride: fetchScore.Stride,
-	}
-	t.Set.Score(&t.Args.Score)
-	t.Args.Softmax = kernels.SoftmaxArgs{Keys: keys, Lanes: tile.lanes, S: t.scores, Max: tile.max, Sum: tile.sum, Alpha: tile.alpha}
-	t.Set.Softmax(&t.Args.Softmax)
-	alpha := tile.alpha
+	score := &t.Args.Score
+	score.Keys, score.Cols, score.Lanes = keys, t.size, tile.lanes
+	score.K, score.KStride, score.Q, score.S = b.keys.Data, b.keys.Stride, tile.q, t.scores
+	score.Bias, score.Mask = t.bias(b), t.mask(tile, b)
+	ahead := t.keysAhead(tile, b)
+	score.FetchRows, score.FetchCols, score.Fetch, score.FetchStride = ahead.Rows, ahead.Cols, ahead.Data, ahead.Stride
+	t.Set.Score(score)
+
+	softmax := &t.Args.Softmax
+	softmax.Keys, softmax.Lanes, softmax.S = keys, tile.lanes, t.scores
+	softmax.Max, softmax.Sum, softmax.Alpha = tile.max, tile.sum, tile.alpha
+	t.Set.Softmax(softmax)
+
+	weigh := &t.Args.Weigh
+	weigh.Rows, weigh.Keys, weigh.Lanes = t.size, keys, tile.lanes
+	weigh.V, weigh.VStride, weigh.P, weigh.O = b.values.Data, b.values.Stride, t.scores, tile.o
+	weigh.Alpha = tile.alpha
 	if b.first == 0 && (b.context == 0 || !t.Joint) { // nothing is weighed yet
-		alpha = nil
+		weigh.Alpha = nil
 	}
-	t.Args.Weigh = kernels.WeighArgs{
-		Rows: t.size, Keys: keys, Lanes: tile.lanes, V: b.values.Data, VStride: b.values.Stride, P: t.scores, O: tile.o, Alpha: alpha,
-		FetchRows: fetchWeigh.Rows, FetchCols: fetchWeigh.Cols, Fetch: fetchWeigh.Data, FetchStride: fetchWeigh.Stride,
-	}
-	t.Set.Weigh(&t.Args.Weigh)
+	ahead = t.valuesAhead(tile, b)
+	weigh.FetchRows, weigh.FetchCols, weigh.Fetch, weigh.FetchStride = ahead.Rows, ahead.Cols, ahead.Data, ahead.Stride
+	t.Set.Weigh(weigh)
 }
 
-// ahead returns what Score and Weigh shall fetch behind their arithmetic: the tile's share of the next
-// block or, in the last, the rows of dst that the tile will be written to, and what the task reads next of
-// q.
-func (t *task) ahead(tile *tile, b *block) (score, weigh tensor.Mat) {
-	if keys := b.next - b.end; keys > 0 {
-		c, i, n := &t.kv[b.context], tile.index-t.through[0].index, len(t.through)
-		from, to := b.end+i*keys/n, b.end+(i+1)*keys/n
-		tokens := c.K.Rows / t.Batch
-		return t.rows(c.K, tokens, from, to, t.head), t.rows(c.V, tokens, from, to, t.head)
+// keysAhead returns what Score shall fetch behind its arithmetic: the tile's share of the next block's keys or, in
+// the last block, what the task reads next of q, which is its queries of the next head where a tile goes through all heads
+// by itself.
+func (t *task) keysAhead(tile *tile, b *block) tensor.Mat {
+	switch {
+	case b.next > b.end:
+		return t.share(tile, b, t.kv[b.context].K)
+	case t.short && t.head+1 < t.Heads:
+		return t.queriesOf(tile, t.q, t.head+1)
 	}
-	return t.nextQueries(tile), t.queriesOf(tile, t.dst, t.head)
+	return tensor.Mat{}
 }
 
-// nextQueries returns the queries that are laid into lanes after those of tile: where a tile goes through
-// all heads by itself, its own of the next head.
-func (t *task) nextQueries(tile *tile) tensor.Mat {
-	if !t.short || t.head+1 == t.Heads {
-		return tensor.Mat{}
+// valuesAhead returns what Weigh shall fetch: the tile's share of the next block's values or, in the last block, the
+// rows that the tile will be written to.
+func (t *task) valuesAhead(tile *tile, b *block) tensor.Mat {
+	if b.next > b.end {
+		return t.share(tile, b, t.kv[b.context].V)
 	}
-	return t.queriesOf(tile, t.q, t.head+1)
+	return t.queriesOf(tile, t.dst, t.head)
+}
+
+// share returns the tile's share of the block after b, of whose context m has the keys or values.
+func (t *task) share(tile *tile, b *block, m tensor.Mat) tensor.Mat {
+	i, n, keys := tile.index-t.through[0].index, len(t.through), b.next-b.end
+	return t.rows(m, m.Rows/t.Batch, b.end+i*keys/n, b.end+(i+1)*keys/n, t.head)
 }
 
 // add brings what was weighed of context i to its scale and adds it to the total.
