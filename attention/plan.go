@@ -28,9 +28,9 @@ const (
 	// packTiles is the length of a run from which on a block's values are first copied out from between those
 	// of the other heads. Weigh goes down a few columns of them at a time, and where rows are far apart, as
 	// those of 8 heads of 160, lines of the same columns displace each other in the first-level cache: Weigh
-	// takes a tenth longer than on rows that lie beside each other, and attention as a whole, with the copy, 1 to 3 %.
+	// takes a tenth longer than on rows that lie beside each other, and attention as a whole, with the copy, 1 to 5 %.
 	// Score goes along the rows of keys, which lie well where they are.
-	packTiles = 3
+	packTiles = 2
 )
 
 // job is one call of Attend, divided into tasks: every image's heads in groups, its tiles of queries in

@@ -185,7 +185,7 @@ func (t *task) pass(i int) {
 			context: i, first: first, end: end, next: min(end+keyBlock, tokens),
 			keys: t.rows(c.K, tokens, first, end, t.head), values: t.rows(c.V, tokens, first, end, t.head),
 		}
-		if t.packs() {
+		if t.packs() && b.values.Stride > t.size {
 			b.values = pack(t.packed, b.values)
 		}
 		for i := range t.through {
