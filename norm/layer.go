@@ -128,13 +128,8 @@ func (j *layerJob) fold(a Affine, scale, shift tensor.Mat) {
 	}
 	j.plus, j.scale, j.shift = 0, part(0), part(1)
 	for n := range images {
-		scales, shifts := j.scale.Row(n), j.shift.Row(n)
-		for i, s := range scale.Row(n) {
-			gamma, beta := a.at(i)
-			gain := float64(1 + s)
-			scales[i] = float32(gamma * gain)
-			shifts[i] = float32(float64(beta*gain) + float64(shift.Row(n)[i]))
-		}
+		f := fold{rstd: 1, gamma: a.Scale, beta: a.Shift, gain: scale.Row(n), offset: shift.Row(n)}
+		f.write(j.scale.Row(n), j.shift.Row(n))
 	}
 }
 

@@ -31,18 +31,6 @@ func (a Affine) check(name string, channels int) {
 	}
 }
 
-// at returns channel c's scale and shift.
-func (a Affine) at(c int) (scale, shift float64) {
-	scale = 1
-	if a.Scale != nil {
-		scale = float64(a.Scale[c])
-	}
-	if a.Shift != nil {
-		shift = float64(a.Shift[c])
-	}
-	return scale, shift
-}
-
 // checkModulation panics unless m has a row for each image and a column for each channel.
 func checkModulation(name string, m tensor.Mat, images, channels int) {
 	m.Check(name)
