@@ -34,13 +34,13 @@ var (
 		kernels.F5: "49a4cfb95419938d",
 	}
 	normHashes = map[int]string{
-		1:    "7fcd46e045ddbc61",
-		7:    "19082ae60256d01a",
-		12:   "921c06b05357135a",
-		33:   "22e98b389310c379",
-		131:  "462651ef344b1a7a",
-		320:  "a018338937ab5af4",
-		1153: "e8a852dbeba6d534",
+		1:    "8b405a1ed07c080f",
+		7:    "7a26c5110060d5b9",
+		12:   "c931f79fc8b34047",
+		33:   "1dd8815763223834",
+		131:  "034e02fd0cff6d6a",
+		320:  "db816910f251393e",
+		1153: "93cbc7b830e2bc09",
 	}
 )
 
@@ -77,14 +77,17 @@ func TestNormHashes(t *testing.T) {
 	eachAssembly(t, func(t *testing.T, set *kernels.Set) {
 		for cols, want := range normHashes {
 			src, scale, shift := portable(1, rows*cols), portable(2, cols), portable(3, cols)
-			sum, square, layer, affine := make([]float32, cols), make([]float32, cols), make([]float32, rows*cols), make([]float32, rows*cols)
+			sum, square, affine := make([]float32, cols), make([]float32, cols), make([]float32, rows*cols)
+			layer, rms := make([]float32, rows*cols), make([]float32, rows*cols)
 			set.Moments(&kernels.MomentsArgs{Rows: rows, Cols: cols, Src: src, Stride: cols, Ref: src[:cols], Sum: sum, Square: square})
 			set.LayerNorm(&kernels.LayerNormArgs{Rows: rows, Cols: cols, Src: src, SrcStride: cols,
 				Scale: scale, Shift: shift, Eps: 1e-6, Dst: layer, DstStride: cols})
+			set.LayerNorm(&kernels.LayerNormArgs{Rows: rows, Cols: cols, Src: src, SrcStride: cols,
+				Scale: scale, Shift: shift, Plus: 1, Eps: 1e-6, RMS: true, Dst: rms, DstStride: cols})
 			set.Affine(&kernels.AffineArgs{Rows: rows, Cols: cols, Src: src, SrcStride: cols,
 				Mean: sum, Scale: scale, Shift: shift, Act: kernels.SiLU, Dst: affine, DstStride: cols})
 			h := fnv.New64a()
-			for _, values := range [][]float32{sum, square, layer, affine} {
+			for _, values := range [][]float32{sum, square, layer, rms, affine} {
 				h.Write(portableBits(values))
 			}
 			if got := fmt.Sprintf("%016x", h.Sum64()); got != want {

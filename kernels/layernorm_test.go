@@ -1,8 +1,6 @@
 package kernels_test
 
 import (
-	"fmt"
-	"hash/fnv"
 	"math"
 	"testing"
 
@@ -132,35 +130,6 @@ func TestLayerNormOverflow(t *testing.T) {
 		for c, v := range dst {
 			if v == v {
 				t.Errorf("column %d is %g, want NaN", c, v)
-			}
-		}
-	})
-}
-
-// layerNormHashes are those of LayerNorm by number of columns: what every Set of assembly computes, on
-// every machine.
-var layerNormHashes = map[int]string{
-	1:    "1704b9a8d02d5f04",
-	7:    "a584293cce280eaf",
-	16:   "dabd6aabc4d09f43",
-	33:   "4214f4f0abef97cb",
-	320:  "c891b26a5c899a99",
-	1153: "9b2539bd4a9f81c5",
-}
-
-func TestLayerNormHashes(t *testing.T) {
-	const rows = 5
-	eachAssembly(t, func(t *testing.T, set *kernels.Set) {
-		for cols, want := range layerNormHashes {
-			src, scale, shift, dst := portable(1, rows*cols), portable(2, cols), portable(3, cols), make([]float32, rows*cols)
-			h := fnv.New64a()
-			for _, rms := range []bool{false, true} {
-				set.LayerNorm(&kernels.LayerNormArgs{Rows: rows, Cols: cols, Src: src, SrcStride: cols,
-					Scale: scale, Shift: shift, Plus: 1, Eps: 1e-6, RMS: rms, Dst: dst, DstStride: cols})
-				h.Write(portableBits(dst))
-			}
-			if got := fmt.Sprintf("%016x", h.Sum64()); got != want {
-				t.Errorf("cols=%d: %s, want %s", cols, got, want)
 			}
 		}
 	})
