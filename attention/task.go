@@ -22,6 +22,8 @@ type task struct {
 	scores []float32 // block × lanes
 	packed []float32 // block × size: a block's values
 	masks
+
+	_ [64]byte // no cache line is two workers'
 }
 
 // tile is up to Set.Queries queries of an image, and what they carry from block to block.
