@@ -16,17 +16,20 @@ def attention(c, q, *operands):
     contexts, mask = [], None
     for i, (keys, weight) in enumerate(zip(c["keys"], c["weights"])):
         k, v = (x.view(heads, keys, size) for x in operands[2 * i : 2 * i + 2])
-        contexts.append((k.transpose(1, 2), v, weight, torch.zeros(heads, queries, keys)))  # small products multiply it by 0, NaN too
+        # Products of less than 400 multiplications multiply the result's memory, not yet written, by a beta of 0, and what
+        # lies there may be NaN (torch 1.13).
+        beta = 0 if queries * keys * size >= 400 else 1
+        contexts.append((k.transpose(1, 2), v, weight, torch.zeros(heads, queries, keys), beta))
     if c["mask"]:
         mask = operands[-1].view(1, c["mask"], c["keys"][0]).expand(heads, queries, c["keys"][0])
 
     def run():
         y = None
-        for k, v, weight, unread in contexts:
+        for k, v, weight, zeros, beta in contexts:
             if y is None and mask is not None:
                 scores = torch.baddbmm(mask, q, k, beta=1, alpha=c["scale"])
             else:
-                scores = torch.baddbmm(unread, q, k, beta=0, alpha=c["scale"])
+                scores = torch.baddbmm(zeros, q, k, beta=beta, alpha=c["scale"])
             one = torch.bmm(scores.softmax(dim=-1), v)
             y = one if y is None else y + weight * one
         return y
