@@ -36,6 +36,12 @@ func halfToFloat(h uint16) float32 {
 	return math.Float32frombits(sign | math.Float32bits(math.Float32frombits(magnitude)*0x1p112))
 }
 
+func decodeFloat64(dst []float64, b []byte) {
+	for i := range dst[:len(b)/8] {
+		dst[i] = math.Float64frombits(binary.LittleEndian.Uint64(b[8*i:]))
+	}
+}
+
 // intDecoders turn bytes into as many int64 values as there are elements; U64 wraps around.
 var intDecoders = map[DType]func(dst []int64, b []byte){
 	Bool: func(dst []int64, b []byte) {

@@ -173,6 +173,13 @@ func (f *File) Float32(name string, dst []float32) error {
 	})
 }
 
+// Float64 fills dst with a tensor of type F64. len(dst) must be the number of its elements.
+func (f *File) Float64(name string, dst []float64) error {
+	return f.read(name, len(dst), "F64", func(t DType) (func(int, []byte), bool) {
+		return func(first int, b []byte) { decodeFloat64(dst[first:], b) }, t == F64
+	})
+}
+
 // Int64 fills dst with a tensor of booleans (0 or 1) or integers. len(dst) must be the number of
 // its elements. A U64 above the largest int64 is an error.
 func (f *File) Int64(name string, dst []int64) error {

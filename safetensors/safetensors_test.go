@@ -334,6 +334,7 @@ func TestWrongReads(t *testing.T) {
 	says(t, f.Int64("c", nil), "m.safetensors", `no tensor "c"`)
 	says(t, f.Float32("ids", make([]float32, 3)), "m.safetensors", `tensor "ids"`, "I64", "F32, F16 or BF16")
 	says(t, f.Float32("wide", make([]float32, 1)), "m.safetensors", `tensor "wide"`, "F64")
+	says(t, f.Float64("a", make([]float64, 2)), "m.safetensors", `tensor "a"`, "F16", "F64")
 	says(t, f.Int64("a", make([]int64, 2)), "m.safetensors", `tensor "a"`, "F16", "integer")
 	says(t, f.Float32("b.weight", make([]float32, 5)), "m.safetensors", `tensor "b.weight"`, "6 elements (shape [2 3]), want 5")
 
