@@ -91,6 +91,15 @@ func (c *Config) Null(key string) bool {
 	return v == "null"
 }
 
+// Is says whether the file has the key with this value, given as JSON.
+func (c *Config) Is(key, value string) bool {
+	v, ok := c.value(key)
+	return ok && sameJSON(v, value)
+}
+
+// Set gives the key another value, given as JSON, than the file does.
+func (c *Config) Set(key, value string) { c.values[key] = value }
+
 // List says whether the file has the key with a list.
 func (c *Config) List(key string) bool {
 	v, _ := c.value(key)
@@ -165,6 +174,20 @@ func (c *Config) Strings(key string, missing []string, supported ...string) []st
 // Floats reads a list of numbers that is not empty.
 func (c *Config) Floats(key string, missing ...float64) []float64 {
 	return list(c, key, missing, parseFloat, "a list of numbers")
+}
+
+// Indices reads a list of integers of at least 0 that may be empty; null is empty too.
+func (c *Config) Indices(key string) []int {
+	v, ok := c.value(key)
+	if !ok || v == "null" {
+		return nil
+	}
+	all, ok := parseList(v, parseInt)
+	if !ok || slices.ContainsFunc(all, func(i int) bool { return i < 0 }) {
+		c.Fail(key, "a list of integers of at least 0")
+		return nil
+	}
+	return all
 }
 
 // SizePerLevel reads one size (see Size) for all levels of a model, or a list with one for each.
