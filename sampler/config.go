@@ -3,6 +3,8 @@ package sampler
 import (
 	"fmt"
 	"io/fs"
+	"math"
+	"slices"
 	"strings"
 
 	"github.com/lanewise/lanewise/config"
@@ -16,15 +18,18 @@ type Config struct {
 	Schedule Schedule
 	Unknown  []string // keys of the file that no sampler knows, and so have no effect
 
-	method     methodFor
+	plan       planner
+	family     *family
 	scaleNoise bool // Plan.NoiseScale is Points[0].Sigma
 }
 
-// methodFor returns the method for a run of n steps in all.
-type methodFor func(n int) Method
+// A planner returns the method for a run over points, and the points as the method wants them. The
+// points are even where the schedule has chosen so many of its times, rather than somebody else.
+type planner func(points []Point, even bool) (Method, []Point, error)
 
 // A Plan is what Steps needs for a number of steps. What a file does not say, such as DDIM's Eta,
-// is set on a copy of the Method.
+// is set on a copy of the Method; WithNoise gives it a source of noise, which those that add noise
+// need.
 type Plan struct {
 	Points []Point
 	Method Method
@@ -32,35 +37,17 @@ type Plan struct {
 	// NoiseScale is what standard normal noise is multiplied by to begin at Points[0], with
 	// nothing of a sample in it.
 	NoiseScale float64
-}
 
-// family is one of diffusers' schedulers.
-type family struct {
-	name, class string // what a user calls it; diffusers' class
-	read        func(*config.Config, *Schedule) (methodFor, error)
-	keys        []string // its own, besides those of readConfig
-	sigmaSpace  bool     // samples are kept at x/Alpha there
-}
-
-var families = []family{
-	{name: "ddim", class: "DDIMScheduler", read: readDDIM, keys: ddimKeys},
-	{name: "euler", class: "EulerDiscreteScheduler", read: readEuler, keys: eulerKeys, sigmaSpace: true},
-}
-
-// Names returns the names of the samplers that ReadConfig knows: "ddim", "euler".
-func Names() []string {
-	names := make([]string, len(families))
-	for i, f := range families {
-		names[i] = f.name
-	}
-	return names
+	steps int // asked for
 }
 
 // ReadConfig reads the named file of fsys. The sampler is one of Names, or diffusers' class, or ""
-// for the class in the file; another one than the file's takes the keys that it shares with it, and
+// for the class in the file. Another one than the file's takes the keys that it shares with it, and
 // its own defaults for the rest, as diffusers' from_config does.
 //
-// An error names the key, its value and what is supported.
+// An error names the key, its value and what is supported. An option that the file's own class does
+// not have is an error where it asks for something, and is of no effect where it is off: files have
+// options of classes that they were made for before.
 func ReadConfig(fsys fs.FS, name, sampler string) (*Config, error) {
 	c, err := config.Open(fsys, name)
 	if err != nil {
@@ -73,38 +60,44 @@ func ReadConfig(fsys fs.FS, name, sampler string) (*Config, error) {
 	return read, nil
 }
 
-// readConfig reads the keys that all schedulers share, and has the family read its own.
+// readConfig finds the family, and has it read its keys.
 func readConfig(c *config.Config, sampler string) (*Config, error) {
 	class := c.String("_class_name", "")
-	if sampler == "" {
+	own := sampler == "" || sampler == class
+	if own {
 		sampler = class
 	}
-	f, ok := findFamily(sampler)
-	if !ok {
-		if sampler == class {
+	f := findFamily(sampler)
+	if f == nil {
+		if own {
 			c.Fail("_class_name", strings.Join(classes(), ", "))
 			return nil, c.Err()
 		}
 		return nil, fmt.Errorf("unknown sampler %q; there are %s", sampler, strings.Join(Names(), ", "))
 	}
-	for _, other := range families {
-		c.Ignore(other.keys...) // a file may have been another's before
+	for key, value := range f.preset {
+		c.Set(key, value)
 	}
-	s := Schedule{Levels: readLevels(c), Offset: c.Int("steps_offset", 0)}
+	if class == f.class {
+		f.refuse(c)
+	}
+	for _, other := range families {
+		c.Ignore(other.keys...)
+	}
+	s := Schedule{Levels: readLevels(c, f), Offset: c.Int("steps_offset", 0)}
+	s.Spacing = readSpacing(c, f.spacing)
+	s.Fractional = f.sigmaSpace
 	if err := c.Err(); err != nil {
 		return nil, err
 	}
-	method, err := f.read(c, &s)
-	if err != nil {
+	readSigmas(c, f, &s)
+	plan := f.read(c, &s)
+	if err := c.Err(); err != nil {
 		return nil, err
 	}
-	return &Config{
-		Name:       f.name,
-		Schedule:   s,
-		Unknown:    c.Unknown(),
-		method:     method,
-		scaleNoise: f.sigmaSpace && s.Spacing != Leading,
-	}, nil
+	read := &Config{Name: f.name, Schedule: s, Unknown: c.Unknown(), plan: plan, family: f}
+	read.scaleNoise = f.sigmaSpace && s.Spacing != Leading
+	return read, nil
 }
 
 // Plan returns the points and the method of n steps.
@@ -113,104 +106,69 @@ func (c *Config) Plan(n int) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Plan{Points: points, Method: c.method(n), NoiseScale: 1}
+	return c.over(points, n, c.Schedule.Sigmas == AsSpaced && c.Schedule.Distilled == 0)
+}
+
+// PlanAt returns the points and the method of steps from given times, which fall (diffusers' custom
+// timesteps): training steps, or between them where the method is one of sigma space.
+func (c *Config) PlanAt(times []float64) (*Plan, error) {
+	points, err := c.Schedule.PointsAt(times)
+	if err != nil {
+		return nil, err
+	}
+	return c.over(points, len(times), false)
+}
+
+// PlanOf returns the points and the method of steps from one to the next of given sigmas, which
+// fall, the last to 0 or above (diffusers' custom sigmas).
+func (c *Config) PlanOf(sigmas []float64) (*Plan, error) {
+	points, err := c.Schedule.PointsOf(sigmas)
+	if err != nil {
+		return nil, err
+	}
+	return c.over(points, len(sigmas)-1, false)
+}
+
+// over returns the plan of n steps over points.
+func (c *Config) over(points []Point, n int, even bool) (*Plan, error) {
+	p := &Plan{NoiseScale: 1, steps: n}
 	if c.scaleNoise {
 		p.NoiseScale = points[0].Sigma
 	}
-	return p, nil
+	var err error
+	p.Method, p.Points, err = c.plan(points, even)
+	return p, err
 }
 
 // Begin makes standard normal noise in x a sample at Points[0]: it multiplies by NoiseScale.
-func (p *Plan) Begin(x tensor.NHWC) {
-	m := x.Tokens()
-	for r := range m.Rows {
-		row := m.Row(r)
-		for c, v := range row {
-			row[c] = float32(p.NoiseScale * float64(v))
+func (p *Plan) Begin(x tensor.NHWC) { sum(x, part{p.NoiseScale, x}) }
+
+// From returns where image to image begins: the first of the last steps that make up a share of
+// all, rounded down as in diffusers. AddNoise makes a clean sample one at Points[first], and
+// StepsFrom takes it from there. The strength is above 0, for little change, and at most 1; too
+// little for one step is an error.
+func (p *Plan) From(strength float64) (first int, err error) {
+	if !(strength > 0 && strength <= 1) {
+		return 0, fmt.Errorf("sampler: strength %v, want above 0 and up to 1", strength)
+	}
+	made := int(math.Min(float64(p.steps)*strength, float64(p.steps)))
+	if first = p.steps - made; made < 1 || first > len(p.Points)-2 {
+		return 0, fmt.Errorf("sampler: strength %v of %d steps is no step", strength, p.steps)
+	}
+	return first, nil
+}
+
+// With returns a configuration with another schedule: one of Schedules. An error says which ones
+// the sampler has.
+func (c *Config) With(schedule string) (*Config, error) {
+	if !slices.Contains(c.Schedules(), strings.ToLower(schedule)) {
+		if slices.Contains(ScheduleNames(), strings.ToLower(schedule)) {
+			return nil, fmt.Errorf("sampler: %s has no schedule %q; it has %s", c.Name, schedule, strings.Join(c.Schedules(), ", "))
 		}
+		return nil, fmt.Errorf("sampler: unknown schedule %q; there are %s", schedule, strings.Join(ScheduleNames(), ", "))
 	}
-}
-
-func findFamily(sampler string) (family, bool) {
-	for _, f := range families {
-		if sampler == f.class || strings.EqualFold(sampler, f.name) {
-			return f, true
-		}
-	}
-	return family{}, false
-}
-
-func classes() []string {
-	all := make([]string, len(families))
-	for i, f := range families {
-		all[i] = f.class
-	}
-	return all
-}
-
-// readLevels reads the levels that a model was trained at.
-func readLevels(c *config.Config) Levels {
-	n := c.Size("num_train_timesteps", 1000)
-	start, end := readBeta(c, "beta_start", 1e-4), readBeta(c, "beta_end", 0.02)
-	kind := c.String("beta_schedule", "linear", "linear", "scaled_linear", "squaredcos_cap_v2")
-	zero := c.Bool("rescale_betas_zero_snr", false)
-	betas := c.Floats("trained_betas")
-	for _, beta := range betas {
-		if !(beta > 0 && beta < 1) || len(betas) != n {
-			c.Fail("trained_betas", fmt.Sprintf("%d numbers above 0 and below 1, one for each of num_train_timesteps", n))
-			break
-		}
-	}
-	if c.Err() != nil {
-		return nil
-	}
-	switch {
-	case betas != nil:
-	case kind == "linear":
-		betas = LinearBetas(n, start, end)
-	case kind == "scaled_linear":
-		betas = ScaledLinearBetas(n, start, end)
-	default:
-		betas = CosineBetas(n)
-	}
-	levels := NewLevels(betas)
-	if zero {
-		levels = levels.ZeroTerminal()
-	}
-	return levels
-}
-
-func readBeta(c *config.Config, key string, missing float64) float64 {
-	beta := c.Float(key, missing)
-	if !(beta > 0 && beta < 1) {
-		c.Fail(key, "a number above 0 and below 1")
-	}
-	return beta
-}
-
-// readSigma reads an end of the Karras spacing: 0 if there is none.
-func readSigma(c *config.Config, key string) float64 {
-	sigma := c.Float(key, 0)
-	if c.Has(key) && !(sigma > 0) {
-		c.Fail(key, "a number above 0, or null")
-	}
-	return sigma
-}
-
-func readPrediction(c *config.Config) Prediction {
-	return named[Prediction](predictions[:], c.String("prediction_type", predictions[Epsilon], predictions[:]...))
-}
-
-func readSpacing(c *config.Config, missing Spacing) Spacing {
-	return named[Spacing](spacings[:], c.String("timestep_spacing", spacings[missing], spacings[:]...))
-}
-
-// named returns which of the names it is.
-func named[T ~uint8](names []string, name string) T {
-	for i, n := range names {
-		if n == name {
-			return T(i)
-		}
-	}
-	return 0
+	with := *c
+	with.Schedule.set(strings.ToLower(schedule))
+	with.scaleNoise = c.family.sigmaSpace && with.Schedule.Spacing != Leading
+	return &with, nil
 }

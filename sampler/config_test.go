@@ -148,7 +148,7 @@ func TestConfigAs(t *testing.T) {
 	if want := []string{"custom"}; !slices.Equal(c.Unknown, want) {
 		t.Errorf("unknown keys are %q, want %q", c.Unknown, want)
 	}
-	if want := []string{"ddim", "euler"}; !slices.Equal(sampler.Names(), want) {
+	if want := []string{"ddim", "ddpm", "pndm", "euler", "euler-ancestral", "heun", "dpm++", "dpm++3m", "dpm++sde", "dpm", "unipc", "lcm", "tcd"}; !slices.Equal(sampler.Names(), want) {
 		t.Errorf("samplers are %q, want %q", sampler.Names(), want)
 	}
 }
@@ -157,22 +157,17 @@ func TestConfigAs(t *testing.T) {
 func TestConfigErrors(t *testing.T) {
 	const file = "sampler: config: scheduler_config.json: "
 	for want, keys := range map[string][]string{
-		file + `_class_name is missing, supported: DDIMScheduler, EulerDiscreteScheduler`:                                      {},
-		file + `_class_name is "LCMScheduler", supported: DDIMScheduler, EulerDiscreteScheduler`:                               {`_class_name: "LCMScheduler"`},
+		file + `_class_name is missing, supported: DDIMScheduler, DDPMScheduler, PNDMScheduler, EulerDiscreteScheduler, EulerAncestralDiscreteScheduler, HeunDiscreteScheduler, DPMSolverMultistepScheduler, UniPCMultistepScheduler, LCMScheduler, TCDScheduler`:                  {},
+		file + `_class_name is "KDPM2DiscreteScheduler", supported: DDIMScheduler, DDPMScheduler, PNDMScheduler, EulerDiscreteScheduler, EulerAncestralDiscreteScheduler, HeunDiscreteScheduler, DPMSolverMultistepScheduler, UniPCMultistepScheduler, LCMScheduler, TCDScheduler`: {`_class_name: "KDPM2DiscreteScheduler"`},
 		file + `prediction_type is "flow", supported: "epsilon" or "v_prediction" or "sample"`:                                 {ddim, `prediction_type: "flow"`},
 		file + `beta_schedule is "sigmoid", supported: "linear" or "scaled_linear" or "squaredcos_cap_v2"`:                     {euler, `beta_schedule: "sigmoid"`},
 		file + `timestep_spacing is "even", supported: "leading" or "linspace" or "trailing"`:                                  {ddim, `timestep_spacing: "even"`},
-		file + `thresholding is true, supported: false or null`:                                                                {ddim, "thresholding: true"},
 		file + `beta_start is 0, supported: a number above 0 and below 1`:                                                      {ddim, "beta_start: 0"},
 		file + `beta_end is NaN, supported: a number above 0 and below 1`:                                                      {ddim, "beta_end: NaN"},
 		file + `clip_sample_range is -1, supported: a number above 0`:                                                          {ddim, "clip_sample_range: -1"},
 		file + `num_train_timesteps is 0, supported: a size of at least 1 and at most 16777216`:                                {ddim, "num_train_timesteps: 0"},
 		file + `trained_betas is [0.1, 0.2], supported: 3 numbers above 0 and below 1, one for each of num_train_timesteps`:    {ddim, "trained_betas: [0.1, 0.2]", "num_train_timesteps: 3"},
 		file + `trained_betas is [0.1, 0.2, 1], supported: 3 numbers above 0 and below 1, one for each of num_train_timesteps`: {ddim, "trained_betas: [0.1, 0.2, 1]", "num_train_timesteps: 3"},
-		file + `use_beta_sigmas is true, supported: false or null`:                                                             {euler, "use_beta_sigmas: true"},
-		file + `use_exponential_sigmas is true, supported: false or null`:                                                      {euler, "use_exponential_sigmas: true"},
-		file + `interpolation_type is "log_linear", supported: "linear"`:                                                       {euler, `interpolation_type: "log_linear"`},
-		file + `timestep_type is "continuous", supported: "discrete"`:                                                          {euler, `timestep_type: "continuous"`},
 		file + `final_sigmas_type is "one", supported: "zero" or "sigma_min"`:                                                  {euler, `final_sigmas_type: "one"`},
 		file + `sigma_max is -3, supported: a number above 0, or null`:                                                         {euler, "sigma_max: -3"},
 	} {
@@ -180,8 +175,9 @@ func TestConfigErrors(t *testing.T) {
 			t.Errorf("%v:\n got %v\nwant %s", keys, err, want)
 		}
 	}
-	if _, err := read("heun", ddim); err == nil || err.Error() != `sampler: unknown sampler "heun"; there are ddim, euler` {
-		t.Errorf("heun: %v", err)
+	want := `sampler: unknown sampler "deis"; there are ` + strings.Join(sampler.Names(), ", ")
+	if _, err := read("deis", ddim); err == nil || err.Error() != want {
+		t.Errorf("deis: %v, want %s", err, want)
 	}
 	if _, err := sampler.ReadConfig(fstest.MapFS{}, "scheduler_config.json", ""); err == nil {
 		t.Error("no error for a missing file")

@@ -9,18 +9,17 @@ import (
 	"github.com/lanewise/lanewise/tensor"
 )
 
-// DDIM is the sampler of denoising diffusion implicit models (Song, Meng and Ermon, 2021). With x0
-// and ε from the prediction, a step to the level (Alpha', Sigma') is
+// DDIM is the sampler of "Denoising diffusion implicit models" (Song, Meng and Ermon, 2021,
+// equation 12). With x0 and ε from the model, a step to the level (Alpha', Sigma') is
 //
 //	x' = Alpha'·x0 + √(Sigma'² - s²)·ε + s·z,  s = Eta·(Sigma'/Sigma)·√(1 - (Alpha/Alpha')²)
 //
-// The zero value is for a model that predicts the noise, without clipping, and adds none.
+// ε stays what the model says where x0 is bounded, unless FitNoise is set. The zero value adds no
+// noise.
 type DDIM struct {
-	Prediction Prediction
+	Reading
 
-	// Clip, unless it is 0, bounds x0 to ±Clip. ε stays what the prediction says, or with FitNoise
-	// becomes what the clipped x0 leaves of x (diffusers' use_clipped_model_output).
-	Clip     float64
+	// FitNoise makes ε what the bounded x0 leaves of x (diffusers' use_clipped_model_output).
 	FitNoise bool
 
 	// Eta is the share of fresh noise z, from 0 for none to 1 for as much as DDPM adds. Noise is
@@ -36,87 +35,61 @@ type DDIM struct {
 
 // Start implements Method.
 func (d DDIM) Start(p Predictor, x tensor.NHWC, points []Point) (StepFunc, error) {
-	readings, err := d.Prediction.all(points)
+	m, err := d.start(p, x, points)
 	switch {
 	case err != nil:
 		return nil, err
 	case !(d.Eta >= 0 && d.Eta <= 1):
 		return nil, fmt.Errorf("sampler: DDIM with eta %g, want 0 to 1", d.Eta)
 	case d.Eta > 0 && d.Noise == nil:
-		return nil, fmt.Errorf("sampler: DDIM with eta %g needs a source of noise", d.Eta)
-	case !(d.Clip >= 0):
-		return nil, fmt.Errorf("sampler: DDIM that clips to ±%g", d.Clip)
+		return nil, noSource("DDIM", "eta", d.Eta)
 	}
-	limit := d.Clip
-	if limit == 0 {
-		limit = math.Inf(1)
-	}
-	out := tensor.Make(x.N, x.H, x.W, x.C)
-	var z tensor.NHWC
-	if d.Eta > 0 {
-		z = tensor.Make(x.N, x.H, x.W, x.C)
-	}
+	z := fresh(x, d.Eta > 0)
 	return func(ctx context.Context, x, x0 tensor.NHWC, i int) error {
-		from, to, read := points[i], points[i+1], readings[i]
+		from, to := points[i], points[i+1]
 		if d.Next != nil {
 			to = d.Next(from)
 		}
-		if err := p(ctx, out, x, from); err != nil {
+		if err := m.ask(ctx, x, from); err != nil {
 			return err
 		}
-		fresh := d.fresh(from, to)
-		kept := math.Sqrt(max(0, float64(to.Sigma*to.Sigma)-float64(fresh*fresh)))
+		what := m.at(from)
+		m.sample(x0, x, what)
+		s := d.deviation(from, to)
+		e := math.Sqrt(max(0, float64(to.Sigma*to.Sigma)-float64(s*s)))
 		if d.Eta > 0 {
 			d.Noise.Noise(z)
 		}
-		for r, ms := 0, out.Tokens(); r < ms.Rows; r++ {
-			xs, x0s, ms := x.Tokens().Row(r), x0.Tokens().Row(r), ms.Row(r)
-			for c := range xs {
-				v, m := float64(xs[c]), float64(ms[c])
-				s := min(max(read.sample(v, m), -limit), limit)
-				e := read.noise(v, m)
-				if d.FitNoise {
-					e = (v - float64(from.Alpha*s)) / from.Sigma
-				}
-				x0s[c] = float32(s)
-				xs[c] = float32(float64(to.Alpha*s) + float64(kept*e))
-			}
-			if d.Eta > 0 {
-				for c, noise := range z.Tokens().Row(r) {
-					xs[c] = float32(float64(xs[c]) + float64(fresh*float64(noise)))
-				}
-			}
+		if d.FitNoise {
+			e /= from.Sigma
+			sum(x, part{to.Alpha - float64(e*from.Alpha), x0}, part{e, x}, part{s, z})
+			return nil
 		}
+		sum(x, part{to.Alpha, x0}, part{e * what.ex, x}, part{e * what.em, m.said}, part{s, z})
 		return nil
 	}, nil
 }
 
-// fresh returns how much new noise a step adds.
-func (d DDIM) fresh(from, to Point) float64 {
+// deviation returns how much new noise a step adds.
+func (d DDIM) deviation(from, to Point) float64 {
 	ratio := from.Alpha / to.Alpha
 	return d.Eta * (to.Sigma / from.Sigma) * math.Sqrt(max(0, 1-float64(ratio*ratio)))
 }
 
-// ddimKeys are those of readDDIM, and two of thresholding.
-var ddimKeys = []string{"clip_sample", "clip_sample_range", "thresholding", "dynamic_thresholding_ratio",
-	"sample_max_value", "set_alpha_to_one"}
+func (d DDIM) withNoise(s Source) Method {
+	d.Noise = s
+	return d
+}
 
-// readDDIM reads what diffusers' DDIMScheduler adds to the keys that all share.
-func readDDIM(c *config.Config, s *Schedule) (methodFor, error) {
-	d := DDIM{Prediction: readPrediction(c)}
-	if clip := c.Float("clip_sample_range", 1); c.Bool("clip_sample", true) {
-		if d.Clip = clip; !(clip > 0) {
-			c.Fail("clip_sample_range", "a number above 0")
-		}
-	}
-	c.Only("thresholding", false, nil)
-	s.Spacing = readSpacing(c, Leading)
+// readDDIM reads what is DDIMScheduler's own.
+func readDDIM(c *config.Config, s *Schedule) planner {
+	d := DDIM{Reading: readBounds(c, true)}
 	s.FinalNoise = !c.Bool("set_alpha_to_one", true)
-	return func(n int) Method {
+	return func(points []Point, even bool) (Method, []Point, error) {
 		d := d
-		if d.Next = s.back(n); s.chained(n) {
-			d.Next = nil
+		if even {
+			d.Next = s.back(points)
 		}
-		return d
-	}, c.Err()
+		return d, points, nil
+	}
 }

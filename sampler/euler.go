@@ -9,16 +9,15 @@ import (
 	"github.com/lanewise/lanewise/tensor"
 )
 
-// Euler follows the probability flow in steps of the first order (algorithm 2 of Karras et al.,
-// 2022, without its correction). With y = x/Alpha and σ = Sigma/Alpha, which make the flow
-// dy/dσ = ε, a step is
+// Euler follows the probability flow in steps of the first order ("Elucidating the design space of
+// diffusion-based generative models", Karras et al., 2022, algorithm 2 without its correction).
+// With y = x/Alpha and σ = Sigma/Alpha, which make the flow dy/dσ = ε, a step is
 //
 //	y' = ŷ + (σ'-σ̂)·(ŷ-x0)/σ̂
 //
-// where ŷ = y and σ̂ = σ unless there is Churn. The zero value is for a model that predicts the
-// noise, without churn; it then agrees with DDIM.
+// where ŷ = y and σ̂ = σ unless there is Churn. Without it, it agrees with DDIM.
 type Euler struct {
-	Prediction Prediction
+	Reading
 
 	// Churn adds noise before a step that begins at MinSigma ≤ σ ≤ MaxSigma (0 is no bound): to
 	// σ̂ = (1+γ)·σ, γ = min(Churn, √2-1), by Spread (0 means 1) times √(σ̂²-σ²). Churn is
@@ -30,54 +29,39 @@ type Euler struct {
 
 // Start implements Method.
 func (e Euler) Start(p Predictor, x tensor.NHWC, points []Point) (StepFunc, error) {
-	readings, err := e.Prediction.all(points)
+	m, err := e.start(p, x, points)
 	switch {
 	case err != nil:
 		return nil, err
 	case !(e.Churn >= 0):
 		return nil, fmt.Errorf("sampler: Euler with churn %g, want 0 or more", e.Churn)
 	case e.Churn > 0 && e.Noise == nil:
-		return nil, fmt.Errorf("sampler: Euler with churn %g needs a source of noise", e.Churn)
-	case points[0].Alpha == 0:
-		return nil, fmt.Errorf("sampler: Euler cannot begin where there is nothing but noise (t = %g): sigma is infinite", points[0].T)
+		return nil, noSource("Euler", "churn", e.Churn)
 	}
-	out := tensor.Make(x.N, x.H, x.W, x.C)
-	var z tensor.NHWC
-	if e.Churn > 0 {
-		z = tensor.Make(x.N, x.H, x.W, x.C)
+	if err := finiteSigma("Euler", points); err != nil {
+		return nil, err
 	}
+	z := fresh(x, e.Churn > 0)
 	return func(ctx context.Context, x, x0 tensor.NHWC, i int) error {
-		from, to, read := points[i], points[i+1], readings[i]
-		if err := p(ctx, out, x, from); err != nil {
+		from, to := points[i], points[i+1]
+		if err := m.ask(ctx, x, from); err != nil {
 			return err
 		}
-		sigma, next := from.Sigma/from.Alpha, to.Sigma/to.Alpha
+		what := m.at(from)
+		sigma, next := from.ratio(), to.ratio()
 		raised := float64((1 + e.gamma(sigma)) * sigma)
-		added := 0.0
 		if raised > sigma {
 			e.Noise.Noise(z)
-			added = e.spread() * math.Sqrt(float64(raised*raised)-float64(sigma*sigma)) * from.Alpha
+			added := e.spread() * math.Sqrt(float64(raised*raised)-float64(sigma*sigma))
+			sum(x, part{1, x}, part{from.Alpha * added, z})
 			// A prediction of the noise is taken to be of the noise that there is now.
 			if e.Prediction == Epsilon {
-				read.x0m = -raised
+				what.x0m = -raised
 			}
 		}
-		for r, ms := 0, out.Tokens(); r < ms.Rows; r++ {
-			xs, x0s, ms := x.Tokens().Row(r), x0.Tokens().Row(r), ms.Row(r)
-			if added > 0 {
-				for c, noise := range z.Tokens().Row(r) {
-					xs[c] = float32(float64(xs[c]) + float64(added*float64(noise)))
-				}
-			}
-			for c := range xs {
-				v, m := float64(xs[c]), float64(ms[c])
-				s := read.sample(v, m)
-				y := v / from.Alpha
-				y += float64((next - raised) * ((y - s) / raised))
-				x0s[c] = float32(s)
-				xs[c] = float32(to.Alpha * y)
-			}
-		}
+		m.sample(x0, x, what)
+		kept := next / raised // of y-x0
+		sum(x, part{to.Alpha * kept / from.Alpha, x}, part{to.Alpha * (1 - kept), x0})
 		return nil
 	}, nil
 }
@@ -97,25 +81,36 @@ func (e Euler) spread() float64 {
 	return e.Spread
 }
 
-// eulerKeys are those of readEuler.
-var eulerKeys = []string{"use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "sigma_min", "sigma_max",
-	"final_sigmas_type", "interpolation_type", "timestep_type"}
+func (e Euler) withNoise(s Source) Method {
+	e.Noise = s
+	return e
+}
 
-// readEuler reads what diffusers' EulerDiscreteScheduler adds to the keys that all share.
-func readEuler(c *config.Config, s *Schedule) (methodFor, error) {
-	e := Euler{Prediction: readPrediction(c)}
-	s.Spacing = readSpacing(c, Linspace)
-	s.Fractional = true
-	s.Karras = c.Bool("use_karras_sigmas", false)
-	s.MinSigma, s.MaxSigma = readSigma(c, "sigma_min"), readSigma(c, "sigma_max")
-	s.FinalNoise = c.String("final_sigmas_type", "zero", "zero", "sigma_min") == "sigma_min"
-	c.Only("use_exponential_sigmas", false, nil)
-	c.Only("use_beta_sigmas", false, nil)
-	c.Only("interpolation_type", "linear")
-	c.Only("timestep_type", "discrete")
-	// The first sigma is to be finite: 2⁻²⁴ is the least that half precision holds.
-	if last := len(s.Levels) - 1; last >= 0 && s.Levels[last] == 0 {
-		s.Levels[last] = 0x1p-24
+// finiteSigma returns an error for a first point without anything of the sample, where sigma is not
+// finite.
+func finiteSigma(method string, points []Point) error {
+	if points[0].Alpha > 0 {
+		return nil
 	}
-	return func(int) Method { return e }, c.Err()
+	return fmt.Errorf("sampler: %s cannot begin where there is nothing but noise (t = %g): sigma is infinite", method, points[0].T)
+}
+
+// readEuler reads what is EulerDiscreteScheduler's own.
+func readEuler(c *config.Config, s *Schedule) planner {
+	kind := c.String("prediction_type", predictions[Epsilon], append(predictions[:len(predictions):len(predictions)], "original_sample")...)
+	if kind == "original_sample" {
+		kind = predictions[Sample]
+	}
+	e := Euler{Reading: Reading{Prediction: named[Prediction](predictions[:], kind)}}
+	s.FinalNoise = readFinal(c)
+	if c.String("interpolation_type", "linear", "linear", "log_linear") == "log_linear" {
+		// Its sigmas are those of the whole table, and Karras' and the others' begin and end as
+		// these do.
+		s.FullRange = true
+		if s.Sigmas == AsSpaced {
+			s.Sigmas = LogLinear
+		}
+	}
+	s.LogTimes = c.String("timestep_type", "discrete", "discrete", "continuous") == "continuous" && e.Prediction == Velocity
+	return func(points []Point, _ bool) (Method, []Point, error) { return e, points, nil }
 }

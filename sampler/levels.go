@@ -24,40 +24,6 @@ func NewLevels(betas []float64) Levels {
 	return l
 }
 
-// LinearBetas returns n values evenly spaced from start to end ("linear": Ho et al., 2020).
-func LinearBetas(n int, start, end float64) []float64 {
-	betas := make([]float64, n)
-	for t := range betas {
-		betas[t] = between(start, end, t, n)
-	}
-	return betas
-}
-
-// ScaledLinearBetas returns n values whose square roots are evenly spaced ("scaled_linear": latent
-// diffusion).
-func ScaledLinearBetas(n int, start, end float64) []float64 {
-	betas := make([]float64, n)
-	for t := range betas {
-		root := between(math.Sqrt(start), math.Sqrt(end), t, n)
-		betas[t] = root * root
-	}
-	return betas
-}
-
-// CosineBetas returns n values, at most 0.999, that make ᾱ fall like cos² ("squaredcos_cap_v2":
-// Nichol and Dhariwal, 2021).
-func CosineBetas(n int) []float64 {
-	root := func(t int) float64 {
-		return portable.Cos((float64(t)/float64(n) + 0.008) / 1.008 * (math.Pi / 2))
-	}
-	betas := make([]float64, n)
-	for t := range betas {
-		ratio := root(t+1) / root(t)
-		betas[t] = min(1-float64(ratio*ratio), 0.999)
-	}
-	return betas
-}
-
 // ZeroTerminal returns the levels stretched so that nothing of the sample is left at the last one:
 // √ᾱ is shifted to 0 there and scaled back to what it was at the first (Lin et al., 2024,
 // algorithm 1).
@@ -84,6 +50,17 @@ func (l Levels) sigmaBetween(t float64) float64 {
 	i := min(int(t), len(l)-2)
 	a, b := l.sigma(i), l.sigma(i+1)
 	return a + float64((b-a)*(t-float64(i)))
+}
+
+// below returns how many training steps have log(Alpha/Sigma) below lambda: the last ones.
+func (l Levels) below(lambda float64) int {
+	n := 0
+	for t := range l {
+		if l.At(t).logRatio() < lambda {
+			n++
+		}
+	}
+	return n
 }
 
 // timeOf returns the time at which noise is sigma times as strong as the sample, by interpolation

@@ -54,12 +54,12 @@ func TestDDIMStep(t *testing.T) {
 		std    float64
 	}{
 		{"epsilon", sampler.DDIM{}, (x - b*m) / a, m, 0},
-		{"velocity", sampler.DDIM{Prediction: sampler.Velocity}, a*x - b*m, b*x + a*m, 0},
-		{"sample", sampler.DDIM{Prediction: sampler.Sample}, m, (x - a*m) / b, 0},
-		{"clip", sampler.DDIM{Clip: 1}, 1, m, 0},
-		{"clip not reached", sampler.DDIM{Clip: 10}, (x - b*m) / a, m, 0},
-		{"clip below", sampler.DDIM{Prediction: sampler.Sample, Clip: 0.25}, 0.25, (x - a*m) / b, 0},
-		{"clip and fit", sampler.DDIM{Clip: 1, FitNoise: true}, 1, (x - a) / b, 0},
+		{"velocity", sampler.DDIM{Reading: sampler.Reading{Prediction: sampler.Velocity}}, a*x - b*m, b*x + a*m, 0},
+		{"sample", sampler.DDIM{Reading: sampler.Reading{Prediction: sampler.Sample}}, m, (x - a*m) / b, 0},
+		{"clip", sampler.DDIM{Reading: sampler.Reading{Clip: 1}}, 1, m, 0},
+		{"clip not reached", sampler.DDIM{Reading: sampler.Reading{Clip: 10}}, (x - b*m) / a, m, 0},
+		{"clip below", sampler.DDIM{Reading: sampler.Reading{Prediction: sampler.Sample, Clip: 0.25}}, 0.25, (x - a*m) / b, 0},
+		{"clip and fit", sampler.DDIM{Reading: sampler.Reading{Clip: 1}, FitNoise: true}, 1, (x - a) / b, 0},
 		{"eta", sampler.DDIM{Eta: 0.5, Noise: constant(-2)}, (x - b*m) / a, m, std},
 	} {
 		next, x0 := single(t, test.method, x, m, from, to)
@@ -95,11 +95,11 @@ func TestEulerStep(t *testing.T) {
 		spread float64
 	}{
 		{"epsilon", sampler.Euler{}, 0, 1},
-		{"velocity", sampler.Euler{Prediction: sampler.Velocity}, 0, 1},
-		{"sample", sampler.Euler{Prediction: sampler.Sample}, 0, 1},
+		{"velocity", sampler.Euler{Reading: sampler.Reading{Prediction: sampler.Velocity}}, 0, 1},
+		{"sample", sampler.Euler{Reading: sampler.Reading{Prediction: sampler.Sample}}, 0, 1},
 		{"churn", sampler.Euler{Churn: 0.3, Noise: constant(z)}, 0.3, 1},
-		{"churn velocity", sampler.Euler{Churn: 0.3, Spread: 1.1, Prediction: sampler.Velocity, Noise: constant(z)}, 0.3, 1.1},
-		{"churn sample", sampler.Euler{Churn: 0.3, Prediction: sampler.Sample, Noise: constant(z)}, 0.3, 1},
+		{"churn velocity", sampler.Euler{Reading: sampler.Reading{Prediction: sampler.Velocity}, Churn: 0.3, Spread: 1.1, Noise: constant(z)}, 0.3, 1.1},
+		{"churn sample", sampler.Euler{Reading: sampler.Reading{Prediction: sampler.Sample}, Churn: 0.3, Noise: constant(z)}, 0.3, 1},
 		{"churn capped", sampler.Euler{Churn: 2, Noise: constant(z)}, math.Sqrt2 - 1, 1},
 		{"churn below", sampler.Euler{Churn: 0.3, MinSigma: s * 1.01, Noise: constant(z)}, 0, 1},
 		{"churn above", sampler.Euler{Churn: 0.3, MaxSigma: s * 0.99, Noise: constant(z)}, 0, 1},
@@ -130,8 +130,8 @@ func TestEulerIsDDIM(t *testing.T) {
 	a, b := tensor.Make(1, 8, 8, 3), tensor.Make(1, 8, 8, 3)
 	sampler.Noise(a, 1)
 	sampler.Noise(b, 1)
-	finish(t, gaussian(sampler.Velocity), a, smooth(20), sampler.DDIM{Prediction: sampler.Velocity})
-	finish(t, gaussian(sampler.Velocity), b, smooth(20), sampler.Euler{Prediction: sampler.Velocity})
+	finish(t, gaussian(sampler.Velocity), a, smooth(20), sampler.DDIM{Reading: sampler.Reading{Prediction: sampler.Velocity}})
+	finish(t, gaussian(sampler.Velocity), b, smooth(20), sampler.Euler{Reading: sampler.Reading{Prediction: sampler.Velocity}})
 	if d := distance(a.Data, b.Data); d > 1e-5 {
 		t.Errorf("off by %g", d)
 	}
@@ -141,7 +141,7 @@ func TestEulerIsDDIM(t *testing.T) {
 func TestBits(t *testing.T) {
 	cosine := sampler.Schedule{Levels: sampler.NewLevels(sampler.CosineBetas(1000)), Spacing: sampler.Trailing}
 	karras := sampler.Schedule{Levels: sampler.NewLevels(sampler.ScaledLinearBetas(1000, 0.00085, 0.012)),
-		Spacing: sampler.Linspace, Fractional: true, Karras: true}
+		Spacing: sampler.Linspace, Fractional: true, Sigmas: sampler.Karras}
 	half := func(_ context.Context, out, x tensor.NHWC, p sampler.Point) error {
 		for i, v := range x.Data {
 			out.Data[i] = v * 0.5
@@ -154,8 +154,8 @@ func TestBits(t *testing.T) {
 		method   sampler.Method
 		want     string
 	}{
-		{"ddim", cosine, sampler.DDIM{Prediction: sampler.Velocity, Clip: 1, Eta: 0.5, Noise: sampler.NewGenerator(2)}, "53406f616002bafe"},
-		{"euler", karras, sampler.Euler{Churn: 0.1, Noise: sampler.NewGenerator(2)}, "da4a8b4c67a2dba5"},
+		{"ddim", cosine, sampler.DDIM{Reading: sampler.Reading{Prediction: sampler.Velocity, Clip: 1}, Eta: 0.5, Noise: sampler.NewGenerator(2)}, "1515acead2973afe"},
+		{"euler", karras, sampler.Euler{Churn: 0.1, Noise: sampler.NewGenerator(2)}, "f9ac7caeae020aea"},
 	} {
 		points, err := test.schedule.Points(20)
 		if err != nil {

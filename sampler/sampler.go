@@ -37,15 +37,15 @@ type Predictor func(ctx context.Context, out, x tensor.NHWC, p Point) error
 // A Method takes samples from one point to the next. What the model's output means, and how the
 // estimate of x0 is clipped, are its own fields, and so is a source of noise if it adds any.
 type Method interface {
-	// Start prepares a run from points[0] to the last of points, with samples of x's shape. It
-	// allocates what the run needs. An error says which point, or which field of the method,
+	// Start prepares a run over points, of which there are at least two, or the last of them, with
+	// samples of x's shape. It allocates what the run needs. An error says which point, or which field of the method,
 	// cannot be.
 	Start(p Predictor, x tensor.NHWC, points []Point) (StepFunc, error)
 }
 
 // A StepFunc takes x in place from points[i] to points[i+1], and writes to x0, of the same shape,
-// the estimate of the clean sample that it went by. i is 0 at first and rises by one. It may ask
-// the predictor several times. On an error x is as it was.
+// the estimate of the clean sample that it went by. i is that of the first step of the run, mostly
+// 0, and rises by one. It may ask the predictor several times. On an error x is as it was.
 type StepFunc func(ctx context.Context, x, x0 tensor.NHWC, i int) error
 
 // A Source fills x with standard normal noise. A Generator is one.
@@ -68,17 +68,26 @@ type Step struct {
 //		progress(step.Index+1, step.Count)
 //	}
 //
-// To begin elsewhere than at the start, as image-to-image does, is to pass points[k:] and an x
-// made by AddNoise at points[k]. Leaving the loop ends the run. After an error, which names the
-// step, there are no more steps, and x is what the step before left. ctx is looked at between
-// steps, and in the predictor. A prediction that is not finite is an error.
+// Leaving the loop ends the run. After an error, which names the step, there are no more steps, and
+// x is what the step before left. ctx is looked at between steps, and in the predictor. A prediction
+// that is not finite is an error.
 //
 // Memory is allocated before the first step, none by later ones.
 func Steps(ctx context.Context, p Predictor, x tensor.NHWC, points []Point, m Method) iter.Seq2[Step, error] {
+	return StepsFrom(ctx, p, x, points, 0, m)
+}
+
+// StepsFrom is Steps from x at points[first], as image to image begins: x is made by AddNoise of a
+// clean sample there. Points before are those that a run from the start has.
+func StepsFrom(ctx context.Context, p Predictor, x tensor.NHWC, points []Point, first int, m Method) iter.Seq2[Step, error] {
 	x.Check("sampler: x")
 	return func(yield func(Step, error) bool) {
-		step := Step{Count: len(points) - 1, X: x}
+		step := Step{Count: len(points) - 1 - first, X: x}
 		if step.Count <= 0 {
+			return
+		}
+		if first < 0 {
+			yield(step, fmt.Errorf("sampler: a run from step %d", first))
 			return
 		}
 		run, err := start(p, x, points, m)
@@ -86,11 +95,11 @@ func Steps(ctx context.Context, p Predictor, x tensor.NHWC, points []Point, m Me
 			yield(step, err)
 			return
 		}
-		step.X0 = tensor.Make(x.N, x.H, x.W, x.C)
+		step.X0 = like(x)
 		for i := range step.Count {
-			step.Index, step.From, step.To = i, points[i], points[i+1]
+			step.Index, step.From, step.To = i, points[first+i], points[first+i+1]
 			if err = ctx.Err(); err == nil {
-				err = run(ctx, x, step.X0, i)
+				err = run(ctx, x, step.X0, first+i)
 			}
 			if err != nil {
 				err = fmt.Errorf("sampler: step %d of %d (t = %g): %w", i+1, step.Count, step.From.T, err)
@@ -146,6 +155,17 @@ func AddNoise(dst, x0, noise tensor.NHWC, p Point) {
 			out[c] = float32(float64(p.Alpha*float64(s[c])) + float64(p.Sigma*float64(z[c])))
 		}
 	}
+}
+
+// falling returns an error if a point has more noise than the one before, for methods that add
+// noise or divide by how far they go. Rounding is not minded.
+func falling(method string, points []Point) error {
+	for i := range points[1:] {
+		if a, b := points[i].ratio(), points[i+1].ratio(); b > a*(1+1e-9) {
+			return fmt.Errorf("sampler: %s goes from sigma %g up to %g at point %d", method, a, b, i+1)
+		}
+	}
+	return nil
 }
 
 // atSigma returns the level where the noise is sigma times as strong as the sample.

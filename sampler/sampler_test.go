@@ -79,8 +79,12 @@ func TestOrderOfConvergence(t *testing.T) {
 		method func(sampler.Prediction) sampler.Method
 		order  float64
 	}{
-		{"DDIM", func(k sampler.Prediction) sampler.Method { return sampler.DDIM{Prediction: k} }, 1},
-		{"Euler", func(k sampler.Prediction) sampler.Method { return sampler.Euler{Prediction: k} }, 1},
+		{"DDIM", func(k sampler.Prediction) sampler.Method {
+			return sampler.DDIM{Reading: sampler.Reading{Prediction: k}}
+		}, 1},
+		{"Euler", func(k sampler.Prediction) sampler.Method {
+			return sampler.Euler{Reading: sampler.Reading{Prediction: k}}
+		}, 1},
 	} {
 		for _, k := range []sampler.Prediction{sampler.Epsilon, sampler.Velocity, sampler.Sample} {
 			t.Run(test.name+"/"+k.String(), func(t *testing.T) {
@@ -240,12 +244,12 @@ func TestStartErrors(t *testing.T) {
 		want   string
 	}{
 		{sampler.DDIM{}, pure, "a model that predicts the noise says nothing"},
-		{sampler.Euler{Prediction: sampler.Velocity}, pure, "sigma is infinite"},
+		{sampler.Euler{Reading: sampler.Reading{Prediction: sampler.Velocity}}, pure, "sigma is infinite"},
 		{sampler.DDIM{Eta: 1}, smooth(3), "needs a source of noise"},
 		{sampler.DDIM{Eta: 1.5}, smooth(3), "eta 1.5, want 0 to 1"},
 		{sampler.DDIM{Eta: math.NaN()}, smooth(3), "eta NaN"},
-		{sampler.DDIM{Clip: -1}, smooth(3), "clips to ±-1"},
-		{sampler.DDIM{Prediction: 7}, smooth(3), "unknown Prediction(7)"},
+		{sampler.DDIM{Reading: sampler.Reading{Clip: -1}}, smooth(3), "x0 is clipped to ±-1"},
+		{sampler.DDIM{Reading: sampler.Reading{Prediction: 7}}, smooth(3), "unknown Prediction(7)"},
 		{sampler.Euler{Churn: 0.1}, smooth(3), "needs a source of noise"},
 		{sampler.Euler{Churn: -1}, smooth(3), "churn -1"},
 		{sampler.DDIM{}, []sampler.Point{{Alpha: 1}, {Alpha: 1}}, "point 0 of 2 has alpha 1 and sigma 0"},
@@ -266,7 +270,7 @@ func TestStartErrors(t *testing.T) {
 
 // However x lies in memory, and whatever other images there are, an image's bits are the same.
 func TestStridesAndBatches(t *testing.T) {
-	for _, m := range []sampler.Method{sampler.DDIM{Clip: 1, FitNoise: true}, sampler.Euler{}} {
+	for _, m := range []sampler.Method{sampler.DDIM{Reading: sampler.Reading{Clip: 1}, FitNoise: true}, sampler.Euler{}} {
 		x := tensor.Make(2, 3, 5, 4)
 		sampler.Noise(x, 1)
 		wide := tensor.Make(2, 3, 5, 9).Channels(3, 7)

@@ -13,18 +13,36 @@ type Schedule struct {
 	Spacing Spacing // how their times are chosen
 	Offset  int     // added to the times of Leading
 
+	// Clipped is how many of the last training steps are left out, from the noisiest on: the steps
+	// begin below. SkipLast has one more time chosen by Leading and Linspace, and the last left out.
+	Clipped  int
+	SkipLast bool
+
 	// FinalNoise lets the last step end at the level of the first training step, which has a
 	// little noise, instead of at none.
 	FinalNoise bool
 
 	// Fractional keeps the times of Linspace as they fall, with sigma interpolated, instead of
-	// rounding them to training steps; it goes with methods of "sigma space".
+	// rounding them to training steps; it goes with methods of "sigma space". The times of Sigmas,
+	// too, are rounded unless it is set.
 	Fractional bool
 
-	// Karras replaces the points by as many between the first and the last, evenly spaced in
-	// sigma^(1/7) (Karras et al., 2022). MinSigma and MaxSigma, unless 0, replace the ends.
-	Karras             bool
+	// Sigmas spreads the points, but for the final one, anew: between the sigmas of the first and
+	// the last, or with FullRange those of the last and the first training step. MinSigma and
+	// MaxSigma, unless 0, replace the ends.
+	Sigmas             Sigmas
+	FullRange          bool
 	MinSigma, MaxSigma float64
+
+	// LogTimes has the model told ¼·log sigma as the time (EDM's continuous times).
+	LogTimes bool
+
+	// Distilled, if not 0, is the number of steps that a consistency model was distilled at: times
+	// are chosen among those of as many steps, evenly from the last, and Spacing is of no effect.
+	// Strength, if not 0, is the share of them, from the first, that is chosen among: image to
+	// image begins there.
+	Distilled int
+	Strength  float64
 }
 
 // Spacing is how n times are chosen of N training steps (table 2 of Lin et al., 2024).
@@ -48,52 +66,186 @@ func (s Spacing) String() string {
 }
 
 // Points returns n points from the most noise to the least, and after them the final one.
+//
+// With Clipped levels and Trailing spacing there may be fewer: those of n that are left.
 func (s *Schedule) Points(n int) ([]Point, error) {
-	train := len(s.Levels)
-	if train < 2 {
-		return nil, fmt.Errorf("sampler: a schedule of %d levels", train)
+	if err := s.validate(); err != nil {
+		return nil, err
 	}
-	if n < 1 || n > train {
+	if train := len(s.Levels); n < 1 || n > train {
 		return nil, fmt.Errorf("sampler: %d steps, want 1 to %d", n, train)
 	}
-	points := make([]Point, n, n+1)
-	for i := range points {
-		t := s.time(i, n)
+	times, err := s.times(n)
+	if err != nil {
+		return nil, err
+	}
+	return s.points(times)
+}
+
+// PointsAt returns points at falling times, and after them the final one. Sigmas must be AsSpaced.
+func (s *Schedule) PointsAt(times []float64) ([]Point, error) {
+	if err := s.validate(); err != nil {
+		return nil, err
+	}
+	switch {
+	case s.Sigmas != AsSpaced:
+		return nil, fmt.Errorf("sampler: given times with sigmas spread as %v", s.Sigmas)
+	case s.LogTimes:
+		return nil, fmt.Errorf("sampler: given times, and a model that is told the logarithm of sigma")
+	case len(times) == 0:
+		return nil, fmt.Errorf("sampler: no times")
+	}
+	for i, t := range times {
+		if i > 0 && t >= times[i-1] {
+			return nil, fmt.Errorf("sampler: time %g after %g, want falling times", t, times[i-1])
+		}
+		if t != math.Trunc(t) && !s.Fractional {
+			return nil, fmt.Errorf("sampler: time %g, want a training step", t)
+		}
+	}
+	return s.points(times)
+}
+
+// PointsOf returns points of falling sigmas, the last of which is the final one and may be 0. The
+// times are those that go with them.
+func (s *Schedule) PointsOf(sigmas []float64) ([]Point, error) {
+	if err := s.validate(); err != nil {
+		return nil, err
+	}
+	if len(sigmas) < 2 {
+		return nil, fmt.Errorf("sampler: %d sigmas, want at least 2: where a step begins and where it ends", len(sigmas))
+	}
+	points := make([]Point, len(sigmas))
+	for i, sigma := range sigmas {
+		last := i == len(sigmas)-1
+		if !(sigma >= 0 && sigma <= math.MaxFloat32) || sigma == 0 && !last || i > 0 && sigma >= sigmas[i-1] {
+			return nil, fmt.Errorf("sampler: sigma %g is the %d. of %d, want falling ones above 0, of which the last may be 0", sigma, i+1, len(sigmas))
+		}
+		if last && sigma == 0 {
+			points[i] = Point{Alpha: 1}
+			break
+		}
+		t := s.Levels.timeOf(sigma)
+		if !s.Fractional {
+			t = math.RoundToEven(t)
+		}
+		points[i] = atSigma(t, sigma)
+	}
+	s.tellLogs(points[:len(points)-1])
+	return points, nil
+}
+
+// validate returns an error for what no schedule can be.
+func (s *Schedule) validate() error {
+	if train := len(s.Levels); train < 2 || s.Clipped < 0 || s.Clipped > train-2 {
+		return fmt.Errorf("sampler: a schedule of %d levels, of which %d are left out", train, s.Clipped)
+	}
+	return nil
+}
+
+// points returns the points at times, and the final one.
+func (s *Schedule) points(times []float64) ([]Point, error) {
+	train := len(s.Levels)
+	points := make([]Point, len(times), len(times)+1)
+	for i, t := range times {
 		switch {
-		case t < 0 || t > float64(train-1):
+		case !(t >= 0 && t <= float64(train-1)):
 			return nil, fmt.Errorf("sampler: step %d of %d is at time %g of %d training steps (%v spacing, offset %d)",
-				i+1, n, t, train, s.Spacing, s.Offset)
+				i+1, len(times), t, train, s.Spacing, s.Offset)
 		case t == math.Trunc(t):
 			points[i] = s.Levels.At(int(t))
 		default:
 			points[i] = atSigma(t, s.Levels.sigmaBetween(t))
 		}
 	}
-	if s.Karras {
-		if err := s.karras(points); err != nil {
+	if s.Sigmas != AsSpaced {
+		if err := s.respread(points); err != nil {
 			return nil, err
 		}
+	}
+	s.tellLogs(points)
+	if s.Sigmas == LogLinear {
+		return append(points, s.Levels.At(0)), nil
 	}
 	return append(points, s.final()), nil
 }
 
+// tellLogs replaces the times if the model is to be told the logarithm of sigma.
+func (s *Schedule) tellLogs(points []Point) {
+	for i := range points {
+		if s.LogTimes {
+			points[i].T = portable.Log(points[i].ratio()) / 4
+		}
+	}
+}
+
+// times returns the times of n steps, from the latest.
+func (s *Schedule) times(n int) ([]float64, error) {
+	if s.Distilled > 0 {
+		return s.distilled(n)
+	}
+	var times []float64
+	for i := range n {
+		t := s.time(i, n)
+		if s.Clipped > 0 && s.Spacing == Trailing && t < 0 {
+			break
+		}
+		times = append(times, t)
+	}
+	return times, nil
+}
+
 // time returns the i-th of n times, from the latest.
 func (s *Schedule) time(i, n int) float64 {
-	train := len(s.Levels)
+	first := len(s.Levels) - s.Clipped
+	chosen := n
+	if s.SkipLast {
+		chosen++
+	}
 	switch s.Spacing {
 	case Leading:
-		return float64((n-1-i)*(train/n) + s.Offset)
+		return float64((chosen-1-i)*(first/chosen) + s.Offset)
 	case Trailing:
 		// The stride is rounded as by numpy's arange, which decides where a time is halfway.
-		first := float64(train)
-		stride := first - (first - first/float64(n))
+		first := float64(first)
+		stride := first - (first - float64(len(s.Levels))/float64(n))
 		return math.RoundToEven(first-float64(float64(i)*stride)) - 1
 	}
-	t := between(0, float64(train-1), n-1-i, n)
+	t := between(0, float64(first-1), chosen-1-i, chosen)
 	if !s.Fractional {
 		t = math.RoundToEven(t)
 	}
 	return t
+}
+
+// distilled returns n times of those that a consistency model was distilled at.
+func (s *Schedule) distilled(n int) ([]float64, error) {
+	train := len(s.Levels)
+	strength := s.Strength
+	if strength == 0 {
+		strength = 1
+	}
+	if s.Distilled > train || !(strength > 0 && strength <= 1) {
+		return nil, fmt.Errorf("sampler: strength %g of %d steps of distillation, want a share of at most %d", strength, s.Distilled, train)
+	}
+	grid := int(float64(s.Distilled) * strength)
+	if n > grid {
+		return nil, fmt.Errorf("sampler: %d steps, want 1 to %d: %g of %d steps of distillation", n, grid, strength, s.Distilled)
+	}
+	times := make([]float64, n)
+	for i := range times {
+		skipped := int(float64(i) * (float64(grid) / float64(n)))
+		times[i] = float64((grid-skipped)*(train/s.Distilled) - 1)
+	}
+	return times, nil
+}
+
+// level returns the point of a training step: the final one before the first, the last beyond it.
+func (s *Schedule) level(t int) Point {
+	if t < 0 {
+		return s.final()
+	}
+	return s.Levels.At(min(t, len(s.Levels)-1))
 }
 
 // final returns the point at which the last step ends.
@@ -104,47 +256,17 @@ func (s *Schedule) final() Point {
 	return Point{Alpha: 1}
 }
 
-// karras respaces the points between the first and the last.
-func (s *Schedule) karras(points []Point) error {
-	const rho = 7
-	n := len(points)
-	highest, lowest := s.MaxSigma, s.MinSigma
-	if highest == 0 {
-		highest = points[0].Sigma / points[0].Alpha
-	}
-	if lowest == 0 {
-		lowest = points[n-1].Sigma / points[n-1].Alpha
-	}
-	if !(lowest > 0 && lowest <= highest && highest <= math.MaxFloat64) {
-		return fmt.Errorf("sampler: Karras spacing from sigma %g to %g", highest, lowest)
-	}
-	a, b := portable.Exp(portable.Log(highest)/rho), portable.Exp(portable.Log(lowest)/rho)
-	for i := range points {
-		sigma := portable.Exp(float64(rho * portable.Log(between(a, b, i, n))))
-		points[i] = atSigma(s.Levels.timeOf(sigma), sigma)
+// back returns diffusers' rule of where a step of DDIM or DDPM ends: N/n training steps before
+// where it began, rounded down, or at the final point. It is nil where each step ends where the
+// next begins anyway.
+func (s *Schedule) back(points []Point) func(from Point) Point {
+	n := len(points) - 1
+	stride := len(s.Levels) / n
+	next := func(from Point) Point { return s.level(int(from.T) - stride) }
+	for i, p := range points[:n] {
+		if next(p) != points[i+1] {
+			return next
+		}
 	}
 	return nil
-}
-
-// back returns diffusers' rule of where a step of DDIM ends: N/n training steps before where it
-// began, rounded down, or at the final point.
-func (s *Schedule) back(n int) func(from Point) Point {
-	stride := len(s.Levels) / n
-	return func(from Point) Point {
-		if t := int(from.T) - stride; t >= 0 {
-			return s.Levels.At(t)
-		}
-		return s.final()
-	}
-}
-
-// chained says whether by that rule each of n steps ends where the next begins.
-func (s *Schedule) chained(n int) bool {
-	stride := float64(len(s.Levels) / n)
-	for i := range n - 1 {
-		if s.time(i, n)-stride != s.time(i+1, n) {
-			return false
-		}
-	}
-	return s.time(n-1, n)-stride < 0
 }

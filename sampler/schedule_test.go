@@ -76,7 +76,7 @@ func TestAllTimes(t *testing.T) {
 func TestPointsFall(t *testing.T) {
 	for _, s := range []sampler.Schedule{
 		{Spacing: sampler.Leading}, {Spacing: sampler.Trailing}, {Spacing: sampler.Linspace},
-		{Spacing: sampler.Linspace, Fractional: true}, {Spacing: sampler.Linspace, Fractional: true, Karras: true},
+		{Spacing: sampler.Linspace, Fractional: true}, {Spacing: sampler.Linspace, Fractional: true, Sigmas: sampler.Karras},
 	} {
 		s := sd(s)
 		for n := 1; n <= 1000; n = n*5/4 + 1 {
@@ -112,7 +112,7 @@ func TestFinalNoise(t *testing.T) {
 
 // Karras' sigmas are evenly spaced in the seventh root, and their times have those sigmas.
 func TestKarras(t *testing.T) {
-	s := sd(sampler.Schedule{Spacing: sampler.Linspace, Fractional: true, Karras: true, MinSigma: 0.1, MaxSigma: 10})
+	s := sd(sampler.Schedule{Spacing: sampler.Linspace, Fractional: true, Sigmas: sampler.Karras, MinSigma: 0.1, MaxSigma: 10})
 	const n = 9
 	points, err := s.Points(n)
 	if err != nil {
@@ -170,7 +170,7 @@ func TestPointsErrors(t *testing.T) {
 		{sampler.Schedule{}, 10, "a schedule of 0 levels"},
 		{sd(sampler.Schedule{Offset: 1}), 1000, "step 1 of 1000 is at time 1000 of 1000 training steps (leading spacing, offset 1)"},
 		{sd(sampler.Schedule{Offset: -1}), 2, "step 2 of 2 is at time -1"},
-		{sd(sampler.Schedule{Karras: true, MinSigma: 3, MaxSigma: 2}), 5, "Karras spacing from sigma 2 to 3"},
+		{sd(sampler.Schedule{Sigmas: sampler.Karras, MinSigma: 3, MaxSigma: 2}), 5, "sigmas from 2 to 3, spread as karras"},
 	} {
 		if _, err := test.schedule.Points(test.n); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%v, want %q", err, test.want)

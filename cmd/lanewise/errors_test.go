@@ -16,7 +16,7 @@ func TestGenerateErrors(t *testing.T) {
 		{nil, []string{"needs a prompt", `generate "red heart"`}},
 		{[]string{"a", "--style", "oil"}, []string{`unknown style "oil" (styles: noto, blob, twemoji, flat, fluent, all, none)`}},
 		{[]string{"a", "--style", ""}, []string{"--style is empty", "noto"}},
-		{[]string{"a", "--sampler", "magic"}, []string{`unknown sampler "magic" (samplers: ddim, euler)`}},
+		{[]string{"a", "--sampler", "magic"}, []string{`unknown sampler "magic" (samplers: ddim, ddpm, pndm, euler, `}},
 		{[]string{"a", "--sampler", ""}, []string{`unknown sampler ""`}},
 		{[]string{"a", "--steps", "0"}, []string{"--steps is 0", "1 to 1000"}},
 		{[]string{"a", "--steps", "1001"}, []string{"--steps is 1001"}},

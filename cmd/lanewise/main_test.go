@@ -72,7 +72,7 @@ func TestAbout(t *testing.T) {
 		{[]string{"notice"}, []string{emoji.Notice}},
 		{[]string{"styles"}, []string{"noto, blob, twemoji, flat, fluent, all, none\n", "red heart", "yellow heart"}},
 		{[]string{}, []string{"generate", "info", "notice", "styles", `lanewise generate "red heart"`}},
-		{[]string{"generate", "--help"}, []string{"--style", "--seed", "--steps", "--guidance", "ddim, euler", "-n, --number", "--scale", "--styles", "--interpolate", "--frames", "--mix", "--negative", "--from", "--strength", "--rescale", "--interval", "--labels", "--workers", "--conv algorithm", "winograd2, winograd4", "--accuracy bound", "-o, --output", "--profile", "--quiet"}},
+		{[]string{"generate", "--help"}, []string{"--style", "--seed", "--steps", "--guidance", "ddim, ddpm", "-n, --number", "--scale", "--styles", "--interpolate", "--frames", "--mix", "--negative", "--from", "--strength", "--rescale", "--interval", "--labels", "--workers", "--conv algorithm", "winograd2, winograd4", "--accuracy bound", "-o, --output", "--profile", "--quiet"}},
 	} {
 		code, stdout, stderr := lanewise(t, t.TempDir(), c.args...)
 		if code != 0 || stderr != "" {
