@@ -151,7 +151,7 @@ func (c *Case) Tensors(prefix string) []string {
 	return slices.DeleteFunc(c.io.Names(), func(name string) bool { return !strings.HasPrefix(name, prefix) })
 }
 
-// Float32 reads a tensor, of integers too where every one is a float32.
+// Float32 reads a tensor, of float64 too, rounded, and of integers where every one is a float32.
 func (c *Case) Float32(name string) (Tensor, error) {
 	info, _ := c.io.Tensor(name)
 	t := Tensor{Shape: info.Shape, Data: make([]float32, info.Elements())}
@@ -162,6 +162,13 @@ func (c *Case) Float32(name string) (Tensor, error) {
 			if t.Data[i] = float32(v); int64(t.Data[i]) != v {
 				return t, fmt.Errorf("%s: %s holds %d, which is no float32", c.Name, name, v)
 			}
+		}
+		return t, err
+	case safetensors.F64:
+		values := make([]float64, len(t.Data))
+		err := c.io.Float64(name, values)
+		for i, v := range values {
+			t.Data[i] = float32(v)
 		}
 		return t, err
 	}

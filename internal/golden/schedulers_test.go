@@ -29,11 +29,12 @@ type scheduler struct {
 
 // stepArgs are what diffusers' step was given besides the sample.
 type stepArgs struct {
-	Eta    float64 `json:"eta"`
-	Churn  float64 `json:"s_churn"`
-	TMin   float64 `json:"s_tmin"`
-	TMax   float64 `json:"s_tmax"`
-	Spread float64 `json:"s_noise"`
+	Eta      float64 `json:"eta"`
+	FitNoise bool    `json:"use_clipped_model_output"`
+	Churn    float64 `json:"s_churn"`
+	TMin     float64 `json:"s_tmin"`
+	TMax     float64 `json:"s_tmax"`
+	Spread   float64 `json:"s_noise"`
 }
 
 // schedulerRun is so many steps of one formula.
@@ -44,13 +45,22 @@ type schedulerRun struct {
 	InitSigma float64 `json:"init_noise_sigma"`
 	Times     string  `json:"timesteps_dtype"`
 	Calls     int     `json:"n_calls"`
+	Given     struct {
+		Original int       `json:"original_inference_steps"`
+		Strength float64   `json:"strength"`
+		Times    []float64 `json:"timesteps"`
+		Sigmas   []float64 `json:"sigmas"`
+	} `json:"set_timesteps_kwargs"`
 	Atol      float64 `json:"atol"`
 	AtolFinal float64 `json:"atol_final"`
 }
 
+// sigmaSpace are the classes that keep samples at x/Alpha.
+var sigmaSpace = []string{"EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler", "HeunDiscreteScheduler"}
+
 // runScheduler makes all runs of a case.
 func runScheduler(_ *engine.Engine, c *golden.Case) error {
-	s := scheduler{Case: c, sigmas: c.Class != "DDIMScheduler"}
+	s := scheduler{Case: c, sigmas: slices.Contains(sigmaSpace, c.Class)}
 	var runs map[string]schedulerRun
 	if err := errors.Join(json.Unmarshal(c.Runs, &runs), json.Unmarshal(c.StepArgs, &s.step)); err != nil {
 		return err
@@ -116,11 +126,11 @@ func (s *scheduler) checkAddNoise(runs map[string]schedulerRun) error {
 // the points that there are.
 func (s *scheduler) level(time float64, runs map[string]schedulerRun) (sampler.Point, error) {
 	for _, run := range runs {
-		plan, err := s.config.Plan(run.Steps)
+		plan, err := s.plan(run)
 		if err != nil {
 			return sampler.Point{}, err
 		}
-		for _, p := range plan.Points[:run.Steps] {
+		for _, p := range plan.Points[:len(plan.Points)-1] {
 			if math.Abs(p.T-time) < 5e-3 {
 				return p, nil
 			}
@@ -132,16 +142,16 @@ func (s *scheduler) level(time float64, runs map[string]schedulerRun) (sampler.P
 	return s.config.Schedule.Levels.At(int(time)), nil
 }
 
-// run makes one run, and compares its times and every state that it passes.
+// run makes one run, and compares its times and every state that it passes: diffusers' after a call
+// of the model is what the model is next asked about.
 func (s *scheduler) run(name string, run schedulerRun) error {
-	plan, err := s.config.Plan(run.Steps)
+	plan, err := s.plan(run)
 	if err != nil {
 		return err
 	}
 	if err := s.checkTimes(name, run, plan.Points); err != nil {
 		return err
 	}
-	points := plan.Points[run.Start:]
 	x, err := s.sample(run, plan)
 	if err != nil {
 		return err
@@ -155,30 +165,47 @@ func (s *scheduler) run(name string, run schedulerRun) error {
 	if err := errors.Join(err, err1); err != nil {
 		return err
 	}
+	size := len(x.Data)
+	state := func(x tensor.NHWC, p sampler.Point) golden.Tensor {
+		got := golden.Tensor{Shape: path.Shape[1:], Data: make([]float32, size)}
+		tensor.ToNCHW(got.Data, x)
+		if s.sigmas {
+			for i := range got.Data {
+				got.Data[i] = float32(float64(got.Data[i]) / p.Alpha)
+			}
+		}
+		return got
+	}
+	calls := 0
+	model := formula(run.Model)
+	asked := func(ctx context.Context, out, x tensor.NHWC, p sampler.Point) error {
+		if calls > 0 {
+			if calls*size > len(path.Data)-size {
+				return fmt.Errorf("call %d of the model, want %d", calls+1, run.Calls)
+			}
+			want := golden.Tensor{Shape: path.Shape[1:], Data: path.Data[(calls-1)*size:][:size]}
+			if err := want.Compare(state(x, p), func(float64) float64 { return run.Atol }); err != nil {
+				return fmt.Errorf("after call %d: %w", calls, err)
+			}
+		}
+		calls++
+		noise.step = calls - 1
+		return model(ctx, out, x, p)
+	}
 	method := s.method(plan.Method, run, noise)
-	shape, steps := path.Shape[1:], 0
-	for step, err := range sampler.Steps(context.Background(), formula(run.Model), x, points, method) {
+	for step, err := range sampler.StepsFrom(context.Background(), asked, x, plan.Points, run.Start, method) {
 		if err != nil {
 			return err
 		}
-		got := golden.Tensor{Shape: shape, Data: make([]float32, len(x.Data))}
-		tensor.ToNCHW(got.Data, step.X)
-		if s.sigmas {
-			for i := range got.Data {
-				got.Data[i] = float32(float64(got.Data[i]) / step.To.Alpha)
+		last := step.Index == step.Count-1
+		if last {
+			got, within := state(step.X, step.To), func(float64) float64 { return run.AtolFinal }
+			want := golden.Tensor{Shape: path.Shape[1:], Data: path.Data[len(path.Data)-size:]}
+			if err := want.Compare(got, within); err != nil && final64.Compare(got, within) != nil {
+				return fmt.Errorf("at the end: %w", err)
 			}
 		}
-		want := golden.Tensor{Shape: shape, Data: path.Data[step.Index*len(got.Data):][:len(got.Data)]}
-		last := step.Index == step.Count-1
-		atol := run.Atol
-		if last {
-			atol = run.AtolFinal
-		}
-		within := func(float64) float64 { return atol }
-		if err := want.Compare(got, within); err != nil && (!last || final64.Compare(got, within) != nil) {
-			return fmt.Errorf("after step %d of %d: %w", step.Index+1, step.Count, err)
-		}
-		tensor.ToNCHW(got.Data, step.X0)
+		got := state(step.X0, sampler.Point{Alpha: 1})
 		for estimate, is := range map[string]bool{name + ".x0_first": step.Index == 0, name + ".x0_last": last} {
 			if is && s.Has(estimate) {
 				// Where there is little of the sample, the rounding of float32 in x is all that is left.
@@ -188,16 +215,33 @@ func (s *scheduler) run(name string, run schedulerRun) error {
 				}
 			}
 		}
-		noise.step++
-		steps++
 	}
 	switch {
-	case steps != run.Calls:
-		return fmt.Errorf("%d steps, want %d", steps, run.Calls)
+	case calls != run.Calls:
+		return fmt.Errorf("%d calls of the model, want %d", calls, run.Calls)
 	case noise.wrong || noise.drawn != len(noise.steps):
-		return fmt.Errorf("noise was not drawn at steps %v", noise.steps)
+		return fmt.Errorf("noise was not drawn at calls %v", noise.steps)
 	}
 	return nil
+}
+
+// plan returns the plan of a run.
+func (s *scheduler) plan(run schedulerRun) (*sampler.Plan, error) {
+	c := *s.config
+	if of := run.Given.Original; of > 0 {
+		// Told how many steps there were, TCD chooses among all training steps.
+		if c.Schedule.Distilled = of; s.Class == "TCDScheduler" {
+			c.Schedule.Distilled = len(c.Schedule.Levels)
+		}
+	}
+	c.Schedule.Strength = run.Given.Strength
+	switch {
+	case run.Given.Times != nil:
+		return c.PlanAt(run.Given.Times)
+	case run.Given.Sigmas != nil:
+		return c.PlanOf(run.Given.Sigmas)
+	}
+	return c.Plan(run.Steps)
 }
 
 // sample returns the sample that a run begins with.
@@ -234,24 +278,33 @@ func (s *scheduler) largest(name string) float64 {
 func (s *scheduler) method(m sampler.Method, run schedulerRun, noise sampler.Source) sampler.Method {
 	switch m := m.(type) {
 	case sampler.DDIM:
-		m.Eta, m.Noise = s.step.Eta, noise
-		return m
+		m.Eta, m.FitNoise = s.step.Eta, s.step.FitNoise
+		return sampler.WithNoise(m, noise)
+	case sampler.TCD:
+		m.Eta = s.step.Eta
+		return sampler.WithNoise(m, noise)
 	case sampler.Euler:
 		m.Churn, m.MinSigma, m.MaxSigma, m.Spread = s.step.Churn/float64(run.Steps), s.step.TMin, s.step.TMax, s.step.Spread
-		m.Noise = noise
-		return m
+		return sampler.WithNoise(m, noise)
 	}
-	return m
+	return sampler.WithNoise(m, noise)
 }
 
 // checkTimes compares the times of all points, and the sigmas where diffusers has them.
 func (s *scheduler) checkTimes(name string, run schedulerRun, points []sampler.Point) error {
 	var times, sigmas golden.Tensor
 	for i, p := range points {
-		if i < len(points)-1 {
-			times.Data = append(times.Data, float32(p.T))
+		last := i == len(points)-1
+		calls := 1
+		if s.Class == "HeunDiscreteScheduler" && i > 0 && !last {
+			calls = 2
 		}
-		sigmas.Data = append(sigmas.Data, float32(p.Sigma/p.Alpha))
+		for range calls {
+			if !last {
+				times.Data = append(times.Data, float32(p.T))
+			}
+			sigmas.Data = append(sigmas.Data, float32(p.Sigma/p.Alpha))
+		}
 	}
 	times.Shape, sigmas.Shape = []int{len(times.Data)}, []int{len(sigmas.Data)}
 	err := s.CompareWithin(name+".timesteps", times, func(float64) float64 {
@@ -266,14 +319,19 @@ func (s *scheduler) checkTimes(name string, run schedulerRun, points []sampler.P
 	return err
 }
 
-// formula returns a model of the group.
+// formula returns a model of the group. Where it is asked about the variance too, it says sin(3x).
 func formula(model string) sampler.Predictor {
 	return func(_ context.Context, out, x tensor.NHWC, p sampler.Point) error {
 		t := float32(p.T)
-		for i, v := range x.Data {
-			out.Data[i] = v * t / (t + 1)
-			if model == "mix" {
-				out.Data[i] = 0.5*out.Data[i] + 0.3*float32(math.Sin(float64(2.5*v+0.005*t)))
+		for r, to := 0, out.Tokens(); r < to.Rows; r++ {
+			for c, v := range x.Tokens().Row(r) {
+				said := v * t / (t + 1)
+				if model == "mix" {
+					said = 0.5*said + 0.3*float32(math.Sin(float64(2.5*v+0.005*t)))
+				}
+				if to.Row(r)[c] = said; out.C > x.C {
+					to.Row(r)[x.C+c] = float32(math.Sin(float64(3 * v)))
+				}
 			}
 		}
 		return nil
