@@ -72,42 +72,6 @@ func finish(t testing.TB, p sampler.Predictor, x tensor.NHWC, points []sampler.P
 	return x
 }
 
-// Twice the steps make an error of 2^-order.
-func TestOrderOfConvergence(t *testing.T) {
-	for _, test := range []struct {
-		name   string
-		method func(sampler.Prediction) sampler.Method
-		order  float64
-	}{
-		{"DDIM", func(k sampler.Prediction) sampler.Method {
-			return sampler.DDIM{Reading: sampler.Reading{Prediction: k}}
-		}, 1},
-		{"Euler", func(k sampler.Prediction) sampler.Method {
-			return sampler.Euler{Reading: sampler.Reading{Prediction: k}}
-		}, 1},
-	} {
-		for _, k := range []sampler.Prediction{sampler.Epsilon, sampler.Velocity, sampler.Sample} {
-			t.Run(test.name+"/"+k.String(), func(t *testing.T) {
-				off := func(n int) float64 {
-					points := smooth(n)
-					x := tensor.Make(1, 4, 4, 3)
-					sampler.Noise(x, 1)
-					want := tensor.Make(1, 4, 4, 3)
-					for i, v := range x.Data {
-						want.Data[i] = float32(flow(float64(v), points[0], points[n]))
-					}
-					finish(t, gaussian(k), x, points, test.method(k))
-					return distance(x.Data, want.Data)
-				}
-				coarse, fine := off(64), off(128)
-				if order := math.Log2(coarse / fine); math.Abs(order-test.order) > 0.1 || fine > 0.05 {
-					t.Errorf("errors %.4g and %.4g with 64 and 128 steps: order %.3f, want %g", coarse, fine, order, test.order)
-				}
-			})
-		}
-	}
-}
-
 // All noise removed, samples have the distribution that the model knows.
 func TestSamplesOfAGaussian(t *testing.T) {
 	s := sampler.Schedule{Levels: sampler.NewLevels(sampler.CosineBetas(1000)), Spacing: sampler.Trailing}
