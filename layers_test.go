@@ -15,7 +15,7 @@ const module = "github.com/lanewise/lanewise"
 // layers is the order of the house, from the ground up. A package may import packages of the
 // lines above its own, never of its own or below. Folders of packages stand for all in them.
 var layers = [][]string{
-	{"tensor", "asm", "safetensors", "config", "internal/portable", "internal/ref", "internal/size", "internal/winograd"},
+	{"tensor", "asm", "safetensors", "config", "internal/portable", "internal/ref", "internal/nfc", "internal/size", "internal/winograd"},
 	{"kernels", "sampler", "cond", "internal/pillow"},
 	{"engine"},
 	{"gemm", "norm", "activation", "resample", "attention", "internal/kerneltest"},
