@@ -3,8 +3,9 @@
 // supervision"), as transformers' CLIPTextModel and CLIPVisionModel with and without projection, and
 // what comes before them: tokenizers, and the preprocessing of pictures.
 //
+//	tok, err := clip.LoadTokenizer(os.DirFS("sd15/tokenizer"))
 //	m, err := clip.LoadText(e, os.DirFS("sd15/text_encoder"))
-//	out, err := m.Encode(ctx, [][]int{ids}, clip.TextOptions{})
+//	out, err := m.Encode(ctx, [][]int{tok.Encode("a red fox").IDs}, clip.TextOptions{})
 //	context := out.States // what a U-Net attends to
 //
 //	v, err := clip.LoadVision(e, os.DirFS("ip-adapter/image_encoder"))
