@@ -50,15 +50,25 @@ var runners = map[string]runner{
 	"UniPCMultistepScheduler":         runScheduler,
 }
 
-// TestGolden runs the cases of every root in LANEWISE_GOLDEN, a list of directories in the form of
-// PATH, or of testdata where that is not set: subtests <group>/<case>/isa=<isa>, and, where several
-// algorithms convolve, <group>/<case>/conv=<algorithm>/isa=<isa>. A case runs or is skipped with the reason. What testdata holds is what must run: there, a skip is a failure.
-func TestGolden(t *testing.T) {
-	roots := filepath.SplitList(os.Getenv("LANEWISE_GOLDEN"))
-	if len(roots) == 0 {
-		roots = []string{"testdata"}
+// groupRunners says how to run the groups that are no cases of an index, by the letter before their name.
+var groupRunners = map[byte]func(t *testing.T, dir string){
+	'E': runTokenizer,
+}
+
+// roots returns the roots to run: those of LANEWISE_GOLDEN, a list in the form of PATH, or testdata where
+// that is not set.
+func roots() []string {
+	if roots := filepath.SplitList(os.Getenv("LANEWISE_GOLDEN")); len(roots) > 0 {
+		return roots
 	}
-	for _, root := range roots {
+	return []string{"testdata"}
+}
+
+// TestGolden runs the cases of every root: subtests <group>/<case>/isa=<isa>, where several algorithms convolve
+// <group>/<case>/conv=<algorithm>/isa=<isa>, and those of groupRunners. A case runs or is skipped with the reason. What
+// testdata holds is what must run: there, a skip is a failure.
+func TestGolden(t *testing.T) {
+	for _, root := range roots() {
 		cases, err := golden.Index(root)
 		if err != nil {
 			t.Fatal(err)
@@ -90,6 +100,11 @@ func TestGolden(t *testing.T) {
 		}
 		for name, reason := range loose(t, root, cases) {
 			t.Run(name, func(t *testing.T) {
+				if run, ok := groupRunners[name[0]]; ok {
+					ran = append(ran, name)
+					run(t, filepath.Join(root, name))
+					return
+				}
 				skipped = append(skipped, name+": "+reason)
 				t.Skip("unsupported: " + reason)
 			})

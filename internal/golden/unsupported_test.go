@@ -4,7 +4,6 @@ import "github.com/lanewise/lanewise/internal/golden"
 
 // unsupportedGroups lists groups that cannot run as a whole, by the letter before their name.
 var unsupportedGroups = map[byte]string{
-	'E': "no tokenizer of byte pairs yet",
 	'F': "no pipeline from a diffusers directory yet",
 }
 
