@@ -106,8 +106,8 @@ func (d DPMSolver) order(i int, points []Point) int {
 // step appends the terms of a step.
 func (d DPMSolver) step(in []part, from, to Point, x, z tensor.NHWC, said *answers, order int) []part {
 	gone := to.ratio() / from.ratio() // e^-h
-	if gone == 1 {
-		return append(in, part{1, x}) // no step at all, and h = 0
+	if math.Abs(gone-1) < sameLevel {
+		return append(in, part{1, x}) // no step at all
 	}
 	h := math.Inf(1)
 	if gone > 0 {
@@ -176,12 +176,16 @@ func newAnswers(x tensor.NHWC, points []Point, n int) *answers {
 	return a
 }
 
-// next forgets the oldest answer, and returns the place for that at points[i].
+// next forgets the oldest answer, and returns the place for that at points[i]. One at the level of the
+// newest takes its place: differences of the two over λ would be nothing by nothing.
 func (a *answers) next(i int) tensor.NHWC {
-	oldest, last := a.ring[0], len(a.ring)-1
+	oldest, last, lambda := a.ring[0], len(a.ring)-1, a.points[i].logRatio()
+	if a.count > 0 && math.Abs(lambda-a.lambda[last]) < sameLevel {
+		return a.ring[last]
+	}
 	copy(a.ring, a.ring[1:])
 	copy(a.lambda, a.lambda[1:])
-	a.ring[last], a.lambda[last] = oldest, a.points[i].logRatio()
+	a.ring[last], a.lambda[last] = oldest, lambda
 	a.count = min(a.count+1, len(a.ring))
 	return oldest
 }

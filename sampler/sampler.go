@@ -157,11 +157,14 @@ func AddNoise(dst, x0, noise tensor.NHWC, p Point) {
 	}
 }
 
+// sameLevel is how far apart two points may be in log sigma, by rounding, and still be at one level.
+const sameLevel = 1e-9
+
 // falling returns an error if a point has more noise than the one before, for methods that add
-// noise or divide by how far they go. Rounding is not minded.
+// noise or divide by how far they go.
 func falling(method string, points []Point) error {
 	for i := range points[1:] {
-		if a, b := points[i].ratio(), points[i+1].ratio(); b > a*(1+1e-9) {
+		if a, b := points[i].ratio(), points[i+1].ratio(); b > a*(1+sameLevel) {
 			return fmt.Errorf("sampler: %s goes from sigma %g up to %g at point %d", method, a, b, i+1)
 		}
 	}

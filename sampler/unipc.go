@@ -101,8 +101,8 @@ func (u UniPC) order(i int, points []Point) int {
 // step appends the terms of a step from x. If there is an answer at its end, it corrects.
 func (u UniPC) step(in []part, from, to Point, x tensor.NHWC, said *answers, order int, end tensor.NHWC) []part {
 	gone := to.ratio() / from.ratio() // e^-h
-	if gone == 1 {
-		return append(in, part{1, x}) // no step at all, and h = 0
+	if math.Abs(gone-1) < sameLevel {
+		return append(in, part{1, x}) // no step at all
 	}
 	h := math.Inf(1)
 	if gone > 0 {
