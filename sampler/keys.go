@@ -15,10 +15,12 @@ import (
 func readLevels(c *config.Config, f *family) Levels {
 	n := c.Size("num_train_timesteps", 1000)
 	start, end := readBeta(c, "beta_start", f.start), readBeta(c, "beta_end", f.end)
-	kinds := append([]string{"linear", "scaled_linear", "squaredcos_cap_v2"}, f.betas...)
-	kind := c.String("beta_schedule", f.beta, kinds...)
 	zero := slices.Contains(f.keys, "rescale_betas_zero_snr") && c.Bool("rescale_betas_zero_snr", false)
 	betas := c.Floats("trained_betas")
+	kind := ""
+	if c.Ignore("beta_schedule"); betas == nil {
+		kind = c.String("beta_schedule", f.beta, append([]string{"linear", "scaled_linear", "squaredcos_cap_v2"}, f.betas...)...)
+	}
 	for _, beta := range betas {
 		if !(beta > 0 && beta < 1) || len(betas) != n {
 			c.Fail("trained_betas", fmt.Sprintf("%d numbers above 0 and below 1, one for each of num_train_timesteps", n))
@@ -75,22 +77,24 @@ func readBeta(c *config.Config, key string, missing float64) float64 {
 // readSigmas reads how sigmas are spread. The ends are Euler's options, but diffusers takes them
 // from any file for whatever class spreads sigmas.
 func readSigmas(c *config.Config, f *family, s *Schedule) {
+	on := func(key string) bool { return slices.Contains(f.keys, key) && c.Bool(key, false) }
+	// Where there are several, diffusers takes the first of these, and has an error for two of the
+	// others but Lu.
 	asked := ""
 	for _, option := range []struct {
 		key    string
 		sigmas Sigmas
-	}{{"use_karras_sigmas", Karras}, {"use_lu_lambdas", Lu}, {"use_exponential_sigmas", Exponential}, {"use_beta_sigmas", Beta}} {
-		if !slices.Contains(f.keys, option.key) || !c.Bool(option.key, false) {
-			continue
-		}
+	}{{"use_karras_sigmas", Karras}, {"use_exponential_sigmas", Exponential}, {"use_beta_sigmas", Beta}} {
 		switch {
+		case !on(option.key):
 		case asked == "":
 			s.Sigmas, asked = option.sigmas, option.key
-		case asked == "use_karras_sigmas" && option.sigmas == Lu:
-			// As in diffusers, Karras' go first.
 		default:
 			c.Fail(option.key, "false with "+asked+" true")
 		}
+	}
+	if on("use_lu_lambdas") && s.Sigmas != Karras {
+		s.Sigmas = Lu
 	}
 	s.MinSigma, s.MaxSigma = readSigma(c, "sigma_min"), readSigma(c, "sigma_max")
 }

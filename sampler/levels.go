@@ -26,15 +26,21 @@ func NewLevels(betas []float64) Levels {
 
 // ZeroTerminal returns the levels stretched so that nothing of the sample is left at the last one:
 // √ᾱ is shifted to 0 there and scaled back to what it was at the first (Lin et al., 2024,
-// algorithm 1).
+// algorithm 1). It is computed in float32, like all that makes levels: they are what models are
+// trained at.
 func (l Levels) ZeroTerminal() Levels {
-	stretched := make(Levels, len(l))
-	first, last := math.Sqrt(l[0]), math.Sqrt(l[len(l)-1])
-	for t, level := range l {
-		root := (math.Sqrt(level) - last) * (first / (first - last))
-		stretched[t] = root * root
+	root := func(t int) float32 { return float32(math.Sqrt(l[t])) }
+	first, last := root(0), root(len(l)-1)
+	scale := first / (first - last)
+	betas := make([]float64, len(l))
+	before := float32(1) // the level before
+	for t := range l {
+		stretched := float32((root(t) - last) * scale)
+		level := float32(stretched * stretched)
+		betas[t] = float64(1 - float32(level/before))
+		before = level
 	}
-	return stretched
+	return NewLevels(betas)
 }
 
 // At returns the point of training step t.
@@ -64,17 +70,15 @@ func (l Levels) below(lambda float64) int {
 }
 
 // timeOf returns the time at which noise is sigma times as strong as the sample, by interpolation
-// of log sigma, and no time outside of the levels.
+// of log sigma, and no time outside of the levels. Where sigma is reached several times, as at the
+// end of a zero-terminal schedule whose last level is not quite 0, it is the last.
 func (l Levels) timeOf(sigma float64) float64 {
-	low, high := 0, len(l)-1
-	for high-low > 1 {
-		if middle := (low + high) / 2; l.sigma(middle) <= sigma {
-			low = middle
-		} else {
-			high = middle
-		}
+	low := len(l) - 1
+	for low > 0 && l.sigma(low) > sigma {
+		low--
 	}
-	a, b := portable.Log(l.sigma(low)), portable.Log(l.sigma(high))
+	low = min(low, len(l)-2)
+	a, b := portable.Log(l.sigma(low)), portable.Log(l.sigma(low+1))
 	share := (portable.Log(sigma) - a) / (b - a)
 	return float64(low) + min(max(share, 0), 1)
 }

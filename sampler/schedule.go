@@ -29,7 +29,7 @@ type Schedule struct {
 
 	// Sigmas spreads the points, but for the final one, anew: between the sigmas of the first and
 	// the last, or with FullRange those of the last and the first training step. MinSigma and
-	// MaxSigma, unless 0, replace the ends.
+	// MaxSigma, unless 0, replace the ends, but for Lu and LogLinear, which are of the whole range.
 	Sigmas             Sigmas
 	FullRange          bool
 	MinSigma, MaxSigma float64
@@ -82,13 +82,14 @@ func (s *Schedule) Points(n int) ([]Point, error) {
 	return s.points(times)
 }
 
-// PointsAt returns points at falling times, and after them the final one. Sigmas must be AsSpaced.
+// PointsAt returns points at falling times, and after them the final one. Sigmas must be AsSpaced, or
+// LogLinear, which leaves times as they are.
 func (s *Schedule) PointsAt(times []float64) ([]Point, error) {
 	if err := s.validate(); err != nil {
 		return nil, err
 	}
 	switch {
-	case s.Sigmas != AsSpaced:
+	case s.Sigmas != AsSpaced && s.Sigmas != LogLinear:
 		return nil, fmt.Errorf("sampler: given times with sigmas spread as %v", s.Sigmas)
 	case s.LogTimes:
 		return nil, fmt.Errorf("sampler: given times, and a model that is told the logarithm of sigma")
@@ -146,7 +147,7 @@ func (s *Schedule) validate() error {
 // points returns the points at times, and the final one.
 func (s *Schedule) points(times []float64) ([]Point, error) {
 	train := len(s.Levels)
-	points := make([]Point, len(times), len(times)+1)
+	points := make([]Point, len(times), len(times)+2)
 	for i, t := range times {
 		switch {
 		case !(t >= 0 && t <= float64(train-1)):
@@ -163,10 +164,14 @@ func (s *Schedule) points(times []float64) ([]Point, error) {
 			return nil, err
 		}
 	}
-	s.tellLogs(points)
 	if s.Sigmas == LogLinear {
-		return append(points, s.Levels.At(0)), nil
+		points = append(points, s.Levels.At(0))
+		if !s.LogTimes {
+			return points, nil
+		}
+		// Each sigma has a time here, also the last: one step more.
 	}
+	s.tellLogs(points)
 	return append(points, s.final()), nil
 }
 
@@ -188,7 +193,10 @@ func (s *Schedule) times(n int) ([]float64, error) {
 	for i := range n {
 		t := s.time(i, n)
 		if s.Clipped > 0 && s.Spacing == Trailing && t < 0 {
-			break
+			if s.Sigmas == AsSpaced {
+				break
+			}
+			t = 0 // its sigma, and with it its time, is to be another
 		}
 		times = append(times, t)
 	}

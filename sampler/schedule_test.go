@@ -134,13 +134,13 @@ func TestKarras(t *testing.T) {
 func TestZeroTerminal(t *testing.T) {
 	levels := sampler.NewLevels(sampler.ScaledLinearBetas(1000, 0.00085, 0.012))
 	zero := levels.ZeroTerminal()
-	if zero[999] != 0 || math.Abs(zero[0]-levels[0]) > 1e-15 {
+	if zero[999] != 0 || math.Abs(zero[0]-levels[0]) > 1e-7 {
 		t.Errorf("levels from %v to %v, want from %v to 0", zero[0], zero[999], levels[0])
 	}
 	// In between the square roots are an affine function of what they were.
 	ratio := (math.Sqrt(zero[300]) - math.Sqrt(zero[700])) / (math.Sqrt(levels[300]) - math.Sqrt(levels[700]))
 	first := math.Sqrt(levels[0])
-	if want := first / (first - math.Sqrt(levels[999])); math.Abs(ratio-want) > 1e-12 {
+	if want := first / (first - math.Sqrt(levels[999])); math.Abs(ratio-want) > 1e-6 { // float32
 		t.Errorf("stretched by %v, want %v", ratio, want)
 	}
 }

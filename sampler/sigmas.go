@@ -38,13 +38,14 @@ func (s *Schedule) respread(points []Point) error {
 	}
 	n := len(points)
 	highest, lowest := points[0].ratio(), points[n-1].ratio()
-	if last := len(s.Levels) - 1; s.FullRange || s.Sigmas >= Lu {
-		highest, lowest = s.Levels.sigma(last), s.Levels.sigma(0)
+	whole := s.Sigmas >= Lu
+	if whole || s.FullRange {
+		highest, lowest = s.Levels.sigma(len(s.Levels)-1), s.Levels.sigma(0)
 	}
-	if s.MaxSigma > 0 {
+	if s.MaxSigma > 0 && !whole {
 		highest = s.MaxSigma
 	}
-	if s.MinSigma > 0 {
+	if s.MinSigma > 0 && !whole {
 		lowest = s.MinSigma
 	}
 	if !(lowest > 0 && lowest <= highest && highest <= math.MaxFloat64) {
@@ -66,6 +67,12 @@ func (s *Schedule) respread(points []Point) error {
 
 // at returns the i-th of n sigmas.
 func (s Sigmas) at(highest, lowest float64, i, n int) float64 {
+	if i == 0 {
+		return highest // to the last bit, as for lowest: times are looked up by it
+	}
+	if i == n-1 && s != LogLinear {
+		return lowest
+	}
 	switch s {
 	case Karras:
 		const rho = 7

@@ -66,7 +66,7 @@ func runScheduler(_ *engine.Engine, c *golden.Case) error {
 		return err
 	}
 	var err error
-	if s.config, err = sampler.ReadConfig(c.Model(), "scheduler_config.json", ""); err != nil {
+	if s.config, err = sampler.ReadConfig(c.Model(), "scheduler_config.json", c.Class); err != nil {
 		return err
 	}
 	errs := []error{s.checkLevels(), s.checkAddNoise(runs)}
@@ -96,8 +96,27 @@ func (s *scheduler) checkLevels() error {
 	return want.Compare(got, func(want float64) float64 { return 1e-5 * want })
 }
 
-// checkAddNoise compares AddNoise at several times of the runs.
+// checkAddNoise compares AddNoise at several times. The index does not say of which run they are, so
+// it passes with one, or with the levels of training.
 func (s *scheduler) checkAddNoise(runs map[string]schedulerRun) error {
+	err := s.addNoise(nil)
+	for _, name := range slices.Sorted(maps.Keys(runs)) {
+		if err == nil {
+			break
+		}
+		plan, failed := s.plan(runs[name])
+		if failed != nil {
+			return failed
+		}
+		if with := s.addNoise(plan.Points[:len(plan.Points)-1]); with == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+// addNoise compares AddNoise at points that have the times, or at training steps where none has.
+func (s *scheduler) addNoise(points []sampler.Point) error {
 	x0, err := s.Float32("add_noise.x0")
 	noise, err1 := s.Float32("add_noise.noise")
 	times, err2 := s.Float32("add_noise.t")
@@ -110,7 +129,7 @@ func (s *scheduler) checkAddNoise(runs map[string]schedulerRun) error {
 		part := func(t golden.Tensor) tensor.NHWC {
 			return tensor.NHWC{N: 1, H: 1, W: n, C: 1, Stride: 1, Data: t.Data[i*n : (i+1)*n]}
 		}
-		p, err := s.level(float64(time), runs)
+		p, err := s.level(float64(time), points)
 		if err != nil {
 			return err
 		}
@@ -122,24 +141,21 @@ func (s *scheduler) checkAddNoise(runs map[string]schedulerRun) error {
 	return s.CompareWithin("add_noise.y", got, func(want float64) float64 { return 5e-5 * (1 + math.Abs(want)) })
 }
 
-// level returns the level at a time: that of a run where one has it, since diffusers looks it up in
-// the points that there are.
-func (s *scheduler) level(time float64, runs map[string]schedulerRun) (sampler.Point, error) {
-	for _, run := range runs {
-		plan, err := s.plan(run)
-		if err != nil {
-			return sampler.Point{}, err
-		}
-		for _, p := range plan.Points[:len(plan.Points)-1] {
-			if math.Abs(p.T-time) < 5e-3 {
-				return p, nil
-			}
+// level returns the point of a time: where several have it, the second, as in diffusers.
+func (s *scheduler) level(time float64, points []sampler.Point) (sampler.Point, error) {
+	var found []sampler.Point
+	for _, p := range points {
+		if math.Abs(p.T-time) < 5e-3 {
+			found = append(found, p)
 		}
 	}
-	if time != math.Trunc(time) {
-		return sampler.Point{}, fmt.Errorf("add_noise: no run has the time %v", time)
+	switch {
+	case len(found) > 0:
+		return found[min(1, len(found)-1)], nil
+	case time == math.Trunc(time):
+		return s.config.Schedule.Levels.At(int(time)), nil
 	}
-	return s.config.Schedule.Levels.At(int(time)), nil
+	return sampler.Point{}, fmt.Errorf("add_noise: no point has the time %v", time)
 }
 
 // run makes one run, and compares its times and every state that it passes: diffusers' after a call
@@ -284,7 +300,11 @@ func (s *scheduler) method(m sampler.Method, run schedulerRun, noise sampler.Sou
 		m.Eta = s.step.Eta
 		return sampler.WithNoise(m, noise)
 	case sampler.Euler:
-		m.Churn, m.MinSigma, m.MaxSigma, m.Spread = s.step.Churn/float64(run.Steps), s.step.TMin, s.step.TMax, s.step.Spread
+		sigmas := run.Steps // less the final one
+		if s.config.Schedule.Sigmas == sampler.LogLinear && run.Given.Sigmas == nil {
+			sigmas++
+		}
+		m.Churn, m.MinSigma, m.MaxSigma, m.Spread = s.step.Churn/float64(sigmas), s.step.TMin, s.step.TMax, s.step.Spread
 		return sampler.WithNoise(m, noise)
 	}
 	return sampler.WithNoise(m, noise)
@@ -305,6 +325,14 @@ func (s *scheduler) checkTimes(name string, run schedulerRun, points []sampler.P
 			}
 			sigmas.Data = append(sigmas.Data, float32(p.Sigma/p.Alpha))
 		}
+	}
+	if c := s.config.Schedule; c.Sigmas == sampler.LogLinear && !c.LogTimes && run.Given.Sigmas == nil {
+		// There is one more, which no step goes to.
+		beyond := sampler.Point{Alpha: 1}
+		if c.FinalNoise {
+			beyond = c.Levels.At(0)
+		}
+		sigmas.Data = append(sigmas.Data, float32(beyond.Sigma/beyond.Alpha))
 	}
 	times.Shape, sigmas.Shape = []int{len(times.Data)}, []int{len(sigmas.Data)}
 	err := s.CompareWithin(name+".timesteps", times, func(float64) float64 {
