@@ -88,7 +88,7 @@ func TestSamplesOfAGaussian(t *testing.T) {
 		{"euler", sampler.Euler{}},
 		{"euler churn", sampler.Euler{Churn: 0.1, Noise: sampler.NewGenerator(2)}},
 	} {
-		x := tensor.Make(4, 64, 64, 1)
+		x := tensor.Make(1, 16, 16, 64)
 		sampler.Noise(x, 1)
 		finish(t, gaussian(sampler.Epsilon), x, points, test.method)
 		var sum, square float64
@@ -228,48 +228,6 @@ func TestStartErrors(t *testing.T) {
 		}
 		if n != 1 {
 			t.Errorf("%+v: %d steps, want one with the error", test.method, n)
-		}
-	}
-}
-
-// However x lies in memory, and whatever other images there are, an image's bits are the same.
-func TestStridesAndBatches(t *testing.T) {
-	for _, m := range []sampler.Method{sampler.DDIM{Reading: sampler.Reading{Clip: 1}, FitNoise: true}, sampler.Euler{}} {
-		x := tensor.Make(2, 3, 5, 4)
-		sampler.Noise(x, 1)
-		wide := tensor.Make(2, 3, 5, 9).Channels(3, 7)
-		tensor.Copy(wide, x)
-		one := tensor.Make(1, 3, 5, 4)
-		tensor.Copy(one, x.Images(1, 2))
-		finish(t, gaussian(0), x, smooth(7), m)
-		finish(t, gaussian(0), wide, smooth(7), m)
-		finish(t, gaussian(0), one, smooth(7), m)
-		same := tensor.Make(2, 3, 5, 4)
-		tensor.Copy(same, wide)
-		if distance(same.Data, x.Data) != 0 || distance(one.Data, x.Images(1, 2).Data) != 0 {
-			t.Errorf("%T: strides or batches change the result", m)
-		}
-	}
-}
-
-// Memory is allocated at the start of a run, not by its steps.
-func TestStepsAllocate(t *testing.T) {
-	for _, m := range []sampler.Method{
-		sampler.DDIM{Eta: 1, Noise: sampler.NewGenerator(1)},
-		sampler.Euler{Churn: 1, Noise: sampler.NewGenerator(1)},
-	} {
-		x := tensor.Make(1, 8, 8, 3)
-		run := func(n int) float64 {
-			points := smooth(n)
-			p := sampler.Guide(gaussian(0), 2)
-			finish(t, p, x, smooth(1), m)
-			return testing.AllocsPerRun(5, func() {
-				sampler.Noise(x, 1)
-				finish(t, p, x, points, m)
-			})
-		}
-		if few, many := run(2), run(40); many != few {
-			t.Errorf("%T: %v allocations in 40 steps, %v in 2", m, many, few)
 		}
 	}
 }
