@@ -161,9 +161,12 @@ func (p *Plan) From(strength float64) (first int, err error) {
 // With returns a configuration with another schedule: one of Schedules. An error says which ones
 // the sampler has.
 func (c *Config) With(schedule string) (*Config, error) {
-	if !slices.Contains(c.Schedules(), strings.ToLower(schedule)) {
-		if slices.Contains(ScheduleNames(), strings.ToLower(schedule)) {
-			return nil, fmt.Errorf("sampler: %s has no schedule %q; it has %s", c.Name, schedule, strings.Join(c.Schedules(), ", "))
+	if own := c.Schedules(); !slices.Contains(own, strings.ToLower(schedule)) {
+		switch {
+		case len(own) == 0:
+			return nil, fmt.Errorf("sampler: %s has no schedules: its steps are among those that the model was distilled at", c.Name)
+		case slices.Contains(ScheduleNames(), strings.ToLower(schedule)):
+			return nil, fmt.Errorf("sampler: %s has no schedule %q; it has %s", c.Name, schedule, strings.Join(own, ", "))
 		}
 		return nil, fmt.Errorf("sampler: unknown schedule %q; there are %s", schedule, strings.Join(ScheduleNames(), ", "))
 	}
