@@ -13,6 +13,7 @@ import (
 type PromptOptions struct {
 	Plain bool // brackets and BREAK are text, and every weight is 1
 	Most  int  // how many chunks a prompt may have; what does not fit is cut. 0: any number
+	Least int  // how many it has at least, so that the prompts of two tokenizers for one model can be alike
 }
 
 // Prompt is a text of any length with weights, in the chunks that a model reads.
@@ -34,7 +35,7 @@ type Prompt struct {
 // lpw_stable_diffusion. Of webui's chunks these differ in that they do not end at a comma.
 func (t *Tokenizer) Prompts(o PromptOptions, texts ...string) []Prompt {
 	prompts := make([]Prompt, len(texts))
-	most := 0
+	most := o.Least
 	for i, text := range texts {
 		prompts[i] = t.prompt(o, text)
 		most = max(most, len(prompts[i].Chunks))

@@ -112,6 +112,9 @@ func TestPrompts(t *testing.T) {
 		!slices.Equal(got[0].Chunks[2], empty) || !slices.Equal(got[2].Chunks[0], empty) || len(got[0].Weights) != 36 {
 		t.Errorf("three prompts: %v, want three chunks each, the last ones of an empty text", got)
 	}
+	if got := tok.Prompts(PromptOptions{Least: 2}, "red"); len(got[0].Chunks) != 2 || !slices.Equal(got[0].Chunks[1], empty) {
+		t.Errorf("two chunks at least: %v", got)
+	}
 	if got := tok.Prompts(PromptOptions{}); len(got) != 0 {
 		t.Errorf("no prompts: %v", got)
 	}

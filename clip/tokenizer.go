@@ -57,13 +57,18 @@ func (t *Tokenizer) Split(text string) []int {
 	return t.split(text, new(once))
 }
 
-// Decode returns what ids say, in lower case, with a space between words but none before . , ? ! and the endings
-// of a word. Added tokens appear by name, an id that is not one of the tokenizer's as U+FFFD.
+// Decode returns what ids say, in lower case, with a space between words but none before . , ? ! and endings such
+// as 's. Added tokens appear by name, an id that is not one of the tokenizer's as U+FFFD.
 func (t *Tokenizer) Decode(ids []int) string { return closeUp.Replace(strings.Join(t.words(ids), " ")) }
 
-// closeUp takes out the spaces that English has none of, as transformers does.
-var closeUp = strings.NewReplacer(" .", ".", " ?", "?", " !", "!", " ,", ",",
-	" 'm", "'m", " 's", "'s", " 've", "'ve", " 're", "'re")
+// closeUp takes out the spaces that English has none of.
+var closeUp = func() *strings.Replacer {
+	var pairs []string
+	for _, s := range append([]string{".", ",", "?", "!"}, endings...) {
+		pairs = append(pairs, " "+s, s)
+	}
+	return strings.NewReplacer(pairs...)
+}()
 
 // split returns the ids of text, and adds to unknown the pieces of words that lack a token.
 func (t *Tokenizer) split(text string, unknown *once) (ids []int) {

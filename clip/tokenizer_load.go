@@ -1,13 +1,13 @@
 package clip
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
 	"strconv"
-	"strings"
 )
 
 // The files of a tokenizer's directory.
@@ -196,10 +196,7 @@ func (c *tokenizerConfig) readOlder(fsys fs.FS) error {
 // sortByID makes the order of tokens, and with it that of errors, that of their ids.
 func sortByID(added []addedFrom) {
 	slices.SortStableFunc(added, func(a, b addedFrom) int {
-		if a.id != b.id {
-			return a.id - b.id
-		}
-		return strings.Compare(a.Content, b.Content)
+		return cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(a.Content, b.Content))
 	})
 }
 
@@ -214,23 +211,15 @@ func (c *tokenizerConfig) readSpecial(files ...jsonFile) error {
 		{"bos_token", &c.begin}, {"eos_token", &c.end}, {"unk_token", &c.unknown}, {"sep_token", nil},
 		{"pad_token", &c.pad}, {"cls_token", nil}, {"mask_token", nil},
 	} {
-		added := addedFrom{file: tokenizerConfigName}
-		if special.name != nil {
+		file, value, ok := find(special.key, files)
+		added := addedFrom{file: file}
+		switch {
+		case special.name == nil && (!ok || string(value) == "null"):
+			continue
+		case !ok:
 			added.Content = *special.name
-		}
-		for _, file := range files {
-			value, ok := file.members[special.key]
-			if !ok {
-				continue
-			}
-			added.Content, added.file = "", file.name
-			if string(value) == "null" && special.name == nil {
-				break
-			}
-			if json.Unmarshal(value, &added.addedToken) != nil || added.Content == "" {
-				return unlike(file.name, special.key, value, "a token, or an object with its content")
-			}
-			break
+		case json.Unmarshal(value, &added.addedToken) != nil || added.Content == "":
+			return unlike(file, special.key, value, "a token, or an object with its content")
 		}
 		if special.name != nil {
 			*special.name = added.Content
@@ -248,4 +237,15 @@ func (c *tokenizerConfig) readSpecial(files ...jsonFile) error {
 		}
 	}
 	return nil
+}
+
+// find returns the first of the files that has the key, and its value; otherwise the last.
+func find(key string, files []jsonFile) (name string, value json.RawMessage, ok bool) {
+	for _, file := range files {
+		if value, ok = file.members[key]; ok {
+			return file.name, value, true
+		}
+		name = file.name
+	}
+	return name, nil, false
 }
