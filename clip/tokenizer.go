@@ -72,7 +72,7 @@ var closeUp = func() *strings.Replacer {
 
 // split returns the ids of text, and adds to unknown the pieces of words that lack a token.
 func (t *Tokenizer) split(text string, unknown *once) (ids []int) {
-	for part, id := range t.added.split(strings.ToValidUTF8(text, "\ufffd")) {
+	for part, id := range t.added.split(text) {
 		if id >= 0 {
 			ids = append(ids, id)
 			continue

@@ -1,6 +1,7 @@
 package clip
 
 import (
+	"slices"
 	"testing"
 	"testing/fstest"
 
@@ -40,6 +41,19 @@ func TestTokenizerPrecedence(t *testing.T) {
 		if got := spelled(tok, tok.Encode("red <a>").IDs); got != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
 		}
+	}
+}
+
+// Tokens that the vocabulary lacks are numbered by how many there are, even where ids have a gap: special tokens, then
+// additional ones, those of tokenizer_config.json first.
+func TestTokenizerNumbers(t *testing.T) {
+	files := tinyFiles(t)
+	set(files, "tokenizer_config.json", `{"pad_token": "<p>", "additional_special_tokens": ["<a>", "<b>"]}`)
+	set(files, "special_tokens_map.json", `{"additional_special_tokens": ["<b>", "<c>"]}`)
+	set(files, "added_tokens.json", `{"<x>": 600}`)
+	tok := loadTokenizer(t, files)
+	if got, want := tok.Split("<p><a><b><c><x>"), []int{541, 542, 543, 544, 600}; !slices.Equal(got, want) || tok.Vocabulary() != 601 {
+		t.Errorf("%v of %d, want %v of 601", got, tok.Vocabulary(), want)
 	}
 }
 
