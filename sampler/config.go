@@ -3,7 +3,6 @@ package sampler
 import (
 	"fmt"
 	"io/fs"
-	"math"
 	"slices"
 	"strings"
 
@@ -37,8 +36,6 @@ type Plan struct {
 	// NoiseScale is what standard normal noise is multiplied by to begin at Points[0], with
 	// nothing of a sample in it.
 	NoiseScale float64
-
-	steps int // asked for
 }
 
 // ReadConfig reads the named file of fsys. The sampler is one of Names, or diffusers' class, or ""
@@ -106,7 +103,7 @@ func (c *Config) Plan(n int) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.over(points, n, c.Schedule.Sigmas == AsSpaced && c.Schedule.Distilled == 0)
+	return c.over(points, c.Schedule.Sigmas == AsSpaced && c.Schedule.Distilled == 0)
 }
 
 // PlanAt returns the points and the method of steps from given times, which fall (diffusers' custom
@@ -116,7 +113,7 @@ func (c *Config) PlanAt(times []float64) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.over(points, len(times), false)
+	return c.over(points, false)
 }
 
 // PlanOf returns the points and the method of steps from one to the next of given sigmas, which
@@ -126,12 +123,12 @@ func (c *Config) PlanOf(sigmas []float64) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.over(points, len(sigmas)-1, false)
+	return c.over(points, false)
 }
 
-// over returns the plan of n steps over points.
-func (c *Config) over(points []Point, n int, even bool) (*Plan, error) {
-	p := &Plan{NoiseScale: 1, steps: n}
+// over returns the plan of steps over points.
+func (c *Config) over(points []Point, even bool) (*Plan, error) {
+	p := &Plan{NoiseScale: 1}
 	if c.scaleNoise {
 		p.NoiseScale = points[0].Sigma
 	}
@@ -142,21 +139,6 @@ func (c *Config) over(points []Point, n int, even bool) (*Plan, error) {
 
 // Begin makes standard normal noise in x a sample at Points[0]: it multiplies by NoiseScale.
 func (p *Plan) Begin(x tensor.NHWC) { sum(x, part{p.NoiseScale, x}) }
-
-// From returns where image to image begins: the first of the last steps that make up a share of
-// all, rounded down as in diffusers. AddNoise makes a clean sample one at Points[first], and
-// StepsFrom takes it from there. The strength is above 0, for little change, and at most 1; too
-// little for one step is an error.
-func (p *Plan) From(strength float64) (first int, err error) {
-	if !(strength > 0 && strength <= 1) {
-		return 0, fmt.Errorf("sampler: strength %v, want above 0 and up to 1", strength)
-	}
-	made := int(math.Min(float64(p.steps)*strength, float64(p.steps)))
-	if first = p.steps - made; made < 1 || first > len(p.Points)-2 {
-		return 0, fmt.Errorf("sampler: strength %v of %d steps is no step", strength, p.steps)
-	}
-	return first, nil
-}
 
 // With returns a configuration with another schedule: one of Schedules. An error says which ones
 // the sampler has.

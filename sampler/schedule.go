@@ -238,7 +238,7 @@ func (s *Schedule) distilled(n int) ([]float64, error) {
 	}
 	grid := int(float64(s.Distilled) * strength)
 	if n > grid {
-		return nil, fmt.Errorf("sampler: %d steps, want 1 to %d: %g of %d steps of distillation", n, grid, strength, s.Distilled)
+		return nil, fmt.Errorf("sampler: %d steps, want 1 to %d: strength %g of the %d that the model was distilled at", n, grid, strength, s.Distilled)
 	}
 	times := make([]float64, n)
 	for i := range times {
