@@ -29,20 +29,28 @@ type Request struct {
 	Style  string
 	Styles []Part
 
-	Seed uint64 // of the noise: that of torch.manual_seed(Seed); torch.randn(1, 3, Size, Size)
+	// Seed is that of the noise: of torch.manual_seed(Seed); torch.randn(1, 3, Size, Size) for the
+	// beginning, and of what the same generator draws next for samplers that add noise on the way.
+	Seed uint64
 
-	// Steps, Guidance and Sampler have the model's defaults. Guidance 1 follows prompt and style
+	// Steps and Guidance have the model's defaults. Of the steps of pndm some are made in several
+	// calls of the model, each of which is a Step of the run. Guidance 1 follows prompt and style
 	// plainly, in half the time; more exaggerates them. Rescale and Interval are sampler.Guidance's.
 	Steps    int
 	Guidance float64
 	Rescale  float64
 	Interval sampler.Interval
+
+	// Sampler is how a step is made, one of TextStyle.Samplers, and Schedule how the steps are spread
+	// over the noise levels, one of TextStyle.Schedules. Both have the model's defaults.
 	Sampler  string
+	Schedule string
 
 	// From, unless nil, is a picture to begin with, instead of with noise alone (image to image). It
 	// is laid on white, shrunk or enlarged until it fits, and noise is added to it. Strength is the
 	// share of the steps that are then made, above 0 and up to 1: the more, the less of the picture
-	// stays. The default is 0.6.
+	// stays. lcm and tcd make all steps within that share (see sampler.Config.PlanFrom). The default
+	// is 0.6.
 	From     image.Image
 	Strength float64
 }
@@ -66,8 +74,9 @@ func (m *TextStyle) complete(r Request) (Request, error) {
 	if r.Sampler == "" {
 		r.Sampler = m.Sampler
 	}
-	if r.Sampler = strings.ToLower(r.Sampler); m.schedules[r.Sampler] == nil {
-		return r, fmt.Errorf("pipeline: unknown sampler %q (samplers: %s)", r.Sampler, strings.Join(m.Samplers(), ", "))
+	r.Sampler = strings.ToLower(r.Sampler)
+	if err := m.check(r.Sampler); err != nil {
+		return r, err
 	}
 	if r.Guidance-r.Guidance != 0 {
 		return r, fmt.Errorf("pipeline: guidance %v", r.Guidance)
@@ -110,17 +119,4 @@ func mixture(what, alone string, parts []Part) ([]Part, error) {
 		return nil, fmt.Errorf("pipeline: a mixture of %ss that all have weight 0", what)
 	}
 	return weighed, nil
-}
-
-// begin returns where in so many steps a run begins: after those that the picture replaces. As in
-// diffusers, the steps that are made are rounded down.
-func (r Request) begin() (int, error) {
-	if r.From == nil {
-		return 0, nil
-	}
-	made := int(float64(r.Steps) * r.Strength)
-	if made < 1 {
-		return 0, fmt.Errorf("pipeline: strength %v of %d steps is no step", r.Strength, r.Steps)
-	}
-	return r.Steps - made, nil
 }

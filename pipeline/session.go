@@ -83,7 +83,7 @@ func (s *Session) Generate(ctx context.Context, r Request) iter.Seq2[Step, error
 		predict := func(ctx context.Context, out, x tensor.NHWC, p sampler.Point) error {
 			return s.use(func() error { return run.predict(ctx, out, x, p) })
 		}
-		for step, err := range sampler.Steps(ctx, predict, run.x, run.points, run.method) {
+		for step, err := range sampler.StepsFrom(ctx, predict, run.x, run.points, run.first, run.method) {
 			if !yield(Step{step}, err) || err != nil {
 				return
 			}
@@ -102,9 +102,10 @@ func (s *Session) use(f func() error) error {
 
 // run is what the steps of a request need.
 type run struct {
-	x       tensor.NHWC // at points[0]
+	x       tensor.NHWC // at points[first]
 	predict sampler.Predictor
 	points  []sampler.Point
+	first   int
 	method  sampler.Method
 }
 
@@ -115,11 +116,7 @@ func (s *Session) prepare(ctx context.Context, r Request) (run, error) {
 	if err != nil {
 		return run{}, err
 	}
-	begin, err := r.begin()
-	if err != nil {
-		return run{}, err
-	}
-	plan, err := m.schedules[r.Sampler].Plan(r.Steps)
+	plan, first, err := m.plan(r)
 	if err != nil {
 		return run{}, err
 	}
@@ -131,21 +128,21 @@ func (s *Session) prepare(ctx context.Context, r Request) (run, error) {
 	if err != nil {
 		return run{}, err
 	}
+	noise := sampler.NewGenerator(r.Seed)
 	x := tensor.Make(1, m.Size, m.Size, channels)
-	sampler.Noise(x, r.Seed)
-	points := plan.Points[begin:]
+	noise.Noise(x)
 	if r.From == nil {
 		plan.Begin(x)
-		return run{x, predict, points, plan.Method}, nil
+	} else {
+		from, err := Fit(r.From, m.Size)
+		if err != nil {
+			return run{}, err
+		}
+		clean := tensor.Make(1, m.Size, m.Size, channels)
+		values(clean, from)
+		sampler.AddNoise(x, clean, x, plan.Points[first])
 	}
-	from, err := Fit(r.From, m.Size)
-	if err != nil {
-		return run{}, err
-	}
-	clean := tensor.Make(1, m.Size, m.Size, channels)
-	values(clean, from)
-	sampler.AddNoise(x, clean, x, points[0])
-	return run{x, predict, points, plan.Method}, nil
+	return run{x, predict, plan.Points, first, sampler.WithNoise(plan.Method, noise)}, nil
 }
 
 // predictor returns the U-Net led away from the first condition, towards those of a request's mix.

@@ -30,7 +30,7 @@ func (h hooked) Err() error {
 func TestGenerateInTurns(t *testing.T) {
 	s, done := session()
 	defer done()
-	a := pipeline.Request{Prompt: "red heart", Style: "noto", Seed: 1, Steps: 3}
+	a := pipeline.Request{Prompt: "red heart", Style: "noto", Seed: 1, Steps: 3, Sampler: "euler-ancestral"} // which draws noise on the way
 	b := pipeline.Request{Prompt: "frog", Style: "flat", Seed: 2, Steps: 3}
 	wants := [][]uint8{paint(s, a).Pix, paint(s, b).Pix}
 

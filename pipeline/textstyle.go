@@ -15,12 +15,9 @@ package pipeline
 import (
 	"fmt"
 	"io/fs"
-	"maps"
-	"slices"
 
 	"github.com/lanewise/lanewise/clip"
 	"github.com/lanewise/lanewise/engine"
-	"github.com/lanewise/lanewise/sampler"
 	"github.com/lanewise/lanewise/unet"
 )
 
@@ -29,12 +26,13 @@ import (
 // with unet, text_encoder, tokenizer and scheduler. It is immutable and safe for concurrent use.
 type TextStyle struct {
 	Index
-	Sampler string // the default, one of sampler.Names
-	Words   *clip.Words
-	Text    *clip.TextModel
-	UNet    *unet.Model
+	Sampler  string // the default, one of sampler.Names
+	Schedule string // what that follows by default, one of sampler.ScheduleNames, or "" where it follows none
+	Words    *clip.Words
+	Text     *clip.TextModel
+	UNet     *unet.Model
 
-	schedules map[string]*sampler.Config // by sampler
+	samplers samplers
 }
 
 // LoadTextStyle reads a text and style model. An error says which of its parts it is about.
@@ -51,7 +49,7 @@ func LoadTextStyle(e *engine.Engine, fsys fs.FS) (*TextStyle, error) {
 		{"tokenizer", func(dir fs.FS) (err error) { m.Words, err = clip.LoadWords(dir); return err }},
 		{"text_encoder", func(dir fs.FS) (err error) { m.Text, err = clip.LoadText(e, dir); return err }},
 		{"unet", func(dir fs.FS) (err error) { m.UNet, err = unet.Load(e, dir); return err }},
-		{"scheduler", m.readSchedules},
+		{"scheduler", m.readSamplers},
 	} {
 		dir, err := fs.Sub(fsys, part.name)
 		if err == nil {
@@ -66,27 +64,6 @@ func LoadTextStyle(e *engine.Engine, fsys fs.FS) (*TextStyle, error) {
 	}
 	return m, nil
 }
-
-// readSchedules reads the schedule as every sampler sees it. Those that cannot use it are left out,
-// but for the directory's own.
-func (m *TextStyle) readSchedules(dir fs.FS) error {
-	const name = "scheduler_config.json"
-	own, err := sampler.ReadConfig(dir, name, "")
-	if err != nil {
-		return err
-	}
-	m.Sampler = own.Name
-	m.schedules = map[string]*sampler.Config{own.Name: own}
-	for _, other := range sampler.Names() {
-		if c, err := sampler.ReadConfig(dir, name, other); err == nil {
-			m.schedules[other] = c
-		}
-	}
-	return nil
-}
-
-// Samplers returns the names of the samplers that can use the model's schedule.
-func (m *TextStyle) Samplers() []string { return slices.Sorted(maps.Keys(m.schedules)) }
 
 // checkParts finds parts that do not fit together.
 func (m *TextStyle) checkParts() error {

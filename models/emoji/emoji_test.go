@@ -43,8 +43,8 @@ func TestLoad(t *testing.T) {
 	if want := []string{"noto", "blob", "twemoji", "flat", "fluent"}; !slices.Equal(m.Styles, want) {
 		t.Errorf("styles %v, want %v", m.Styles, want)
 	}
-	if m.Steps != 20 || m.Guidance != 1.5 || m.Size != 32 || m.Sampler != "ddim" || m.NoStyle != 5 {
-		t.Errorf("%+v, sampler %s", m.Index, m.Sampler)
+	if m.Steps != 20 || m.Guidance != 1.5 || m.Size != 32 || m.Sampler != "ddim" || m.Schedule != "trailing" || m.NoStyle != 5 {
+		t.Errorf("%+v, sampler %s, schedule %s", m.Index, m.Sampler, m.Schedule)
 	}
 	concepts, err := emoji.Concepts()
 	if err != nil || len(concepts) != 70 {
@@ -93,6 +93,7 @@ func TestGenerateFollowsRequest(t *testing.T) {
 		"steps":    func(r *pipeline.Request) { r.Steps = 2 },
 		"guidance": func(r *pipeline.Request) { r.Guidance = 1 },
 		"sampler":  func(r *pipeline.Request) { r.Sampler = "euler" },
+		"schedule": func(r *pipeline.Request) { r.Schedule = "leading" },
 	} {
 		r := base
 		change(&r)
@@ -121,7 +122,7 @@ func TestGenerateErrors(t *testing.T) {
 		want string
 	}{
 		"style":    {pipeline.Request{Style: "oil"}, `unknown style "oil" (styles: noto, blob, twemoji, flat, fluent)`},
-		"sampler":  {pipeline.Request{Sampler: "magic"}, `unknown sampler "magic" (samplers: ddim, euler)`},
+		"sampler":  {pipeline.Request{Sampler: "magic"}, `unknown sampler "magic" (samplers: ddim, ddpm, pndm, euler, `},
 		"steps":    {pipeline.Request{Steps: 1001}, "1001 steps"},
 		"negative": {pipeline.Request{Steps: -1}, "-1 steps"},
 		"guidance": {pipeline.Request{Guidance: math.Inf(1)}, "guidance +Inf"},
