@@ -45,6 +45,7 @@ type generateFlags struct {
 	rescale     float64
 	interval    string
 	sampler     string
+	schedule    string
 	scale       int
 	columns     int
 	labels      bool
@@ -74,7 +75,8 @@ func (f *generateFlags) define(cmd *cobra.Command) {
 	flags.Float64Var(&f.guidance, "guidance", 0, "how strongly text and style steer, above 0; 1 is plain (default the model's: 1.5)")
 	flags.Float64Var(&f.rescale, "rescale", 0, "how much of the contrast that guidance adds is taken back, 0 to 1")
 	flags.StringVar(&f.interval, "interval", "", "guide only where noise is LOW to HIGH times as strong as the picture, such as 0.3:5")
-	flags.StringVar(&f.sampler, "sampler", "", "how a step is made: "+strings.Join(sampler.Names(), ", ")+" (default the model's: ddim)")
+	flags.StringVar(&f.sampler, "sampler", "", "how a step is made: see lanewise samplers (default the model's: ddim)")
+	flags.StringVar(&f.schedule, "schedule", "", "how steps are spread over the noise: see lanewise samplers (default the model's: trailing)")
 	flags.IntVar(&f.scale, "scale", 8, "enlarge each pixel to this many beside each other, 1 to 64")
 	flags.IntVar(&f.columns, "columns", 0, "pictures beside each other on a sheet (default by what there is)")
 	flags.BoolVar(&f.labels, "labels", true, "write below each picture of a sheet what it is, where it is 64 pixels wide or more")
@@ -123,6 +125,8 @@ func (f *generateFlags) check(given func(flag string) bool) error {
 		return fmt.Errorf("--columns is %d; it must be 1 to %d", f.columns, picturesMost)
 	case given("sampler") && !slices.Contains(sampler.Names(), strings.ToLower(f.sampler)):
 		return fmt.Errorf("unknown sampler %q (samplers: %s)", f.sampler, strings.Join(sampler.Names(), ", "))
+	case given("schedule") && !slices.Contains(sampler.ScheduleNames(), strings.ToLower(f.schedule)):
+		return fmt.Errorf("unknown schedule %q (schedules: %s)", f.schedule, strings.Join(sampler.ScheduleNames(), ", "))
 	case f.profile != "" && f.profile != profileByKind && f.profile != profileByOp:
 		return fmt.Errorf("unknown profile %q (profiles: %s, %s)", f.profile, profileByKind, profileByOp)
 	case f.workers < 0 || f.workers > 1024:

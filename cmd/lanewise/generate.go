@@ -44,7 +44,7 @@ The file carries what made it as text (keywords "parameters" and "Comment").`,
   lanewise generate frog --style noto:0.5,flat:0.5
   lanewise generate frog --interpolate noto,flat --frames 7
   lanewise generate "red apple" --from photo.jpg --strength 0.6 --styles all
-  lanewise generate "yellow star" --sampler euler --steps 50 --guidance 3 --rescale 0.7 --interval 0.3:5`,
+  lanewise generate "yellow star" --sampler dpm++ --schedule karras --steps 50 --guidance 3 --rescale 0.7 --interval 0.3:5`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 && len(f.mix) == 0 && f.from == "" {
 				return errors.New(`generate needs a prompt, such as: lanewise generate "red heart"`)
@@ -95,6 +95,9 @@ func generate(cmd *cobra.Command, f generateFlags, args []string) error {
 	s := m.Session(pipeline.Options{Conv: o.conv})
 	s.Measure(o.profile != "")
 	cells := o.cells()
+	if doubt := m.Doubt(cells[len(cells)-1].request); doubt != "" { // what differs between cells does not count
+		fmt.Fprintf(stderr, "lanewise: warning: %s\n", doubt)
+	}
 	pictures, err := o.pictures(cmd.Context(), stderr, s, cells, m.Size)
 	if err != nil {
 		return err

@@ -144,6 +144,21 @@ func TestGenerate(t *testing.T) {
 			"lanewise generate --style noto,flat --from 'out.png' --strength 0.5 --seed 1 --steps 2 --guidance 1 --sampler ddim -n 1 --scale 1 --columns 3 -- ''",
 		},
 		{
+			"sampler and schedule",
+			[]string{"sun", "--sampler", "DPM++SDE", "--schedule", "Karras", "--seed", "1", "--steps", "2", "--scale", "1", "--guidance", "1"},
+			32, 32,
+			`out\.png: 32×32 pixels, "sun", style noto, seed 1, 2 steps, ` + took + "\n", "",
+			"sun\nSteps: 2, Sampler: dpm++sde, CFG scale: 1, Seed: 1, Size: 32x32, Model: emoji, Style: noto, Images: 1, Schedule type: karras",
+			"lanewise generate --style noto --seed 1 --steps 2 --guidance 1 --sampler dpm++sde --schedule karras -n 1 --scale 1 --columns 1 -- 'sun'",
+		},
+		{
+			"doubtful",
+			[]string{"sun", "--sampler", "heun", "--seed", "1", "--steps", "2", "--scale", "1", "--guidance", "1", "-q"},
+			32, 32, "", "lanewise: warning: step 1 of heun goes from sigma .*\n",
+			"sun\nSteps: 2, Sampler: heun, CFG scale: 1, Seed: 1, Size: 32x32, Model: emoji, Style: noto, Images: 1",
+			"lanewise generate --style noto --seed 1 --steps 2 --guidance 1 --sampler heun -n 1 --scale 1 --columns 1 -- 'sun'",
+		},
+		{
 			"many prompts",
 			[]string{"a", "star", "a", "sun", "--seed", "1", "--steps", "1", "--style", "none,flat", "-n", "2", "--scale", "1", "--guidance", "1"},
 			2*32 + 1, 8*32 + 7,
@@ -230,6 +245,7 @@ func TestGenerateSame(t *testing.T) {
 		{{"sun"}, {"--mix", "sun:1"}},
 		{{"sun", "--interpolate", "noto,flat", "--frames", "2"}, {"sun", "--style", "noto,flat"}},
 		{{"sun", "--interval", "1:2", "--interval", "0:"}, {"sun"}},
+		{{"sun", "--schedule", "trailing"}, {"sun"}},
 		{{"--from", "in.png"}, {"", "--from", "in.png", "--strength", "0.6"}},
 	} {
 		var pixels [2][]byte
@@ -263,7 +279,7 @@ func TestGenerateComment(t *testing.T) {
 	dir := t.TempDir()
 	writePicture(t, dir, "in put.png")
 	args := []string{"generate", "--mix", "cat:0.6", "dog:-0.4", "--negative", "it's red", "--from", "in put.png", "--strength", "0.7", "--style", "noto:0.5,flat:0.25",
-		"--style", "all", "--steps", "3", "--seed", "5", "--rescale", "0.25", "--interval", "0.5:", "--guidance", "2.5", "--scale", "2", "-n", "2", "--sampler", "euler", "--conv", "winograd2", "--accuracy", "fine"}
+		"--style", "all", "--steps", "3", "--seed", "5", "--rescale", "0.25", "--interval", "0.5:", "--guidance", "2.5", "--scale", "2", "-n", "2", "--sampler", "euler-ancestral", "--schedule", "karras", "--conv", "winograd2", "--accuracy", "fine"}
 	if code, _, stderr := lanewise(t, dir, args...); code != 0 {
 		t.Fatal(stderr)
 	}

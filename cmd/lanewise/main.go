@@ -59,6 +59,6 @@ A small model that draws emoji is built in:
 		SilenceErrors:     true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
-	root.AddCommand(newGenerate(), newStyles(), newInfo(), newNotice())
+	root.AddCommand(newGenerate(), newStyles(), newSamplers(), newInfo(), newNotice())
 	return root
 }

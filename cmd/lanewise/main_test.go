@@ -71,8 +71,10 @@ func TestAbout(t *testing.T) {
 		{[]string{"info"}, []string{"lanewise ", runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH, "kernels", "available: ", "generic", "workers", "caches", "features"}},
 		{[]string{"notice"}, []string{emoji.Notice}},
 		{[]string{"styles"}, []string{"noto, blob, twemoji, flat, fluent, all, none\n", "red heart", "yellow heart"}},
-		{[]string{}, []string{"generate", "info", "notice", "styles", `lanewise generate "red heart"`}},
-		{[]string{"generate", "--help"}, []string{"--style", "--seed", "--steps", "--guidance", "ddim, ddpm", "-n, --number", "--scale", "--styles", "--interpolate", "--frames", "--mix", "--negative", "--from", "--strength", "--rescale", "--interval", "--labels", "--workers", "--conv algorithm", "winograd2, winograd4", "--accuracy bound", "-o, --output", "--profile", "--quiet"}},
+		{[]string{"samplers"}, []string{"the model's is ddim:", "\n  ddim             first order", "\n  tcd  ", "the model's is trailing:", "\n  leading      times",
+			"\n  log-linear  ", "\n  pndm: leading, linspace, trailing\n  lcm, tcd: none"}},
+		{[]string{}, []string{"generate", "info", "notice", "samplers", "styles", `lanewise generate "red heart"`}},
+		{[]string{"generate", "--help"}, []string{"--style", "--seed", "--steps", "--guidance", "--sampler", "--schedule", "see lanewise samplers", "-n, --number", "--scale", "--styles", "--interpolate", "--frames", "--mix", "--negative", "--from", "--strength", "--rescale", "--interval", "--labels", "--workers", "--conv algorithm", "winograd2, winograd4", "--accuracy bound", "-o, --output", "--profile", "--quiet"}},
 	} {
 		code, stdout, stderr := lanewise(t, t.TempDir(), c.args...)
 		if code != 0 || stderr != "" {
@@ -84,7 +86,7 @@ func TestAbout(t *testing.T) {
 			}
 		}
 	}
-	for _, args := range [][]string{{"paint"}, {"info", "more"}, {"notice", "more"}, {"styles", "more"}, {"info", "--what"}} {
+	for _, args := range [][]string{{"paint"}, {"info", "more"}, {"notice", "more"}, {"styles", "more"}, {"samplers", "more"}, {"info", "--what"}} {
 		if code, _, stderr := lanewise(t, t.TempDir(), args...); code != 1 || !strings.HasPrefix(stderr, "lanewise: unknown ") {
 			t.Errorf("%q: exit code %d: %s", args, code, stderr)
 		}

@@ -73,6 +73,9 @@ func (o *order) parameters(size int) string {
 	}
 	fmt.Fprintf(&b, "\nSteps: %d, Sampler: %s, CFG scale: %s, Seed: %d, Size: %dx%d, Model: %s, Style: %s, Images: %d",
 		o.steps, o.sampler, number(o.guidance), o.seed, size, size, model, strings.Join(o.lookFlags(), " "), o.n)
+	if o.schedule != "" {
+		fmt.Fprintf(&b, ", Schedule type: %s", o.schedule)
+	}
 	if o.rescale != 0 {
 		fmt.Fprintf(&b, ", CFG rescale: %s", number(o.rescale))
 	}
@@ -118,6 +121,9 @@ func (o *order) command() string {
 		add("--interval", formatInterval(o.interval))
 	}
 	add("--sampler", o.sampler)
+	if o.schedule != "" {
+		add("--schedule", o.schedule)
+	}
 	add("-n", strconv.Itoa(o.n))
 	add("--scale", strconv.Itoa(o.scale))
 	add("--columns", strconv.Itoa(o.columns))

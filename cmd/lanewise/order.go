@@ -68,6 +68,7 @@ func (o *order) complete(given func(flag string) bool, m *pipeline.TextStyle) (e
 	if o.sampler = strings.ToLower(o.sampler); !given("sampler") {
 		o.sampler = m.Sampler
 	}
+	o.schedule = strings.ToLower(o.schedule)
 	if o.plain() {
 		for _, flag := range []string{"negative", "rescale", "interval"} {
 			if given(flag) {
@@ -121,7 +122,7 @@ func (o *order) cells() []cell {
 			for _, l := range o.looks {
 				c := cell{
 					request: pipeline.Request{Prompt: prompt, Mix: o.mix, Negative: o.negative, Styles: l, Seed: seed,
-						Steps: o.steps, Guidance: o.guidance, Rescale: o.rescale, Interval: o.interval, Sampler: o.sampler},
+						Steps: o.steps, Guidance: o.guidance, Rescale: o.rescale, Interval: o.interval, Sampler: o.sampler, Schedule: o.schedule},
 					what: fmt.Sprintf("%s, %v, seed %d", o.subject(prompt), l, seed),
 				}
 				if o.source != nil {
