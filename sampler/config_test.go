@@ -2,7 +2,6 @@ package sampler_test
 
 import (
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -186,33 +185,5 @@ func TestConfigErrors(t *testing.T) {
 		t.Error(err)
 	} else if _, err := c.Plan(1001); err == nil {
 		t.Error("no error for 1001 steps")
-	}
-}
-
-// As diffusers writes them, with all their keys, there is none that is not known.
-func TestConfigKnowsAllKeys(t *testing.T) {
-	shared := map[string]string{
-		"_diffusers_version": `"0.31.0"`, "beta_start": "0.0001", "beta_end": "0.02", "beta_schedule": `"linear"`, "num_train_timesteps": "1000",
-		"prediction_type": `"epsilon"`, "rescale_betas_zero_snr": "false", "steps_offset": "0", "timestep_spacing": `"leading"`, "trained_betas": "null",
-	}
-	for class, own := range map[string]map[string]string{
-		ddim: {"clip_sample": "true", "clip_sample_range": "1.0", "dynamic_thresholding_ratio": "0.995", "sample_max_value": "1.0",
-			"set_alpha_to_one": "true", "thresholding": "false"},
-		euler: {"final_sigmas_type": `"zero"`, "interpolation_type": `"linear"`, "sigma_max": "null", "sigma_min": "null",
-			"timestep_type": `"discrete"`, "use_beta_sigmas": "false", "use_exponential_sigmas": "false", "use_karras_sigmas": "false"},
-	} {
-		keys := []string{class}
-		for _, m := range []map[string]string{shared, own} {
-			for _, key := range slices.Sorted(maps.Keys(m)) {
-				keys = append(keys, key+": "+m[key])
-			}
-		}
-		c, err := read("", keys...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(c.Unknown) > 0 {
-			t.Errorf("%s: unknown keys %q", class, c.Unknown)
-		}
 	}
 }
