@@ -51,6 +51,10 @@ func (l Levels) At(t int) Point {
 // sigma returns √((1-ᾱ)/ᾱ) at training step t.
 func (l Levels) sigma(t int) float64 { return math.Sqrt((1 - l[t]) / l[t]) }
 
+// logSigma returns log sigma at training step t, rounded to float32 as in diffusers' tables: that
+// decides about times halfway between two training steps.
+func (l Levels) logSigma(t int) float64 { return float64(float32(portable.Log(l.sigma(t)))) }
+
 // sigmaBetween returns sigma at a time between two training steps, interpolated linearly.
 func (l Levels) sigmaBetween(t float64) float64 {
 	i := min(int(t), len(l)-2)
@@ -78,7 +82,7 @@ func (l Levels) timeOf(sigma float64) float64 {
 		low--
 	}
 	low = min(low, len(l)-2)
-	a, b := portable.Log(l.sigma(low)), portable.Log(l.sigma(low+1))
+	a, b := l.logSigma(low), l.logSigma(low+1)
 	share := (portable.Log(sigma) - a) / (b - a)
 	return float64(low) + min(max(share, 0), 1)
 }

@@ -83,7 +83,11 @@ func (s Sigmas) at(highest, lowest float64, i, n int) float64 {
 	case LogLinear:
 		n++
 	}
-	return portable.Exp(between(portable.Log(highest), portable.Log(lowest), i, n))
+	a, b := portable.Log(highest), portable.Log(lowest)
+	if s >= Lu {
+		a, b = float64(float32(a)), float64(float32(b)) // as in diffusers' table: see logSigma
+	}
+	return portable.Exp(between(a, b, i, n))
 }
 
 // betaParameter is both parameters of the beta distribution.
