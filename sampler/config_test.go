@@ -13,14 +13,16 @@ import (
 )
 
 // read reads a configuration of the keys given, "name: value" in JSON without the quotes of names.
-func read(as string, keys ...string) (*sampler.Config, error) {
+func read(as string, keys ...string) (*sampler.Config, error) { return readText(text(keys...), as) }
+
+// text returns the text of a configuration of the keys given.
+func text(keys ...string) string {
 	var members []string
 	for _, key := range keys {
 		name, value, _ := strings.Cut(key, ": ")
 		members = append(members, fmt.Sprintf("%q: %s", name, value))
 	}
-	fsys := fstest.MapFS{"scheduler_config.json": {Data: []byte("{" + strings.Join(members, ", ") + "}")}}
-	return sampler.ReadConfig(fsys, "scheduler_config.json", as)
+	return "{" + strings.Join(members, ", ") + "}"
 }
 
 // plan reads a configuration and plans n steps.

@@ -77,7 +77,8 @@ func (d DDPM) Start(p Predictor, x tensor.NHWC, points []Point) (StepFunc, error
 		mean := [...]part{{to.Alpha * beta / float64(from.Sigma*from.Sigma), x0}, {ratio * left, x}, {}}
 		if from.T > 0 {
 			d.Noise.Noise(z)
-			small := max(beta*left, 1e-20) // it has a logarithm
+			beta := max(beta, 1e-20)
+			small := max(beta*left, 1e-20) // they have logarithms
 			switch d.Variance {
 			case FixedSmall:
 				mean[2] = part{math.Sqrt(small), z}

@@ -83,6 +83,9 @@ func (l Levels) timeOf(sigma float64) float64 {
 	}
 	low = min(low, len(l)-2)
 	a, b := l.logSigma(low), l.logSigma(low+1)
+	if a == b {
+		return float64(low) // levels that are all but 0 may be one after rounding
+	}
 	share := (portable.Log(sigma) - a) / (b - a)
 	return float64(low) + min(max(share, 0), 1)
 }

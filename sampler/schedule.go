@@ -156,13 +156,20 @@ func (s *Schedule) points(times []float64) ([]Point, error) {
 		case t == math.Trunc(t):
 			points[i] = s.Levels.At(int(t))
 		default:
-			points[i] = atSigma(t, s.Levels.sigmaBetween(t))
+			sigma := s.Levels.sigmaBetween(t)
+			if math.IsInf(sigma, 1) {
+				return nil, fmt.Errorf("sampler: step %d of %d is at time %g, just before there is nothing but noise and sigma is infinite", i+1, len(times), t)
+			}
+			points[i] = atSigma(t, sigma)
 		}
 	}
 	if s.Sigmas != AsSpaced {
 		if err := s.respread(points); err != nil {
 			return nil, err
 		}
+	}
+	if s.LogTimes && points[0].Alpha == 0 {
+		return nil, fmt.Errorf("sampler: a model that is told the logarithm of sigma, and a first step from nothing but noise, where sigma is infinite")
 	}
 	if s.Sigmas == LogLinear {
 		points = append(points, s.Levels.At(0))
@@ -189,6 +196,9 @@ func (s *Schedule) times(n int) ([]float64, error) {
 	if s.Distilled > 0 {
 		return s.distilled(n)
 	}
+	if most := len(s.Levels) - s.Clipped; s.Spacing == Leading && s.chosen(n) > most {
+		return nil, fmt.Errorf("sampler: %d steps with %v spacing, want 1 to %d: times would be no training step apart", n, s.Spacing, n-s.chosen(n)+most)
+	}
 	var times []float64
 	for i := range n {
 		t := s.time(i, n)
@@ -206,10 +216,7 @@ func (s *Schedule) times(n int) ([]float64, error) {
 // time returns the i-th of n times, from the latest.
 func (s *Schedule) time(i, n int) float64 {
 	first := len(s.Levels) - s.Clipped
-	chosen := n
-	if s.SkipLast {
-		chosen++
-	}
+	chosen := s.chosen(n)
 	switch s.Spacing {
 	case Leading:
 		return float64((chosen-1-i)*(first/chosen) + s.Offset)
@@ -224,6 +231,14 @@ func (s *Schedule) time(i, n int) float64 {
 		t = math.RoundToEven(t)
 	}
 	return t
+}
+
+// chosen returns how many times are chosen for n.
+func (s *Schedule) chosen(n int) int {
+	if s.SkipLast {
+		return n + 1
+	}
+	return n
 }
 
 // distilled returns n times of those that a consistency model was distilled at.

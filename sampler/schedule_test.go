@@ -369,6 +369,8 @@ func TestPointsErrors(t *testing.T) {
 		{sd(sampler.Schedule{Offset: -1}), 2, "step 2 of 2 is at time -1"},
 		{sd(sampler.Schedule{Clipped: 999}), 10, "a schedule of 1000 levels, of which 999 are left out"},
 		{sd(sampler.Schedule{Clipped: -1}), 10, "of which -1 are left out"},
+		{sd(sampler.Schedule{SkipLast: true}), 1000, "1000 steps with leading spacing, want 1 to 999"},
+		{sd(sampler.Schedule{Clipped: 900}), 101, "101 steps with leading spacing, want 1 to 100"},
 		{sd(sampler.Schedule{Distilled: 50}), 51, "51 steps, want 1 to 50: strength 1 of the 50 that the model was distilled at"},
 		{sd(sampler.Schedule{Distilled: 50, Strength: 0.5}), 26, "26 steps, want 1 to 25: strength 0.5 of the 50 that the model was distilled at"},
 		{sd(sampler.Schedule{Distilled: 50, Strength: 1.5}), 2, "strength 1.5 of 50 steps of distillation"},
@@ -379,5 +381,27 @@ func TestPointsErrors(t *testing.T) {
 		if _, err := test.schedule.Points(test.n); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%v, want %q", err, test.want)
 		}
+	}
+}
+
+// Where sigma is infinite there are errors, and where it is the same for several levels there is a time.
+func TestPointsAtTheNoisyEnd(t *testing.T) {
+	zero := sd(sampler.Schedule{Spacing: sampler.Linspace, Fractional: true})
+	zero.Levels = zero.Levels.ZeroTerminal()
+	if _, err := zero.PointsAt([]float64{998.5, 3}); err == nil || !strings.Contains(err.Error(), "step 1 of 2 is at time 998.5, just before there is nothing but noise") {
+		t.Errorf("a step between the last two levels: %v", err)
+	}
+	zero.LogTimes = true
+	if _, err := zero.Points(5); err == nil || !strings.Contains(err.Error(), "told the logarithm of sigma, and a first step from nothing but noise") {
+		t.Errorf("the logarithm of infinity: %v", err)
+	}
+	// ᾱ of the last levels is the least float32 above 0, each.
+	same := sampler.Schedule{Levels: sampler.NewLevels(sampler.LinearBetas(1092, 0.081, 0.1)), Sigmas: sampler.Karras, FullRange: true}
+	points, err := same.Points(5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first := points[0].T; !(first > 900 && first <= 1091) {
+		t.Errorf("sigma %v is at time %v", sigma(points[0]), first)
 	}
 }

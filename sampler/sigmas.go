@@ -42,10 +42,10 @@ func (s *Schedule) respread(points []Point) error {
 	if whole || s.FullRange {
 		highest, lowest = s.Levels.sigma(len(s.Levels)-1), s.Levels.sigma(0)
 	}
-	if s.MaxSigma > 0 && !whole {
+	if s.MaxSigma != 0 && !whole {
 		highest = s.MaxSigma
 	}
-	if s.MinSigma > 0 && !whole {
+	if s.MinSigma != 0 && !whole {
 		lowest = s.MinSigma
 	}
 	if !(lowest > 0 && lowest <= highest && highest <= math.MaxFloat64) {
