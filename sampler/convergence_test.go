@@ -32,7 +32,7 @@ import (
 //     by, in the authors' code as in diffusers (their singlestep method has the missing 2), and what
 //     is left over is an error of h³ in each step.
 //   - PNDM weighs what the model said as if sigma were a linear function of time. Its authors prove
-//     order 2 (theorem 3.2); where sigma is linear, the fourth order of its formula shows after
+//     order 2; where sigma is linear, the fourth order of its formula shows after
 //     Runge-Kutta steps, and the third of the second step, made of two answers, after those of PLMS.
 //   - PNDM with velocities has order 1: diffusers takes the mean of v, and x as it is now for that
 //     of x, where it ought to take the mean of ε.

@@ -20,6 +20,10 @@ import (
 // or the formulas of lower orders while there are fewer of them. The first step is made again with
 // the mean of what is said at both its ends (PLMS), or RungeKutta makes the first three.
 //
+// The weights are those for steps over which Sigma/Alpha is even; elsewhere errors fall with the square
+// of the number of steps (which the paper proves). Of a model that predicts v the mean is taken of v,
+// as in diffusers, and x0 and ε follow from it and x as it is now: errors fall like those of DDIM.
+//
 // As in diffusers, a step of the run is one call of the model. So points come as often as they are
 // asked at: twice the second of them for PLMS, and as PNDMPoints has them for Runge-Kutta; the
 // sample between those is an intermediate one. A run that begins later than at points[0] treats its
