@@ -59,5 +59,5 @@ func (e EulerAncestral) withNoise(s Source) Method {
 // readEulerAncestral reads what is EulerAncestralDiscreteScheduler's own.
 func readEulerAncestral(c *config.Config, _ *Schedule) planner {
 	e := EulerAncestral{Reading: Reading{Prediction: readPrediction(c)}}
-	return func(points []Point, _ bool) (Method, []Point, error) { return e, points, nil }
+	return func(_ *Schedule, points []Point, _ bool) (Method, []Point, error) { return e, points, nil }
 }

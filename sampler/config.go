@@ -22,9 +22,10 @@ type Config struct {
 	scaleNoise bool // Plan.NoiseScale is Points[0].Sigma
 }
 
-// A planner returns the method for a run over points, and the points as the method wants them. The
-// points are even where the schedule has chosen so many of its times, rather than somebody else.
-type planner func(points []Point, even bool) (Method, []Point, error)
+// A planner returns the method for a run over points of a schedule, and the points as the method
+// wants them. The points are even where the schedule has chosen so many of its times, rather than
+// somebody else.
+type planner func(s *Schedule, points []Point, even bool) (Method, []Point, error)
 
 // A Plan is what Steps needs for a number of steps. What a file does not say, such as DDIM's Eta,
 // is set on a copy of the Method; WithNoise gives it a source of noise, which those that add noise
@@ -133,7 +134,7 @@ func (c *Config) over(points []Point, even bool) (*Plan, error) {
 		p.NoiseScale = points[0].Sigma
 	}
 	var err error
-	p.Method, p.Points, err = c.plan(points, even)
+	p.Method, p.Points, err = c.plan(&c.Schedule, points, even)
 	return p, err
 }
 

@@ -85,7 +85,7 @@ func (d DDIM) withNoise(s Source) Method {
 func readDDIM(c *config.Config, s *Schedule) planner {
 	d := DDIM{Reading: readBounds(c, true)}
 	s.FinalNoise = !c.Bool("set_alpha_to_one", true)
-	return func(points []Point, even bool) (Method, []Point, error) {
+	return func(s *Schedule, points []Point, even bool) (Method, []Point, error) {
 		d := d
 		if even {
 			d.Next = s.back(points)

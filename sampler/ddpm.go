@@ -126,12 +126,12 @@ func (d DDPM) withNoise(s Source) Method {
 }
 
 // readDDPM reads what is DDPMScheduler's own.
-func readDDPM(c *config.Config, s *Schedule) planner {
+func readDDPM(c *config.Config, _ *Schedule) planner {
 	d := DDPM{Reading: readBounds(c, true)}
 	if !c.Null("variance_type") { // as files of other classes have it, and the same as FixedSmall
 		d.Variance = readNamed(c, "variance_type", "fixed_small", variances)
 	}
-	return func(points []Point, even bool) (Method, []Point, error) {
+	return func(s *Schedule, points []Point, even bool) (Method, []Point, error) {
 		d := d
 		if even {
 			d.Next = s.back(points)

@@ -245,5 +245,5 @@ func readDPMSolver(c *config.Config, s *Schedule) planner {
 	if s.Clipped > 0 && s.Clipped > len(s.Levels)-2 {
 		c.Fail("lambda_min_clipped", "a number below the lambdas of at least two training steps")
 	}
-	return func(points []Point, _ bool) (Method, []Point, error) { return d, points, nil }
+	return func(_ *Schedule, points []Point, _ bool) (Method, []Point, error) { return d, points, nil }
 }

@@ -112,5 +112,5 @@ func readEuler(c *config.Config, s *Schedule) planner {
 		}
 	}
 	s.LogTimes = c.String("timestep_type", "discrete", "discrete", "continuous") == "continuous" && e.Prediction == Velocity
-	return func(points []Point, _ bool) (Method, []Point, error) { return e, points, nil }
+	return func(_ *Schedule, points []Point, _ bool) (Method, []Point, error) { return e, points, nil }
 }

@@ -2,6 +2,7 @@ package sampler
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -45,11 +46,11 @@ var families = []*family{
 		keys:  slices.Concat(clipKeys, thresholdKeys, zeroKeys, []string{"set_alpha_to_one"}),
 		beta:  "linear", start: 1e-4, end: 0.02, spacing: Leading},
 	{name: "ddpm", class: "DDPMScheduler", read: readDDPM,
-		about: "the process that models are trained for, with noise at every step: wants many (Ho et al. 2020)",
+		about: "the process that models are trained for, with noise at every step (Ho et al. 2020)",
 		keys:  slices.Concat(clipKeys, thresholdKeys, zeroKeys, []string{"variance_type"}),
 		beta:  "linear", start: 1e-4, end: 0.02, betas: []string{"sigmoid"}, spacing: Leading},
 	{name: "pndm", class: "PNDMScheduler", read: readPNDM,
-		about: "linear multistep of the fourth order, PLMS or begun by Runge-Kutta (Liu et al. 2022)",
+		about: "linear multistep by four answers, PLMS or begun by Runge-Kutta (Liu et al. 2022)",
 		keys:  []string{"skip_prk_steps", "set_alpha_to_one"},
 		beta:  "linear", start: 1e-4, end: 0.02, spacing: Leading},
 	{name: "euler", class: "EulerDiscreteScheduler", read: readEuler,
@@ -136,8 +137,9 @@ func classes() []string {
 	return all
 }
 
-// asking are the options that make a sample another one where they are set so; what other options
-// say is how, if at all. Those of the last column are left out that say what most classes do anyway.
+// asking are options that make another sample where they have these values. Other options only say
+// how, or are such as files of many classes have without meaning to ask: set_alpha_to_one,
+// skip_prk_steps.
 var asking = map[string][]string{
 	"clip_sample":            {"true"},
 	"thresholding":           {"true"},
@@ -156,11 +158,11 @@ var asking = map[string][]string{
 
 // refuse makes options of other classes errors where they ask for something.
 func (f *family) refuse(c *config.Config) {
-	for key, values := range asking {
-		if slices.Contains(f.keys, key) || !c.Has(key) {
+	for _, key := range slices.Sorted(maps.Keys(asking)) {
+		if slices.Contains(f.keys, key) {
 			continue
 		}
-		for _, value := range values {
+		for _, value := range asking[key] {
 			if c.Is(key, value) {
 				c.Fail(key, fmt.Sprintf("no such option by %s (it is one of %s)", f.class, strings.Join(having(key), ", ")))
 			}

@@ -61,5 +61,5 @@ func (h Heun) Start(p Predictor, x tensor.NHWC, points []Point) (StepFunc, error
 // readHeun reads what is HeunDiscreteScheduler's own.
 func readHeun(c *config.Config, _ *Schedule) planner {
 	h := Heun{Reading{Prediction: readPrediction(c), Clip: readClip(c, false)}}
-	return func(points []Point, _ bool) (Method, []Point, error) { return h, points, nil }
+	return func(_ *Schedule, points []Point, _ bool) (Method, []Point, error) { return h, points, nil }
 }

@@ -75,5 +75,5 @@ func readLCM(c *config.Config, s *Schedule) planner {
 	}
 	c.Ignore("set_alpha_to_one")
 	readDistilled(c, s)
-	return func(points []Point, _ bool) (Method, []Point, error) { return l, points, nil }
+	return func(_ *Schedule, points []Point, _ bool) (Method, []Point, error) { return l, points, nil }
 }

@@ -167,7 +167,7 @@ func readPNDM(c *config.Config, s *Schedule) planner {
 	d := PNDM{Reading: Reading{Prediction: named[Prediction](predictions[:], kind)}}
 	d.RungeKutta = !c.Bool("skip_prk_steps", false)
 	s.FinalNoise = !c.Bool("set_alpha_to_one", false)
-	return func(points []Point, even bool) (Method, []Point, error) {
+	return func(s *Schedule, points []Point, even bool) (Method, []Point, error) {
 		d := d
 		if !even {
 			return nil, nil, fmt.Errorf("sampler: PNDM needs even steps")

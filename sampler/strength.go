@@ -12,8 +12,10 @@ import "fmt"
 //   - A consistency model has few steps to leave out: all n are made, among the share of those that it
 //     was distilled at that is nearest to the sample (Schedule.Strength; as diffusers'
 //     LatentConsistencyModelImg2ImgPipeline does).
-//   - PNDM is begun anew by its first steps. (diffusers leaves out so many calls of the model instead,
-//     and takes those that follow for the calls of the beginning, at other levels than they are.)
+//   - PNDM with Runge-Kutta is begun anew by its first steps. diffusers leaves out so many calls of
+//     the model, and takes those that follow for the calls of the beginning: its results are wrong by
+//     orders of magnitude. For PNDM without, whose runs end a step's noise off by that, it is done here
+//     too, so that its pictures are diffusers'.
 func (c *Config) PlanFrom(n int, strength float64) (p *Plan, first int, err error) {
 	if !(strength > 0 && strength <= 1) {
 		return nil, 0, fmt.Errorf("sampler: strength %v, want above 0 and up to 1", strength)
@@ -31,12 +33,12 @@ func (c *Config) PlanFrom(n int, strength float64) (p *Plan, first int, err erro
 	if first = n - made; made < 1 || first > len(p.Points)-2 {
 		return nil, 0, fmt.Errorf("sampler: strength %v of %d steps is no step", strength, n)
 	}
-	if d, ok := p.Method.(PNDM); ok && first > 0 {
+	if d, ok := p.Method.(PNDM); ok && d.RungeKutta && first > 0 {
 		points, err := c.Schedule.Points(n)
 		if err != nil {
 			return nil, 0, err
 		}
-		d.RungeKutta = d.RungeKutta && made >= 4
+		d.RungeKutta = made >= 4
 		if p.Points, err = PNDMPoints(points[first:], d.RungeKutta, d.Stride, d.Level); err != nil {
 			return nil, 0, err
 		}

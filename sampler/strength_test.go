@@ -35,7 +35,8 @@ func TestPlanFrom(t *testing.T) {
 		{"pndm", nil, 50, 0.08, 4 + 9, higher},
 		{"pndm", nil, 50, 0.06, 3 + 1, higher}, // too few for Runge-Kutta
 		{"pndm", nil, 50, 0.02, 1, first},
-		{"pndm", []string{"skip_prk_steps: true"}, 50, 0.5, 25 + 1, higher},
+		{"pndm", []string{"skip_prk_steps: true"}, 50, 0.5, 25 + 1, first},
+		{"pndm", []string{"skip_prk_steps: true"}, 50, 1, 50 + 1, higher},
 		{"ddpm", []string{clip}, 50, 0.5, 25, 0},
 		{"lcm", []string{clip}, 8, 0.5, 8, 0},
 		{"tcd", []string{clip}, 8, 0.5, 8, 0},

@@ -74,9 +74,13 @@ func (d TCD) withNoise(s Source) Method {
 // readTCD reads what is TCDScheduler's own. Eta is 0.3, the default of its step. Clipping and
 // set_alpha_to_one are of no effect in diffusers: the last step ends at the first training step.
 func readTCD(c *config.Config, s *Schedule) planner {
-	d := TCD{Reading: Reading{Prediction: readBounds(c, false).Prediction}, Eta: 0.3, Level: s.Levels.At}
+	d := TCD{Reading: Reading{Prediction: readBounds(c, false).Prediction}, Eta: 0.3}
 	c.Ignore("set_alpha_to_one", "timestep_scaling")
 	s.FinalNoise = true
 	readDistilled(c, s)
-	return func(points []Point, _ bool) (Method, []Point, error) { return d, points, nil }
+	return func(s *Schedule, points []Point, _ bool) (Method, []Point, error) {
+		d := d
+		d.Level = s.Levels.At
+		return d, points, nil
+	}
 }

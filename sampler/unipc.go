@@ -196,5 +196,5 @@ func readUniPC(c *config.Config, s *Schedule) planner {
 		c.Fail("final_sigmas_type", `"sigma_min" with predict_x0 false`)
 	}
 	s.SkipLast, s.FullRange = true, true
-	return func(points []Point, _ bool) (Method, []Point, error) { return u, points, nil }
+	return func(_ *Schedule, points []Point, _ bool) (Method, []Point, error) { return u, points, nil }
 }
