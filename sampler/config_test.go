@@ -154,6 +154,18 @@ func TestConfigAs(t *testing.T) {
 	}
 }
 
+// Every sampler is told of in a line, by its name in any case and by its class.
+func TestAbout(t *testing.T) {
+	for _, name := range append(sampler.Names(), "HEUN", "TCDScheduler") {
+		if about := sampler.About(name); about == "" || strings.Contains(about, "\n") {
+			t.Errorf("%s: %q", name, about)
+		}
+	}
+	if about := sampler.About("other"); about != "" {
+		t.Errorf("other: %q", about)
+	}
+}
+
 // What cannot be names the file, the key, its value, and what is supported.
 func TestConfigErrors(t *testing.T) {
 	const file = "sampler: config: scheduler_config.json: "

@@ -76,6 +76,12 @@ func TestDDPMEnds(t *testing.T) {
 			t.Errorf("variance %d: %v, want %v", v, x.Data[0], want)
 		}
 	}
+	// One from t = 1 does add noise.
+	a, _ := single(t, sampler.DDPM{Noise: constant(5)}, 1, 0.5, sampler.Point{T: 1, Alpha: 0.6, Sigma: 0.8}, zero)
+	b, _ := single(t, sampler.DDPM{Noise: constant(0)}, 1, 0.5, sampler.Point{T: 1, Alpha: 0.6, Sigma: 0.8}, zero)
+	if a == b {
+		t.Error("no noise from t = 1")
+	}
 }
 
 // A variance below 0 is the model's error, and leaves x as it is.

@@ -202,6 +202,10 @@ func TestStepsErrors(t *testing.T) {
 // What cannot be is said before the first step.
 func TestStartErrors(t *testing.T) {
 	pure := append([]sampler.Point{{T: 999, Alpha: 0, Sigma: 1}}, smooth(3)...)
+	rising := []sampler.Point{at(3, 4), at(2, 1), at(1, 2), at(0, 0.5)}
+	toNone := append(smooth(3), sampler.Point{Alpha: 1})
+	velocity := sampler.Reading{Prediction: sampler.Velocity}
+	z := constant(1)
 	for _, test := range []struct {
 		method sampler.Method
 		points []sampler.Point
@@ -216,6 +220,38 @@ func TestStartErrors(t *testing.T) {
 		{sampler.DDIM{Reading: sampler.Reading{Prediction: 7}}, smooth(3), "unknown Prediction(7)"},
 		{sampler.Euler{Churn: 0.1}, smooth(3), "needs a source of noise"},
 		{sampler.Euler{Churn: -1}, smooth(3), "churn -1"},
+		{sampler.DDPM{Noise: z}, rising, "DDPM goes from sigma 1 up to 2 at point 2"},
+		{sampler.DDPM{}, smooth(3), "DDPM with Noise"},
+		{sampler.EulerAncestral{Reading: velocity, Noise: z}, pure, "EulerAncestral cannot begin where there is nothing but noise (t = 999): sigma is infinite"},
+		{sampler.EulerAncestral{Noise: z}, rising, "EulerAncestral goes from sigma 1 up to 2"},
+		{sampler.EulerAncestral{}, smooth(3), "needs a source of noise"},
+		{sampler.Heun{Reading: velocity}, pure, "Heun cannot begin"},
+		{sampler.Heun{Reading: sampler.Reading{Prediction: 7}}, smooth(3), "unknown Prediction(7)"},
+		{sampler.PNDM{Reading: velocity}, pure, "PNDM cannot begin"},
+		{sampler.PNDM{Reading: sampler.Reading{Clip: 1}}, smooth(3), "PNDM cannot bound x0"},
+		{sampler.PNDM{Reading: sampler.Reading{Threshold: sampler.Threshold{Quantile: 0.5}}}, smooth(3), "PNDM cannot bound x0"},
+		{sampler.PNDM{Reading: sampler.Reading{Prediction: sampler.Sample}}, smooth(3), "PNDM with prediction sample, want epsilon or v_prediction"},
+		{sampler.PNDM{Reading: sampler.Reading{Prediction: 7}}, smooth(3), "unknown Prediction(7)"},
+		{sampler.DPMSolver{Reading: velocity}, pure, "DPMSolver cannot begin"},
+		{sampler.DPMSolver{}, rising, "DPMSolver goes from sigma 1 up to 2"},
+		{sampler.DPMSolver{Order: 4}, smooth(3), "DPMSolver of order 4, want 1 to 3, or to 2 with SDE"},
+		{sampler.DPMSolver{Order: -1}, smooth(3), "DPMSolver of order -1"},
+		{sampler.DPMSolver{Order: 3, SDE: true, Noise: z}, smooth(3), "DPMSolver of order 3"},
+		{sampler.DPMSolver{SDE: true}, smooth(3), "DPMSolver with SDE true needs a source of noise"},
+		{sampler.DPMSolver{OfNoise: true}, toNone, "cannot end without noise: lambda is infinite there"},
+		{sampler.DPMSolver{Reading: sampler.Reading{Clip: math.NaN()}}, smooth(3), "x0 is clipped to ±NaN"},
+		{sampler.UniPC{Reading: velocity}, pure, "UniPC cannot begin"},
+		{sampler.UniPC{}, rising, "UniPC goes from sigma 1 up to 2"},
+		{sampler.UniPC{Order: 10}, smooth(3), "UniPC of order 10, want 1 to 9"},
+		{sampler.UniPC{OfNoise: true}, toNone, "cannot end without noise"},
+		{sampler.LCM{Scaling: -1, Noise: z}, smooth(3), "LCM with time scaled by -1"},
+		{sampler.LCM{}, smooth(3), "needs a source of noise"},
+		{sampler.LCM{Reading: sampler.Reading{Prediction: 7}}, smooth(3), "unknown Prediction(7)"},
+		{sampler.TCD{Eta: 2}, smooth(3), "TCD with eta 2, want 0 to 1"},
+		{sampler.TCD{Eta: 0.5, Noise: z}, smooth(3), "TCD with eta 0.5 needs the levels of training"},
+		{sampler.TCD{Eta: 0.5, Level: func(int) sampler.Point { return from }}, smooth(3), "TCD with eta 0.5 needs a source of noise"},
+		{sampler.TCD{}, pure, "a model that predicts the noise says nothing"},
+		{sampler.DDIM{}, []sampler.Point{{Alpha: 0.6, Sigma: 0.8}, {Alpha: 0, Sigma: 1}}, "point 1 of 2 has alpha 0 and sigma 1"},
 		{sampler.DDIM{}, []sampler.Point{{Alpha: 1}, {Alpha: 1}}, "point 0 of 2 has alpha 1 and sigma 0"},
 		{sampler.DDIM{}, []sampler.Point{{Alpha: 0.6, Sigma: 0.8}, {Alpha: math.NaN()}}, "point 1 of 2 has alpha NaN"},
 	} {
