@@ -19,7 +19,7 @@ type Config struct {
 
 	plan       planner
 	family     *family
-	scaleNoise bool // Plan.NoiseScale is Points[0].Sigma
+	scaleNoise bool // Plan.NoiseScale is not 1
 }
 
 // A planner returns the method for a run over points of a schedule, and the points as the method
@@ -131,7 +131,13 @@ func (c *Config) PlanOf(sigmas []float64) (*Plan, error) {
 func (c *Config) over(points []Point, even bool) (*Plan, error) {
 	p := &Plan{NoiseScale: 1}
 	if c.scaleNoise {
-		p.NoiseScale = points[0].Sigma
+		// The highest sigma is the first, but for zero-terminal schedules whose last level is 2⁻²⁴: as
+		// in diffusers, noise is scaled for the highest anyway.
+		highest := 0.0
+		for _, q := range points {
+			highest = max(highest, q.ratio())
+		}
+		p.NoiseScale = float64(highest * points[0].Alpha)
 	}
 	var err error
 	p.Method, p.Points, err = c.plan(&c.Schedule, points, even)
