@@ -182,7 +182,7 @@ func TestConfigErrors(t *testing.T) {
 		file + `trained_betas is [0.1, 0.2], supported: 3 numbers above 0 and below 1, one for each of num_train_timesteps`:    {ddim, "trained_betas: [0.1, 0.2]", "num_train_timesteps: 3"},
 		file + `trained_betas is [0.1, 0.2, 1], supported: 3 numbers above 0 and below 1, one for each of num_train_timesteps`: {ddim, "trained_betas: [0.1, 0.2, 1]", "num_train_timesteps: 3"},
 		file + `final_sigmas_type is "one", supported: "zero" or "sigma_min"`:                                                  {euler, `final_sigmas_type: "one"`},
-		file + `sigma_max is -3, supported: a number above 0, or null`:                                                         {euler, "sigma_max: -3"},
+		file + `sigma_max is -3, supported: a number from 2⁻⁶⁴ to 2⁶⁴, or null`:                                                {euler, "sigma_max: -3"},
 	} {
 		if _, err := read("", keys...); err == nil || err.Error() != want {
 			t.Errorf("%v:\n got %v\nwant %s", keys, err, want)

@@ -27,13 +27,14 @@ import (
 //     an error of h³, but is late by a step: Step.X is that of the predictor. So there are two rows for
 //     the higher orders: on eased points, where the first steps are so short that their errors are
 //     nothing, the method's own order shows; on plain ones, that of runs as people make them.
+//   - Likewise a last step of order 1, with which methods are run as a rule, bounds the order to 2.
 //   - UniPC's predictor of order p has order p, and p+1 with the corrector.
 //   - DPM-Solver of order 3 has order 2. Its D2 estimates half of what φ_3 is to be multiplied
 //     by, in the authors' code as in diffusers (their singlestep method has the missing 2), and what
 //     is left over is an error of h³ in each step.
-//   - PNDM weighs what the model said as if sigma were a linear function of time. Its authors prove
-//     order 2; where sigma is linear, the fourth order of its formula shows after
-//     Runge-Kutta steps, and the third of the second step, made of two answers, after those of PLMS.
+//   - PNDM weighs what the model said as if sigma were a linear function of time. Its authors prove order
+//     2. Where sigma is linear, the fourth order of its formula shows after Runge-Kutta steps; after
+//     those of PLMS it is the third, that of the second step, which is made of two answers.
 //   - PNDM with velocities has order 1: diffusers takes the mean of v, and x as it is now for that
 //     of x, where it ought to take the mean of ε.
 func TestOrderOfConvergence(t *testing.T) {
@@ -131,6 +132,16 @@ func orders() []convergence {
 			}
 		}
 	}
+	rows = append(rows,
+		convergence{name: "DPMSolver, last step of order 1", order: 2, points: eased, method: func(r reading) sampler.Method {
+			return sampler.DPMSolver{Reading: r, EulerAtFinal: true}
+		}},
+		convergence{name: "UniPC of order 2, orders lowered at the end", order: 2, points: eased, method: func(r reading) sampler.Method {
+			return sampler.UniPC{Reading: r}
+		}},
+		convergence{name: "UniPC of order 3, orders lowered at the end", order: 2, points: eased, method: func(r reading) sampler.Method {
+			return sampler.UniPC{Reading: r, Order: 3}
+		}})
 	for i := range rows {
 		rows[i].predictions = all
 	}

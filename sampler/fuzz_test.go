@@ -141,3 +141,31 @@ func FuzzSchedule(f *testing.F) {
 		}
 	})
 }
+
+// Whatever sigmas and times are given to whatever sampler: there is an error, or a plan that runs.
+func FuzzGiven(f *testing.F) {
+	for i := range sampler.Names() {
+		f.Add(byte(i), byte(i), 14., 3., 0.)
+		f.Add(byte(i), byte(i+1), 1e5, 1e-3, 1e-4)
+		f.Add(byte(i), byte(i+2), 999., 500., 0.)
+		f.Add(byte(i), byte(i), 10., 1e-320, 0.)
+		f.Add(byte(i), byte(i+1), 5e37, 1e19, 2.4e-38)
+		f.Add(byte(i), byte(i), 0x1p64, 1e10, 0x1p-64)
+		f.Add(byte(i), byte(i+1), 1e19, 1e-19, 0.)
+	}
+	f.Fuzz(func(t *testing.T, name, prediction byte, a, b, c float64) {
+		kind := sampler.Prediction(prediction % 3)
+		config, err := read(sampler.Names()[int(name)%len(sampler.Names())], `prediction_type: "`+kind.String()+`"`, "clip_sample: false")
+		if err != nil {
+			return // PNDM has no samples
+		}
+		if p, err := config.PlanOf([]float64{a, b, c}); err == nil {
+			checkPoints(t, p.Points)
+			runs(t, p)
+		}
+		if p, err := config.PlanAt([]float64{a, b, c}); err == nil {
+			checkPoints(t, p.Points)
+			runs(t, p)
+		}
+	})
+}

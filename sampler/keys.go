@@ -102,8 +102,8 @@ func readSigmas(c *config.Config, f *family, s *Schedule) {
 // readSigma reads an end of the sigmas: 0 if there is none.
 func readSigma(c *config.Config, key string) float64 {
 	sigma := c.Float(key, 0)
-	if c.Has(key) && !(sigma > 0 && sigma <= math.MaxFloat32) {
-		c.Fail(key, "a number above 0, or null")
+	if c.Has(key) && !isSigma(sigma) {
+		c.Fail(key, "a number from 2⁻⁶⁴ to 2⁶⁴, or null")
 	}
 	return sigma
 }

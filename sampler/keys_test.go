@@ -265,7 +265,7 @@ func TestConfigKeyErrors(t *testing.T) {
 		{pndm, "skip_prk_steps", "3", "true or false"},
 		{euler, "interpolation_type", `"cubic"`, `"linear" or "log_linear"`},
 		{euler, "timestep_type", `"both"`, `"discrete" or "continuous"`},
-		{euler, "sigma_min", "0", "a number above 0, or null"},
+		{euler, "sigma_min", "0", "a number from 2⁻⁶⁴ to 2⁶⁴, or null"},
 		{euler, "use_karras_sigmas", "1", "true or false"},
 		{multistep, "solver_order", "0", "1 to 3"},
 		{multistep, "solver_order", "4", "1 to 3"},

@@ -119,8 +119,8 @@ func (s *Schedule) PointsOf(sigmas []float64) ([]Point, error) {
 	points := make([]Point, len(sigmas))
 	for i, sigma := range sigmas {
 		last := i == len(sigmas)-1
-		if !(sigma >= 0 && sigma <= math.MaxFloat32) || sigma == 0 && !last || i > 0 && sigma >= sigmas[i-1] {
-			return nil, fmt.Errorf("sampler: sigma %g is the %d. of %d, want falling ones above 0, of which the last may be 0", sigma, i+1, len(sigmas))
+		if !isSigma(sigma) && !(sigma == 0 && last) || i > 0 && sigma >= sigmas[i-1] {
+			return nil, fmt.Errorf("sampler: sigma %g is the %d. of %d, want falling ones from 2⁶⁴ to 2⁻⁶⁴, of which the last may be 0", sigma, i+1, len(sigmas))
 		}
 		if last && sigma == 0 {
 			points[i] = Point{Alpha: 1}

@@ -251,6 +251,7 @@ func TestPointsOf(t *testing.T) {
 		{[]float64{3, 4}, "sigma 4 is the 2. of 2"},
 		{[]float64{3, 0, 0}, "sigma 0 is the 2. of 3"},
 		{[]float64{3, -1}, "sigma -1 is the 2. of 2"},
+		{[]float64{3, 1e-40, 0}, "sigma 1e-40 is the 2. of 3, want falling ones from 2⁶⁴ to 2⁻⁶⁴"},
 		{[]float64{math.Inf(1), 1}, "sigma +Inf is the 1. of 2"},
 		{[]float64{math.NaN(), 1}, "sigma NaN is the 1. of 2"},
 	} {

@@ -90,6 +90,10 @@ func (s Sigmas) at(highest, lowest float64, i, n int) float64 {
 	return portable.Exp(between(a, b, i, n))
 }
 
+// isSigma says whether a number is taken for a sigma above 0: at most 2⁶⁴, and at least one by that.
+// Beyond, float32 holds nothing of the sample or of the noise, and what is divided by it overflows.
+func isSigma(sigma float64) bool { return sigma >= 0x1p-64 && sigma <= 0x1p64 }
+
 // betaParameter is both parameters of the beta distribution.
 const betaParameter = 0.6
 
