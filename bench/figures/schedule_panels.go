@@ -8,7 +8,7 @@ import (
 	"gonum.org/v1/plot/plotter"
 )
 
-// The file of Stable Diffusion's schedule, as its directories have it but for keys of no effect.
+// files has the scheduler_config.json of Stable Diffusion 1.
 //
 //go:embed stable-diffusion.json
 var files embed.FS
