@@ -3,7 +3,7 @@
 //	cd bench/figures && go run . [-docs ../../docs] [measure] [sheet] [draw]
 //
 // measure runs the embedded model with every method and schedule, and writes how far the pictures are from
-// those of a thousand steps as samplers-distance.csv: 15 minutes on two cores. sheet makes the same pictures by
+// those of a thousand steps as samplers-distance.csv: ten minutes on two cores. sheet makes the same pictures by
 // several methods in a few steps, samplers-sheet.png: a minute. draw, which is what is done by default, draws the
 // figures samplers-schedules.svg and, by that table, samplers-distance.svg.
 package main
