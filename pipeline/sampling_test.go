@@ -78,7 +78,8 @@ func skipSlow(t *testing.T) {
 	}
 }
 
-// Every sampler makes a picture of its own, and the same one again.
+// Every sampler makes a picture of its own, and the same one again. DDPM that does not clip is
+// Euler ancestral.
 func TestSamplers(t *testing.T) {
 	skipSlow(t)
 	m := model(t)
@@ -99,7 +100,7 @@ func TestSamplers(t *testing.T) {
 			t.Errorf("%s: %d steps, want %d", name, count, want)
 		}
 		for other, y := range pictures {
-			if slices.Equal(x, y) {
+			if slices.Equal(x, y) && !(name == "euler-ancestral" && other == "ddpm") {
 				t.Errorf("%s and %s make the same picture", name, other)
 			}
 		}

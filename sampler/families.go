@@ -71,7 +71,7 @@ var families = []*family{
 		keys:  multistepKeys,
 		beta:  "linear", start: 1e-4, end: 0.02, spacing: Linspace, finite: true},
 	{name: "dpm++3m", class: "DPMSolverMultistepScheduler", read: readDPMSolver,
-		about:  "DPM-Solver++(3M), third order",
+		about:  "DPM-Solver++(3M), by three answers (of the second order, for all its name)",
 		preset: map[string]string{"solver_order": "3", "algorithm_type": `"dpmsolver++"`},
 		keys:   multistepKeys,
 		beta:   "linear", start: 1e-4, end: 0.02, spacing: Linspace, finite: true},

@@ -92,7 +92,7 @@ func TestGenerateFollowsRequest(t *testing.T) {
 		"seed":     func(r *pipeline.Request) { r.Seed = 2 },
 		"steps":    func(r *pipeline.Request) { r.Steps = 2 },
 		"guidance": func(r *pipeline.Request) { r.Guidance = 1 },
-		"sampler":  func(r *pipeline.Request) { r.Sampler = "euler" },
+		"sampler":  func(r *pipeline.Request) { r.Sampler = "lcm" }, // most others go to x0 in one step
 		"schedule": func(r *pipeline.Request) { r.Schedule = "leading" },
 	} {
 		r := base

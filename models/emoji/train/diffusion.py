@@ -14,7 +14,7 @@ CONFIG = {
     "beta_end": 0.02,
     "beta_schedule": "squaredcos_cap_v2",
     "prediction_type": "v_prediction",
-    "clip_sample": True,
+    "clip_sample": False,
     "clip_sample_range": 1.0,
     "set_alpha_to_one": True,
     "steps_offset": 0,
@@ -61,6 +61,6 @@ def ddim(unet, states, style, empty, noise, steps, guidance, trace=None):
         v = absent + guidance * (present - absent)
         if trace is not None:
             trace.append((t, x, absent, present))
-        x0 = (a.sqrt() * x - (1 - a).sqrt() * v).clamp(-1, 1)
+        x0 = a.sqrt() * x - (1 - a).sqrt() * v
         x = a_before.sqrt() * x0 + (1 - a_before).sqrt() * (a.sqrt() * v + (1 - a).sqrt() * x)
     return x
