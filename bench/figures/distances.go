@@ -34,13 +34,11 @@ type curve struct {
 	fit         bool           // sampler.DDIM's FitNoise, which no file says
 }
 
-// reference is what distances are from: DDIM, without clipping, in as many steps as the model was
-// trained at.
-var reference = curve{sampler: "ddim", options: unclipped}
+// reference is what distances are from: DDIM, which the model's file has not clip x0, in as many steps as
+// the model was trained at.
+var reference = curve{sampler: "ddim"}
 
 const referenceSteps = 1000
-
-var unclipped = map[string]any{"clip_sample": false}
 
 // prompts are drawn from the seeds 0, 1, ….
 var prompts = []string{"red heart", "blue apple", "panda", "rocket", "grinning face", "frog", "sunflower", "doughnut"}
@@ -60,13 +58,14 @@ const (
 // curves returns all that is measured, in the order of the legends.
 func curves() []curve {
 	third := map[string]any{"solver_order": 3}
-	karras := map[string]any{"use_karras_sigmas": true, "sigma_max": 80, "sigma_min": 0.01, "clip_sample": false}
+	clipped := map[string]any{"clip_sample": true}
+	karras := map[string]any{"use_karras_sigmas": true, "sigma_max": 80, "sigma_min": 0.01}
 	thirdKarras := maps.Clone(karras)
 	maps.Copy(thirdKarras, third)
 	all := []curve{
-		{panel: onOwnTimes, name: "ddim", sampler: "ddim", options: unclipped},
+		{panel: onOwnTimes, name: "ddim", sampler: "ddim"},
 		{panel: onOwnTimes, name: "euler", sampler: "euler"},
-		{panel: onOwnTimes, name: "heun", sampler: "heun", options: unclipped},
+		{panel: onOwnTimes, name: "heun", sampler: "heun"},
 		{panel: onOwnTimes, name: "pndm", sampler: "pndm", options: map[string]any{"skip_prk_steps": true}},
 		{panel: onOwnTimes, name: "dpm", sampler: "dpm"},
 		{panel: onOwnTimes, name: "dpm++", sampler: "dpm++"},
@@ -86,9 +85,9 @@ func curves() []curve {
 		all = append(all, curve{panel: onSchedules, name: schedule, sampler: "dpm++", schedule: schedule})
 	}
 	all = append(all,
-		curve{panel: clipping, name: "not clipped", sampler: "ddim", options: unclipped},
-		curve{panel: clipping, name: "clipped, as the model's file says", sampler: "ddim"},
-		curve{panel: clipping, name: "clipped, with FitNoise", sampler: "ddim", fit: true})
+		curve{panel: clipping, name: "not clipped", sampler: "ddim"},
+		curve{panel: clipping, name: "clipped", sampler: "ddim", options: clipped},
+		curve{panel: clipping, name: "clipped, with FitNoise", sampler: "ddim", options: clipped, fit: true})
 	for i := range all {
 		all[i].steps = counts
 		if all[i].panel == onKarras || all[i].panel == onSchedules {

@@ -153,7 +153,7 @@ func TestMeasure(t *testing.T) {
 		if d.Calls != want || short[i].within(want) != 4 {
 			t.Errorf("%s: 4 steps in %d calls, want %d", d.Curve, d.Calls, want)
 		}
-		same := short[i].sampler == "ddim" && short[i].options != nil // the reference itself
+		same := short[i].sampler == "ddim" && short[i].options == nil // the reference itself
 		if same != (d.RMS == 0) || d.Worst < d.RMS {
 			t.Errorf("%s: distance %g, at worst %g", d.Curve, d.RMS, d.Worst)
 		}
