@@ -21,10 +21,7 @@ type EulerAncestral struct {
 
 // Start implements Method.
 func (e EulerAncestral) Start(p Predictor, x tensor.NHWC, points []Point) (StepFunc, error) {
-	m, err := e.start(p, x, points)
-	if err == nil {
-		err = finiteSigma("EulerAncestral", points)
-	}
+	m, err := e.startFinite("EulerAncestral", p, x, points)
 	if err == nil {
 		err = falling("EulerAncestral", points)
 	}

@@ -51,15 +51,12 @@ type DPMSolver struct {
 
 // Start implements Method.
 func (d DPMSolver) Start(p Predictor, x tensor.NHWC, points []Point) (StepFunc, error) {
-	m, err := d.start(p, x, points)
+	m, err := d.startFinite("DPMSolver", p, x, points)
+	if d.SDE && err == nil {
+		err = falling("DPMSolver with SDE", points)
+	}
 	if d.Order == 0 {
 		d.Order = 2
-	}
-	if err == nil {
-		err = finiteSigma("DPMSolver", points)
-	}
-	if err == nil {
-		err = falling("DPMSolver", points)
 	}
 	switch {
 	case err != nil:
@@ -67,7 +64,7 @@ func (d DPMSolver) Start(p Predictor, x tensor.NHWC, points []Point) (StepFunc, 
 	case d.Order < 1 || d.Order > 3 || d.SDE && d.Order > 2:
 		return nil, fmt.Errorf("sampler: DPMSolver of order %d, want 1 to 3, or to 2 with SDE", d.Order)
 	case d.OfNoise && points[len(points)-1].Sigma == 0:
-		return nil, fmt.Errorf("sampler: DPMSolver in terms of the noise cannot end without noise: lambda is infinite there")
+		return nil, endless("DPMSolver")
 	case d.SDE && d.Noise == nil:
 		return nil, noSource("DPMSolver", "SDE", d.SDE)
 	}
@@ -79,11 +76,7 @@ func (d DPMSolver) Start(p Predictor, x tensor.NHWC, points []Point) (StepFunc, 
 			return err
 		}
 		m.sample(x0, x, m.at(from))
-		if d.OfNoise {
-			m.noise(said.next(i), x, x0, from)
-		} else {
-			set(said.next(i), x0)
-		}
+		m.form(said.next(i), x, x0, from, d.OfNoise)
 		if d.SDE {
 			d.Noise.Noise(z)
 		}
@@ -107,15 +100,11 @@ func (d DPMSolver) order(i int, points []Point) int {
 	return d.Order
 }
 
-// step appends the terms of a step.
+// step appends the parts of a step.
 func (d DPMSolver) step(in []part, from, to Point, x, z tensor.NHWC, said *answers, order int) []part {
-	gone := to.ratio() / from.ratio() // e^-h
-	if math.Abs(gone-1) < sameLevel {
-		return append(in, part{1, x}) // no step at all
-	}
-	h := math.Inf(1)
-	if gone > 0 {
-		h = to.logRatio() - from.logRatio()
+	h, gone, stands := span(from, to)
+	if stands {
+		return append(in, part{1, x})
 	}
 	steps := 1.0 // by which h is multiplied
 	if d.SDE {
@@ -161,63 +150,6 @@ func (d DPMSolver) step(in []part, from, to Point, x, z tensor.NHWC, said *answe
 func (d DPMSolver) withNoise(s Source) Method {
 	d.Noise = s
 	return d
-}
-
-// answers are the last that a model gave, and where.
-type answers struct {
-	ring   []tensor.NHWC // the last is newest
-	lambda []float64     // of each
-	count  int           // that there are
-	points []Point
-}
-
-// newAnswers has room for the last n of a run.
-func newAnswers(x tensor.NHWC, points []Point, n int) *answers {
-	a := &answers{ring: make([]tensor.NHWC, n), lambda: make([]float64, n), points: points}
-	for i := range a.ring {
-		a.ring[i] = like(x)
-	}
-	return a
-}
-
-// next forgets the oldest answer, and returns the place for that at points[i]. One at the level of the
-// newest takes its place: differences of the two over λ would be nothing by nothing.
-func (a *answers) next(i int) tensor.NHWC {
-	oldest, last, lambda := a.ring[0], len(a.ring)-1, a.points[i].logRatio()
-	if a.count > 0 && math.Abs(lambda-a.lambda[last]) < sameLevel {
-		return a.ring[last]
-	}
-	copy(a.ring, a.ring[1:])
-	copy(a.lambda, a.lambda[1:])
-	a.ring[last], a.lambda[last] = oldest, lambda
-	a.count = min(a.count+1, len(a.ring))
-	return oldest
-}
-
-// back returns the k-th answer before the newest, and where it was.
-func (a *answers) back(k int) (tensor.NHWC, float64) {
-	i := len(a.ring) - 1 - k
-	return a.ring[i], a.lambda[i]
-}
-
-// differences appends d[0]·D0 + d[1]·D1 + d[2]·D2 as a sum of the answers themselves: D0 is the
-// newest, D1 and D2 are the differences by Newton's interpolation at it, times h and h².
-func (a *answers) differences(in []part, h float64, d ...float64) []part {
-	m0, l0 := a.back(0)
-	if len(d) == 1 {
-		return append(in, part{d[0], m0})
-	}
-	m1, l1 := a.back(1)
-	r0 := (l0 - l1) / h
-	if len(d) == 2 {
-		return append(in, part{d[0] + d[1]/r0, m0}, part{-d[1] / r0, m1})
-	}
-	// With E0 = (m0-m1)/r0 and E1 = (m1-m2)/r1, D2 = (E0-E1)/(r0+r1) and D1 = E0 + r0·D2.
-	m2, l2 := a.back(2)
-	r1 := (l1 - l2) / h
-	second := (float64(d[1]*r0) + d[2]) / (r0 + r1)
-	e0, e1 := (d[1]+second)/r0, -second/r1
-	return append(in, part{d[0] + e0, m0}, part{e1 - e0, m1}, part{-e1, m2})
 }
 
 // readDPMSolver reads what is DPMSolverMultistepScheduler's own.

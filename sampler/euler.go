@@ -29,7 +29,7 @@ type Euler struct {
 
 // Start implements Method.
 func (e Euler) Start(p Predictor, x tensor.NHWC, points []Point) (StepFunc, error) {
-	m, err := e.start(p, x, points)
+	m, err := e.startFinite("Euler", p, x, points)
 	switch {
 	case err != nil:
 		return nil, err
@@ -37,9 +37,6 @@ func (e Euler) Start(p Predictor, x tensor.NHWC, points []Point) (StepFunc, erro
 		return nil, fmt.Errorf("sampler: Euler with churn %g, want 0 or more", e.Churn)
 	case e.Churn > 0 && e.Noise == nil:
 		return nil, noSource("Euler", "churn", e.Churn)
-	}
-	if err := finiteSigma("Euler", points); err != nil {
-		return nil, err
 	}
 	z := fresh(x, e.Churn > 0)
 	return func(ctx context.Context, x, x0 tensor.NHWC, i int) error {
@@ -84,15 +81,6 @@ func (e Euler) spread() float64 {
 func (e Euler) withNoise(s Source) Method {
 	e.Noise = s
 	return e
-}
-
-// finiteSigma returns an error for a first point without anything of the sample, where sigma is not
-// finite.
-func finiteSigma(method string, points []Point) error {
-	if points[0].Alpha > 0 {
-		return nil
-	}
-	return fmt.Errorf("sampler: %s cannot begin where there is nothing but noise (t = %g): sigma is infinite", method, points[0].T)
 }
 
 // readEuler reads what is EulerDiscreteScheduler's own.

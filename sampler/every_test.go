@@ -320,3 +320,31 @@ func TestStepsFrom(t *testing.T) {
 		}
 	}
 }
+
+// Methods without noise go to more noise too, which is how a picture is inverted: along the flow, as
+// well as they go to less.
+func TestInversion(t *testing.T) {
+	points := smooth(100)
+	slices.Reverse(points)
+	for _, test := range []struct {
+		method sampler.Method
+		within float64
+	}{
+		{sampler.DDIM{}, 0.1},
+		{sampler.Euler{}, 0.1},
+		{sampler.Heun{}, 0.004},
+		{sampler.DPMSolver{}, 0.002},
+		{sampler.DPMSolver{OfNoise: true}, 0.002},
+		{sampler.UniPC{}, 0.001},
+	} {
+		x := tensor.Make(1, 4, 4, 1)
+		sampler.Noise(x, 1)
+		want := make([]float32, len(x.Data))
+		for i, v := range x.Data {
+			want[i] = float32(flow(float64(v), points[0], points[len(points)-1]))
+		}
+		if off := distance(finish(t, gaussian(sampler.Epsilon), x, points, test.method).Data, want); !(off <= test.within) {
+			t.Errorf("%T: off by %.4f, want at most %g", test.method, off, test.within)
+		}
+	}
+}

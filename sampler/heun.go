@@ -22,10 +22,7 @@ type Heun struct{ Reading }
 
 // Start implements Method.
 func (h Heun) Start(p Predictor, x tensor.NHWC, points []Point) (StepFunc, error) {
-	m, err := h.start(p, x, points)
-	if err == nil {
-		err = finiteSigma("Heun", points)
-	}
+	m, err := h.startFinite("Heun", p, x, points)
 	last := points[len(points)-1]
 	if err == nil && last.Sigma > 0 {
 		_, err = h.Prediction.at(last)

@@ -48,15 +48,21 @@ func (l Levels) At(t int) Point {
 	return Point{T: float64(t), Alpha: math.Sqrt(l[t]), Sigma: math.Sqrt(1 - l[t])}
 }
 
-// sigma returns √((1-ᾱ)/ᾱ) at training step t.
-func (l Levels) sigma(t int) float64 { return math.Sqrt((1 - l[t]) / l[t]) }
+// sigma returns √((1-ᾱ)/ᾱ) at training step t, computed in float32 as diffusers' tables are: with
+// logSigma, that decides about times halfway between two training steps.
+func (l Levels) sigma(t int) float64 {
+	level := float32(l[t])
+	return float64(float32(math.Sqrt(float64((1 - level) / level))))
+}
 
-// logSigma returns log sigma at training step t, rounded to float32 as in diffusers' tables: that
-// decides about times halfway between two training steps.
+// logSigma returns log sigma at training step t, in float32 too.
 func (l Levels) logSigma(t int) float64 { return float64(float32(portable.Log(l.sigma(t)))) }
 
 // sigmaBetween returns sigma at a time between two training steps, interpolated linearly.
 func (l Levels) sigmaBetween(t float64) float64 {
+	if t == math.Trunc(t) {
+		return l.sigma(int(t))
+	}
 	i := min(int(t), len(l)-2)
 	a, b := l.sigma(i), l.sigma(i+1)
 	return a + float64((b-a)*(t-float64(i)))

@@ -31,9 +31,3 @@ func phi(k int, z float64) float64 {
 	}
 	return total
 }
-
-// logRatio returns λ = log(Alpha/Sigma), half the logarithm of the signal-to-noise ratio.
-func (p Point) logRatio() float64 { return portable.Log(p.Alpha / p.Sigma) }
-
-// ratio returns Sigma/Alpha: the sigma of Karras et al.
-func (p Point) ratio() float64 { return p.Sigma / p.Alpha }

@@ -44,7 +44,7 @@ type PNDM struct {
 
 // Start implements Method.
 func (d PNDM) Start(p Predictor, x tensor.NHWC, points []Point) (StepFunc, error) {
-	m, err := d.start(p, x, points)
+	m, err := d.startFinite("PNDM", p, x, points)
 	switch {
 	case err != nil:
 		return nil, err
@@ -52,9 +52,6 @@ func (d PNDM) Start(p Predictor, x tensor.NHWC, points []Point) (StepFunc, error
 		return nil, fmt.Errorf("sampler: PNDM cannot bound x0: it goes by means of what the model says")
 	case d.Prediction == Sample:
 		return nil, fmt.Errorf("sampler: PNDM with prediction %v, want %v or %v", Sample, Epsilon, Velocity)
-	}
-	if err := finiteSigma("PNDM", points); err != nil {
-		return nil, err
 	}
 	// said are the last answers, newest last, and mean is that of the stages of Runge-Kutta.
 	said := [...]tensor.NHWC{like(x), like(x), like(x), like(x)}

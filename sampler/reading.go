@@ -79,6 +79,31 @@ func (r Reading) start(p Predictor, x tensor.NHWC, points []Point) (*model, erro
 	return m, nil
 }
 
+// startFinite is start for a method that goes by sigma, for which a first point without anything of
+// the sample, where sigma is infinite, is an error.
+func (r Reading) startFinite(method string, p Predictor, x tensor.NHWC, points []Point) (*model, error) {
+	m, err := r.start(p, x, points)
+	if err == nil && points[0].Alpha == 0 {
+		err = fmt.Errorf("sampler: %s cannot begin where there is nothing but noise (t = %g): sigma is infinite", method, points[0].T)
+	}
+	return m, err
+}
+
+// sameLevel is how far apart two points may be in log sigma, by the rounding of tables to float32, and
+// still be at one level. Training steps are a thousand times as far apart and more.
+const sameLevel = 1e-6
+
+// falling returns an error if a point has more noise than the one before, for methods that add
+// noise on the way.
+func falling(method string, points []Point) error {
+	for i := range points[1:] {
+		if a, b := points[i].ratio(), points[i+1].ratio(); b > a*(1+sameLevel) {
+			return fmt.Errorf("sampler: %s goes from sigma %g up to %g at point %d", method, a, b, i+1)
+		}
+	}
+	return nil
+}
+
 // ask has the model say what it does of x, which is at level p.
 func (m *model) ask(ctx context.Context, x tensor.NHWC, p Point) error {
 	return m.predict(ctx, m.answer, x, p)

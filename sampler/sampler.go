@@ -157,19 +157,8 @@ func AddNoise(dst, x0, noise tensor.NHWC, p Point) {
 	}
 }
 
-// sameLevel is how far apart two points may be in log sigma, by rounding, and still be at one level.
-const sameLevel = 1e-9
-
-// falling returns an error if a point has more noise than the one before, for methods that add
-// noise or divide by how far they go.
-func falling(method string, points []Point) error {
-	for i := range points[1:] {
-		if a, b := points[i].ratio(), points[i+1].ratio(); b > a*(1+sameLevel) {
-			return fmt.Errorf("sampler: %s goes from sigma %g up to %g at point %d", method, a, b, i+1)
-		}
-	}
-	return nil
-}
+// ratio returns Sigma/Alpha: the sigma of Karras et al.
+func (p Point) ratio() float64 { return p.Sigma / p.Alpha }
 
 // atSigma returns the level where the noise is sigma times as strong as the sample.
 func atSigma(t, sigma float64) Point {

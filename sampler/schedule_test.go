@@ -192,7 +192,7 @@ func TestPointsAt(t *testing.T) {
 		t.Fatal(err)
 	}
 	a, b := s.Levels.At(500), s.Levels.At(501)
-	if want := 0.75*a.Sigma/a.Alpha + 0.25*b.Sigma/b.Alpha; math.Abs(points[0].Sigma/points[0].Alpha-want) > 1e-12 || points[0].T != 500.25 || points[1] != (sampler.Point{Alpha: 1}) {
+	if want := 0.75*a.Sigma/a.Alpha + 0.25*b.Sigma/b.Alpha; math.Abs(points[0].Sigma/points[0].Alpha-want) > 1e-7 || points[0].T != 500.25 || points[1] != (sampler.Point{Alpha: 1}) {
 		t.Errorf("%v, want sigma %v", points, want)
 	}
 	for _, test := range []struct {
@@ -385,7 +385,7 @@ func TestPointsErrors(t *testing.T) {
 	}
 }
 
-// Where sigma is infinite there are errors, and where it is the same for several levels there is a time.
+// Where sigma is infinite there are errors.
 func TestPointsAtTheNoisyEnd(t *testing.T) {
 	zero := sd(sampler.Schedule{Spacing: sampler.Linspace, Fractional: true})
 	zero.Levels = zero.Levels.ZeroTerminal()
@@ -396,13 +396,9 @@ func TestPointsAtTheNoisyEnd(t *testing.T) {
 	if _, err := zero.Points(5); err == nil || !strings.Contains(err.Error(), "told the logarithm of sigma, and a first step from nothing but noise") {
 		t.Errorf("the logarithm of infinity: %v", err)
 	}
-	// ᾱ of the last levels is the least float32 above 0, each.
+	// ᾱ of the last levels is the least float32 above 0, each, and sigma is infinite in float32.
 	same := sampler.Schedule{Levels: sampler.NewLevels(sampler.LinearBetas(1092, 0.081, 0.1)), Sigmas: sampler.Karras, FullRange: true}
-	points, err := same.Points(5)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if first := points[0].T; !(first > 900 && first <= 1091) {
-		t.Errorf("sigma %v is at time %v", sigma(points[0]), first)
+	if _, err := same.Points(5); err == nil || !strings.Contains(err.Error(), "sigmas from +Inf") {
+		t.Errorf("sigmas from infinity: %v", err)
 	}
 }

@@ -37,7 +37,7 @@ func (s *Schedule) respread(points []Point) error {
 		return fmt.Errorf("sampler: unknown %v", s.Sigmas)
 	}
 	n := len(points)
-	highest, lowest := points[0].ratio(), points[n-1].ratio()
+	highest, lowest := s.Levels.sigmaBetween(points[0].T), s.Levels.sigmaBetween(points[n-1].T)
 	whole := s.Sigmas >= Lu
 	if whole || s.FullRange {
 		highest, lowest = s.Levels.sigma(len(s.Levels)-1), s.Levels.sigma(0)

@@ -3,7 +3,6 @@ package sampler
 import (
 	"context"
 	"fmt"
-	"math"
 	"slices"
 
 	"github.com/lanewise/lanewise/config"
@@ -40,15 +39,9 @@ type UniPC struct {
 
 // Start implements Method.
 func (u UniPC) Start(p Predictor, x tensor.NHWC, points []Point) (StepFunc, error) {
-	m, err := u.start(p, x, points)
+	m, err := u.startFinite("UniPC", p, x, points)
 	if u.Order == 0 {
 		u.Order = 2
-	}
-	if err == nil {
-		err = finiteSigma("UniPC", points)
-	}
-	if err == nil {
-		err = falling("UniPC", points)
 	}
 	switch {
 	case err != nil:
@@ -56,7 +49,7 @@ func (u UniPC) Start(p Predictor, x tensor.NHWC, points []Point) (StepFunc, erro
 	case u.Order < 1 || u.Order > orderMost:
 		return nil, fmt.Errorf("sampler: UniPC of order %d, want 1 to %d", u.Order, orderMost)
 	case u.OfNoise && points[len(points)-1].Sigma == 0:
-		return nil, fmt.Errorf("sampler: UniPC in terms of the noise cannot end without noise: lambda is infinite there")
+		return nil, endless("UniPC")
 	}
 	said := newAnswers(x, points, u.Order)
 	last, now := like(x), like(x) // the sample where the last step began; what is said at its end
@@ -67,11 +60,7 @@ func (u UniPC) Start(p Predictor, x tensor.NHWC, points []Point) (StepFunc, erro
 			return err
 		}
 		m.sample(x0, x, m.at(from))
-		if u.OfNoise {
-			m.noise(now, x, x0, from)
-		} else {
-			set(now, x0)
-		}
+		m.form(now, x, x0, from, u.OfNoise)
 		var in [orderMost + 2]part
 		if said.count > 0 && !slices.Contains(u.Uncorrected, i-1) {
 			sum(x, u.step(in[:0], points[i-1], from, last, said, order, now)...)
@@ -98,15 +87,11 @@ func (u UniPC) order(i int, points []Point) int {
 	return min(u.Order, len(points)-1-i)
 }
 
-// step appends the terms of a step from x. If there is an answer at its end, it corrects.
+// step appends the parts of a step from x. If there is an answer at its end, it corrects.
 func (u UniPC) step(in []part, from, to Point, x tensor.NHWC, said *answers, order int, end tensor.NHWC) []part {
-	gone := to.ratio() / from.ratio() // e^-h
-	if math.Abs(gone-1) < sameLevel {
-		return append(in, part{1, x}) // no step at all
-	}
-	h := math.Inf(1)
-	if gone > 0 {
-		h = to.logRatio() - from.logRatio()
+	h, gone, stands := span(from, to)
+	if stands {
+		return append(in, part{1, x})
 	}
 	// z is the paper's hh, kept what is left of x; scale multiplies the sum with B.
 	z, kept, scale := -h, to.Sigma/from.Sigma, -to.Alpha
