@@ -87,6 +87,9 @@ func (l Levels) timeOf(sigma float64) float64 {
 	for low > 0 && l.sigma(low) > sigma {
 		low--
 	}
+	if l.sigma(low) == sigma {
+		return float64(low)
+	}
 	low = min(low, len(l)-2)
 	a, b := l.logSigma(low), l.logSigma(low+1)
 	if a == b {

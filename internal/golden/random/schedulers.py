@@ -1,7 +1,7 @@
 """Writes cases of schedulers with random options, as diffusers 0.31 (with scipy) computes them:
 
     python3 internal/golden/random/schedulers.py DIRECTORY --cases 500 --seed 1 [--across]
-    LANEWISE_GOLDEN=DIRECTORY go test ./internal/golden
+    LANEWISE_GOLDEN=DIRECTORY go test -count=1 ./internal/golden
 
 The directory is a root like testdata, group D_schedulers. Every case has a few runs, with random numbers of steps,
 starts and custom times. With --across, a class reads the file of another one, as from_config does. Options that
