@@ -109,6 +109,7 @@ func FuzzSchedule(f *testing.F) {
 	f.Add(uint16(1000), 0.0001, 0.02, uint16(7), byte(1), byte(1), byte(3), 1, 50, 0, 0.1, 9., 0.)
 	f.Add(uint16(50), 0.001, 0.2, uint16(50), byte(2), byte(3), byte(0xff), 0, 0, 10, 0., 0., 0.5)
 	f.Add(uint16(2), 0.5, 0.5, uint16(1), byte(2), byte(5), byte(0x10), 0, 0, 1, 0., 0., 1.)
+	f.Add(uint16(145), 0.5, 0.5, uint16(22), byte(6), byte(0), byte(4), 0, 1, 0, 0., 0., 1.) // infinite sigmas
 	f.Fuzz(func(t *testing.T, train uint16, start, end float64, n uint16, spacing, sigmas, flags byte, offset, clipped, distilled int, low, high, strength float64) {
 		if !(start > 0 && start < 1 && end > 0 && end < 1) || train > 2000 {
 			return

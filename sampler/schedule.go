@@ -157,7 +157,7 @@ func (s *Schedule) points(times []float64) ([]Point, error) {
 			points[i] = s.Levels.At(int(t))
 		default:
 			sigma := s.Levels.sigmaBetween(t)
-			if math.IsInf(sigma, 1) {
+			if !(sigma <= math.MaxFloat64) {
 				return nil, fmt.Errorf("sampler: step %d of %d is at time %g, just before there is nothing but noise and sigma is infinite", i+1, len(times), t)
 			}
 			points[i] = atSigma(t, sigma)
