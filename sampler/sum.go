@@ -11,32 +11,54 @@ type part struct {
 	of     tensor.NHWC
 }
 
-// partsMost is the most parts that a sum has.
-const partsMost = 16
-
 // sum sets dst to the sum of its parts, each value computed in float64 and rounded once. Parts whose
 // factor is 0 are left out, so what they are of need not exist. All have dst's shape, and dst may be
 // any of them.
 func sum(dst tensor.NHWC, of ...part) {
-	var rows [partsMost][]float32
-	var factors [partsMost]float64
-	for r, d := 0, dst.Tokens(); r < d.Rows; r++ {
-		n := 0
-		for _, p := range of {
-			if p.factor != 0 {
-				rows[n], factors[n] = p.of.Tokens().Row(r), p.factor
-				n++
-			}
-		}
+	dense := dst.Stride == dst.C
+	for _, p := range of {
+		dense = dense && (p.factor == 0 || p.of.Stride == p.of.C)
+	}
+	d := rows(dst, dense)
+	for r := range d.Rows {
 		out := d.Row(r)
-		for c := range out {
-			total := 0.0
-			for i := range n {
-				total += float64(factors[i] * float64(rows[i][c]))
-			}
-			out[c] = float32(total)
+		for first := 0; first < len(out); first += totals {
+			sumBlock(out[first:min(first+totals, len(out))], of, dense, r, first)
 		}
 	}
+}
+
+// totals is how many values are summed at once.
+const totals = 256
+
+// sumBlock computes a part of a row, from column first on.
+func sumBlock(out []float32, of []part, dense bool, row, first int) {
+	var block [totals]float64
+	total := block[:len(out)]
+	for _, p := range of {
+		if p.factor == 0 {
+			continue
+		}
+		m := rows(p.of, dense)
+		values := m.Row(row)[first:][:len(total)]
+		for i, v := range values {
+			total[i] += float64(p.factor * float64(v))
+		}
+	}
+	for i, t := range total {
+		out[i] = float32(t)
+	}
+}
+
+// rows returns a sample as a matrix of a row for each pixel, or as a single row if it is dense: where
+// pixels are next to each other.
+func rows(t tensor.NHWC, dense bool) tensor.Mat {
+	m := t.Tokens()
+	if !dense {
+		return m
+	}
+	n := m.Rows * m.Cols
+	return tensor.Mat{Rows: 1, Cols: n, Stride: n, Data: m.Data[:n]}
 }
 
 // set copies a sample.
