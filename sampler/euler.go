@@ -63,9 +63,10 @@ func (e Euler) Start(p Predictor, x tensor.NHWC, points []Point) (StepFunc, erro
 	}, nil
 }
 
-// gamma returns by which share of sigma a step raises it.
+// gamma returns by which share of sigma a step raises it. A sigma that is a bound but for rounding is
+// within.
 func (e Euler) gamma(sigma float64) float64 {
-	if sigma < e.MinSigma || e.MaxSigma > 0 && sigma > e.MaxSigma {
+	if sigma < e.MinSigma*(1-sameLevel) || e.MaxSigma > 0 && sigma > e.MaxSigma*(1+sameLevel) {
 		return 0
 	}
 	return min(e.Churn, math.Sqrt2-1)
