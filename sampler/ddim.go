@@ -46,10 +46,7 @@ func (d DDIM) Start(p Predictor, x tensor.NHWC, points []Point) (StepFunc, error
 	}
 	z := fresh(x, d.Eta > 0)
 	return func(ctx context.Context, x, x0 tensor.NHWC, i int) error {
-		from, to := points[i], points[i+1]
-		if d.Next != nil {
-			to = d.Next(from)
-		}
+		from, to := points[i], end(points, i, d.Next)
 		if err := m.ask(ctx, x, from); err != nil {
 			return err
 		}
@@ -68,6 +65,14 @@ func (d DDIM) Start(p Predictor, x tensor.NHWC, points []Point) (StepFunc, error
 		sum(x, part{to.Alpha, x0}, part{e * what.ex, x}, part{e * what.em, m.said}, part{s, z})
 		return nil
 	}, nil
+}
+
+// end returns where the step from points[i] ends: at the point that follows, unless next says where.
+func end(points []Point, i int, next func(from Point) Point) Point {
+	if next == nil {
+		return points[i+1]
+	}
+	return next(points[i])
 }
 
 // deviation returns how much new noise a step adds.

@@ -63,10 +63,7 @@ func (d DDPM) Start(p Predictor, x tensor.NHWC, points []Point) (StepFunc, error
 	}
 	z := fresh(x, true)
 	return func(ctx context.Context, x, x0 tensor.NHWC, i int) error {
-		from, to := points[i], points[i+1]
-		if d.Next != nil {
-			to = d.Next(from)
-		}
+		from, to := points[i], end(points, i, d.Next)
 		if err := m.ask(ctx, x, from); err != nil {
 			return err
 		}

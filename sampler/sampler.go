@@ -48,9 +48,6 @@ type Method interface {
 // 0, and rises by one. It may ask the predictor several times. On an error x is as it was.
 type StepFunc func(ctx context.Context, x, x0 tensor.NHWC, i int) error
 
-// A Source fills x with standard normal noise. A Generator is one.
-type Source interface{ Noise(x tensor.NHWC) }
-
 // A Step is one finished step of a run.
 type Step struct {
 	Index, Count int         // Index counts from 0 to Count-1

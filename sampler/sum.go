@@ -63,3 +63,6 @@ func rows(t tensor.NHWC, dense bool) tensor.Mat {
 
 // set copies a sample.
 func set(dst, src tensor.NHWC) { sum(dst, part{1, src}) }
+
+// like returns a tensor of x's shape.
+func like(x tensor.NHWC) tensor.NHWC { return tensor.Make(x.N, x.H, x.W, x.C) }

@@ -6,6 +6,9 @@ import (
 	"github.com/lanewise/lanewise/tensor"
 )
 
+// A Source fills x with standard normal noise. A Generator is one.
+type Source interface{ Noise(x tensor.NHWC) }
+
 // WithNoise returns a method that takes the noise that it adds from s. Methods that add none are
 // returned as they are.
 func WithNoise(m Method, s Source) Method {
@@ -27,6 +30,3 @@ func fresh(x tensor.NHWC, wanted bool) tensor.NHWC {
 	}
 	return like(x)
 }
-
-// like returns a tensor of x's shape.
-func like(x tensor.NHWC) tensor.NHWC { return tensor.Make(x.N, x.H, x.W, x.C) }
