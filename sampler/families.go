@@ -164,7 +164,7 @@ func (f *family) refuse(c *config.Config) {
 		}
 		for _, value := range asking[key] {
 			if c.Is(key, value) {
-				c.Fail(key, fmt.Sprintf("no such option by %s (it is one of %s)", f.class, strings.Join(having(key), ", ")))
+				c.Fail(key, fmt.Sprintf("not by %s, which has no such option (but %s)", f.class, strings.Join(having(key), ", ")))
 			}
 		}
 	}

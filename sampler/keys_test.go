@@ -209,7 +209,7 @@ func TestConfigOptionsOfOthers(t *testing.T) {
 				continue // its own
 			}
 			_, err := read("", fmt.Sprintf("_class_name: %q", class), key+": "+value)
-			want := fmt.Sprintf("sampler: config: scheduler_config.json: %s is %s, supported: no such option by %s (it is one of ", key, value, class)
+			want := fmt.Sprintf("sampler: config: scheduler_config.json: %s is %s, supported: not by %s, which has no such option (but ", key, value, class)
 			if err == nil || !strings.HasPrefix(err.Error(), want) || !errors.Is(err, errors.ErrUnsupported) {
 				t.Errorf("%v, want %s", err, want)
 				continue
